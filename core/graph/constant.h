@@ -1,0 +1,43 @@
+// Constant: a tensor whose elements never change: an initializer, a tensor attribute, a folded value.
+//
+// The bytes are dense row-major in host memory and are never copied by core when they are mapped from a file: `keep`
+// holds the mapping or the buffer alive. Shared between graphs; immutable. Any thread may read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor/type.h"
+
+namespace tenon {
+
+struct Constant {
+  std::uint64_t id = 0;  // unique in the process, never 0
+  DType dtype = TENON_DTYPE_UNDEFINED;
+  Dims dims;
+  const std::byte* data = nullptr;  // 64-byte aligned unless `mapped`; null for strings and empty tensors
+  std::uint64_t bytes = 0;
+  std::vector<std::string> strings;  // elements when dtype is STRING
+  std::shared_ptr<const void> keep;  // mapping or buffer
+  bool mapped = false;               // data points into a file mapping (may be misaligned)
+  std::string file;                  // canonical path and place in it, when mapped: the identity of packed forms
+  std::uint64_t offset = 0;
+
+  std::int64_t count() const { return element_count(dims).value(); }
+};
+
+using ConstantPtr = std::shared_ptr<const Constant>;
+
+// A new constant with its own zeroed, 64-byte aligned buffer; out_data is where the caller writes the elements.
+// Errors: OUT_OF_RANGE for absurd dims, RESOURCE_EXHAUSTED without memory.
+Result<std::shared_ptr<Constant>> make_constant(DType dtype, Dims dims, std::byte** out_data);
+// A constant over bytes that `keep` holds.
+std::shared_ptr<Constant> wrap_constant(DType dtype, Dims dims, const std::byte* data, std::uint64_t bytes,
+                                        std::shared_ptr<const void> keep);
+// 1-D or scalar int64 constant.
+ConstantPtr int64_constant(const std::vector<std::int64_t>& values, bool scalar = false);
+
+}  // namespace tenon

@@ -1,0 +1,1 @@
+#define TENON_ABI_HEADER_HASH 0ull
