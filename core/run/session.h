@@ -1,0 +1,87 @@
+// Session: a loaded model, ready to run; what the C API, and through it everything else, is a thin layer over.
+//
+// Owns its model, programs, plans and run contexts. Threads: run may be called from any number of threads at once; the
+// other functions are const or say so.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/config.h"
+#include "core/run/report.h"
+#include "core/tensor/datum.h"
+
+namespace tenon {
+
+// An input or output of the model.
+struct Port {
+  std::string name;
+  Type type;
+  std::vector<std::string> dim_names;  // one per dim; "" where fixed or anonymous
+  bool optional = false;               // an input with a default
+};
+
+struct NamedDatum {
+  std::string name;
+  Datum datum;
+};
+
+// Stops a run or a load from another thread. May be shared by several runs.
+class CancelToken {
+ public:
+  void cancel() { flag_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return flag_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> flag_{false};
+};
+
+struct RunOptions {
+  std::shared_ptr<CancelToken> cancel;
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  Profile* profile = nullptr;  // set: steps are run one by one and timed into it
+};
+
+struct LoadOptions {
+  Config config;                                // checked (base/config.h)
+  std::shared_ptr<CancelToken> cancel;
+  std::function<void(double, const char*)> progress;  // fraction and what is being done; called on the loading thread
+};
+
+class Session {
+ public:
+  // Errors: INVALID_ARGUMENT and DATA_LOSS for the model, NOT_FOUND for files, codes of providers; all say where.
+  static Result<std::unique_ptr<Session>> load_file(const std::string& path, LoadOptions options);
+  static Result<std::unique_ptr<Session>> load_bytes(std::span<const std::byte> bytes, LoadOptions options);
+  ~Session();
+
+  const std::vector<Port>& inputs() const;
+  const std::vector<Port>& outputs() const;
+  const ModelInfo& model() const;
+  // Ids of the providers in configuration order.
+  const std::vector<std::string>& providers() const;
+
+  // Runs the model. feeds are by name; outputs are written in the order of names (all when names is empty). An output
+  // whose Datum has data already is written in place: its dtype and size must fit. feeds' bytes must stay valid during
+  // the call. Errors name the input or the node.
+  Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
+             const RunOptions& options = {}) const;
+
+  // What runs where, at what cost, and why not elsewhere.
+  const PlacementReport& placement() const;
+  // Text of the optimised graph and of the plan for the last shapes run.
+  std::string graph_text() const;
+  std::string plan_text() const;
+
+ private:
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tenon
