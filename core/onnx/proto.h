@@ -1,0 +1,33 @@
+// Conversions between the onnx library's messages and ours. Inside core/onnx only.
+// No state; any thread.
+#pragma once
+
+#include <onnx/onnx_pb.h>
+
+#include "core/graph/graph.h"
+#include "core/onnx/slim.h"
+
+namespace tenon {
+
+namespace onnx = ::ONNX_NAMESPACE;
+
+Type type_from_proto(const onnx::TypeProto& proto, SymbolTable& symbols);
+void type_to_proto(const Type& type, const SymbolTable& symbols, onnx::TypeProto& proto);
+// Attributes without graphs; graphs are left out (inference reads none of them this way).
+void attribute_to_proto(const Attribute& attribute, onnx::AttributeProto& proto);
+void constant_to_proto(const Constant& constant, onnx::TensorProto& proto);
+
+// Where tensor payloads that are not in the message come from.
+struct Payloads {
+  const SlimModel* slim = nullptr;
+  std::span<const std::byte> bytes;   // the original model
+  std::shared_ptr<const void> keep;
+  std::string file;                   // canonical path; "" for bytes
+  std::string folder;                 // where external data may lie; "" for none
+  std::uint64_t max_bytes = ~0ull;
+  int max_rank = 64;
+  std::unordered_map<std::string, std::shared_ptr<const void>> maps;  // external files by canonical path (FileMap)
+};
+Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads& payloads);
+
+}  // namespace tenon

@@ -1,0 +1,24 @@
+// upgrade: every ai.onnx opset becomes one canonical form, the newest form of each operator.
+//
+// Attributes that became inputs, defaults that changed, operators that were renamed: one function a family. A provider
+// therefore implements one form per operator. Pure rewrites of a graph under construction; any thread.
+#pragma once
+
+#include "core/graph/graph.h"
+
+namespace tenon {
+
+// Where upgraded nodes go: an operator may become several.
+struct Upgrade {
+  Graph& graph;
+  std::vector<Node>& out;   // nodes in order
+  std::int64_t version;     // opset of the node's domain in the model
+
+  ValueId constant(const std::string& base, std::vector<std::int64_t> values, bool scalar = false);
+  ValueId constant(const std::string& base, ConstantPtr value) { return graph.add_constant(base, std::move(value)); }
+};
+
+// Appends node, or what it becomes, to u.out. Errors: UNIMPLEMENTED for forms that cannot be expressed.
+Status upgrade_node(Upgrade& u, Node node);
+
+}  // namespace tenon

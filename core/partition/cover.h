@@ -1,0 +1,52 @@
+// Cover: chooses, for every node that needs one, the claim that computes it, at least total cost, and cuts the result into
+// parts that are convex by construction.
+//
+// A pure function of graph, claims and costs: it looks at no op name. Deterministic; ties go to the earlier device, then
+// the lower node. Threads: no state.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/partition/claim.h"
+
+namespace tenon {
+
+struct CoverInput {
+  const Graph* graph = nullptr;
+  std::span<const DeviceModel> devices;
+  std::span<const Claim> claims;
+  std::vector<std::uint64_t> allowed;      // per node: bit d set, device d may run it (configuration rules)
+  std::vector<double> value_bytes;         // per value, at the sizes of estimates
+  std::vector<bool> skip;                  // per node: no part holds it (host-evaluated, host steps)
+  std::vector<bool> ends_segment;          // per node: sizes after it are known only once it has run
+};
+
+// Nodes that one device computes together.
+struct CoverPart {
+  std::uint32_t device = 0;
+  std::vector<std::uint32_t> claims;  // indices into CoverInput::claims, in execution order
+  std::uint32_t level = 0;
+  std::uint32_t segment = 0;
+  std::vector<ValueId> inputs;   // boundary values, constants excluded
+  std::vector<ValueId> outputs;  // made here and read elsewhere, or outputs of the graph
+  double cost_ns = 0;
+};
+
+struct Cover {
+  std::vector<CoverPart> parts;              // in an order in which they can run
+  std::vector<std::uint32_t> node_claim;     // per node: chosen claim, none if skipped or uncovered
+  std::vector<std::uint32_t> node_part;      // per node: index into parts, none likewise
+  std::vector<std::uint32_t> node_segment;   // per node, skipped ones too
+  std::vector<std::uint32_t> node_level;     // likewise: edges between parts and host steps raise it
+  std::vector<NodeId> uncovered;             // no allowed device claims them
+  double cost_ns = 0;
+};
+
+Cover cover(const CoverInput& input);
+
+// The cost in ns of one copy of bytes between two devices; 0 within one domain.
+double copy_cost(const DeviceModel& from, const DeviceModel& to, double bytes);
+
+}  // namespace tenon

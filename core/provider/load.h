@@ -1,0 +1,77 @@
+// LoadTask: what a provider may ask for while a session is loaded: constants, their hashes, packed weights.
+//
+// LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A LoadTask is made
+// per device and passed to query, compile and program_plan. Threads: all functions may be called by several at once.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "core/graph/constant.h"
+#include "core/provider/provider.h"
+#include "core/provider/task.h"
+
+namespace tenon {
+
+// Constants by id: everything that a provider was ever shown in this session.
+class ConstantTable {
+ public:
+  void add(const ConstantPtr& constant);
+  ConstantPtr find(std::uint64_t id) const;  // null when unknown
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, ConstantPtr> constants_;
+};
+
+// One packed form, shared by sessions.
+struct PackedWeight {
+  tenon_address address{};
+  std::shared_ptr<void> memory;  // host buffer or DeviceBuffer
+};
+
+struct LoadContext {
+  ConstantTable constants;
+  std::function<bool()> cancelled;        // may be empty
+  std::function<void(double)> progress;   // may be empty
+
+  // Bytes of packed weights that this session holds.
+  std::uint64_t packed_bytes() const;
+
+ private:
+  friend class LoadTask;
+  struct Exposed {  // a constant as const_data gave it out
+    std::shared_ptr<void> copy;  // aligned bytes, or the array of tenon_str
+    tenon_const_tensor tensor{};
+    ConstantPtr constant;
+  };
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, Exposed> exposed_;
+  std::unordered_map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> hashes_;
+  std::vector<std::shared_ptr<const PackedWeight>> packed_;
+};
+
+class LoadTask : public tenon_task {
+ public:
+  LoadTask(LoadContext& context, DevicePtr device) : context_(context), device_(std::move(device)) {}
+
+  bool cancelled() override { return context_.cancelled && context_.cancelled(); }
+  void progress(double fraction) override {
+    if (context_.progress) context_.progress(fraction);
+  }
+  Status const_data(std::uint64_t const_id, tenon_const_tensor* out) override;
+  void const_release(std::uint64_t const_id) override;
+  Status const_hash(std::uint64_t const_id, std::uint64_t out[2]) override;
+  Status packed_weight(const tenon_pack_request& request, tenon_address* out) override;
+
+ private:
+  Result<std::string> pack_key(const tenon_pack_request& request);
+  Result<std::shared_ptr<const PackedWeight>> make_packed(const tenon_pack_request& request);
+  LoadContext& context_;
+  DevicePtr device_;
+};
+
+}  // namespace tenon

@@ -1,0 +1,62 @@
+// Registry: the providers of this process.
+//
+// Found by discovery, loaded when first asked for, kept as long as anyone holds them (and their libraries for ever).
+// Process-wide; any thread; opening is serialised.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/base/config.h"
+#include "core/provider/discovery.h"
+#include "core/provider/provider.h"
+
+namespace tenon {
+
+struct ProviderInfo {
+  std::string id, version, path, where;
+  std::vector<std::string> aliases;
+  std::string state;   // "ready" (may be loaded), "loaded", "shadowed", "unusable"
+  std::string reason;  // for shadowed and unusable
+  std::vector<std::string> devices;  // kinds from the manifest, or "uid (name)" once loaded
+};
+
+// A provider as one session uses it.
+struct SessionProvider {
+  ProviderPtr provider;
+  std::vector<DevicePtr> devices;
+  OptionsPtr options;
+};
+
+class Registry {
+ public:
+  static Registry& instance();
+
+  // A folder, manifest or library that counts before all others.
+  void add_path(const std::string& path);
+  // Loads nothing. paths: the configuration's provider_paths.
+  std::vector<ProviderInfo> list(const std::vector<std::string>& paths = {});
+  // name: id, alias, or path of a manifest or library. options: JSON, checked before any code is loaded; they reach
+  // create only when the provider is not open yet. Errors: NOT_FOUND (names what is there), those of the loader.
+  Result<ProviderPtr> open(const std::string& name, const std::string& options = "{}",
+                           const std::vector<std::string>& paths = {});
+  // All providers of a configuration with their devices and checked options, in order. Without entries: every usable
+  // provider found, the cpu last. The cpu is appended unless placement.on_unsupported is "error". What was left out and
+  // why (providers that are not required) goes to notes.
+  Result<std::vector<SessionProvider>> open_all(const Config& config, std::vector<std::string>& notes);
+
+ private:
+  Registry() = default;
+  Result<OptionsPtr> session_options(const Manifest& manifest, const Config& config, const std::string& options) const;
+  Result<Found> look_up(const std::string& name, const std::vector<std::string>& paths);
+  Result<ProviderPtr> open_found(Found found, OptionsPtr options);
+
+  std::mutex mutex_;
+  std::vector<std::string> paths_;
+  std::map<std::string, std::weak_ptr<Provider>> open_;  // by library path
+};
+
+}  // namespace tenon
