@@ -14,7 +14,7 @@ class Dynlib {
   // Every symbol is resolved at once and none is shown to other libraries. Errors: NOT_FOUND when there is no such file,
   // MISSING_DEPENDENCY with the loader's own text.
   static Result<std::shared_ptr<Dynlib>> open(const std::string& path);
-  // True if the system's loader finds a library of this name ("libcuda.so.1"); it is loaded and closed again.
+  // True if the system's loader finds a library of this name ("libfoo.so.1"); it is loaded and closed again.
   static bool available(const std::string& name);
   ~Dynlib();
 

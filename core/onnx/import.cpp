@@ -35,8 +35,10 @@ class Importer {
   Status run(const onnx::ModelProto& proto) {
     for (const auto& import : proto.opset_import()) {
       const std::string domain = import.domain() == "ai.onnx" ? "" : import.domain();
-      if (!versions_.emplace(domain, import.version()).second)
-        return invalid("opset_import names the domain \"{}\" twice", import.domain());
+      auto [known, fresh] = versions_.emplace(domain, import.version());
+      if (!fresh && known->second != import.version())  // exporters do write the same import twice
+        return invalid("opset_import gives the domain \"{}\" two versions, {} and {}", import.domain(), known->second, import.version());
+      if (!fresh) continue;
       model_.opsets.push_back({domain, import.version()});
     }
     if (!proto.has_graph()) return error(TENON_DATA_LOSS, "the file holds no graph: it is not an ONNX model, or it is empty");

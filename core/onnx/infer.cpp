@@ -143,6 +143,19 @@ void set_dims(const ShapeTable::Entry& entry, const Type& type, const SymbolTabl
   }
 }
 
+// The element type that the schema alone gives an output: its own, or that of an input of the same type parameter.
+DType formal_dtype(const onnx::OpSchema& schema, const Node& node, std::size_t output, const std::vector<Value>& values) {
+  if (schema.outputs().empty()) return TENON_DTYPE_UNDEFINED;
+  const std::string& type = schema.outputs()[std::min(output, schema.outputs().size() - 1)].GetTypeStr();
+  if (type.starts_with("tensor(")) return dtype_from_name(std::string_view(type).substr(7, type.size() - 8)).value_or(0);
+  for (std::size_t i = 0; i < node.inputs.size() && i < schema.inputs().size(); ++i)
+    if (node.inputs[i] != none && schema.inputs()[i].GetTypeStr() == type) return values[node.inputs[i]].type.dtype;
+  for (const auto& constraint : schema.typeConstraintParams())
+    if (constraint.type_param_str == type && constraint.allowed_type_strs.size() == 1 && constraint.allowed_type_strs[0].starts_with("tensor("))
+      return dtype_from_name(std::string_view(constraint.allowed_type_strs[0]).substr(7, constraint.allowed_type_strs[0].size() - 8)).value_or(0);
+  return TENON_DTYPE_UNDEFINED;
+}
+
 void set_output(const Type& type, ShapeTable::Entry& entry) {
   if (!type.is_tensor() || !type.dims) return;
   entry.ranked = true;
@@ -245,6 +258,7 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
       value.type = type_from_proto(t, scratch);
       if (value.type.is_tensor()) value.type.dims.reset();
     }
+    if (value.type.is_tensor() && value.type.dtype == TENON_DTYPE_UNDEFINED) value.type.dtype = formal_dtype(*p.schema, node, i, values);
     if (!t.has_tensor_type()) continue;
     if (value.type.is_tensor() && t.tensor_type().elem_type() && value.type.dtype != t.tensor_type().elem_type())
       return invalid("{}: output {} is declared {}, the operator makes {}", node.label(), i, dtype_name(value.type.dtype),
@@ -364,11 +378,14 @@ Status infer_control_flow(Model& model, Graph& graph, Node& node, const CustomOp
   return {};
 }
 
-Status infer_graph(Model& model, Graph& graph, const CustomOps* custom, int depth) {
-  graph.index_producers();
-  // A number for every symbol, another in the second run: equal symbols stay equal, small, and unlikely to collide.
+// One pair of probing runs; scale makes the numbers larger. out_misfits counts the nodes that the numbers do not suit.
+Status probe_graph(Model& model, Graph& graph, const CustomOps* custom, int depth, std::int64_t scale, int& out_misfits) {
+  // A number for every symbol, another in the second run: equal symbols stay equal, and others are unlikely to collide.
   std::map<std::pair<std::int64_t, std::int64_t>, std::uint32_t> seen;
-  auto probe = [](std::uint32_t symbol, int run) -> std::int64_t { return run == 0 ? 16 + 8 * (symbol % 97) : 24 + 16 * (symbol % 89); };
+  auto probe = [scale](std::uint32_t symbol, int run) -> std::int64_t {
+    return scale * (run == 0 ? 16 + 8 * (symbol % 97) : 24 + 16 * (symbol % 89));
+  };
+  out_misfits = 0;
   ShapeTable first(graph), second(graph);
   for (ValueId v = 0; v < graph.values.size(); ++v) {
     Value& value = graph.values[v];
@@ -426,6 +443,7 @@ Status infer_graph(Model& model, Graph& graph, const CustomOps* custom, int dept
         return invalid("{}: the type of its output \"{}\" cannot be inferred; declare it in value_info", node.label(), graph.values[v].name);
       }
     }
+    out_misfits += !a.ok() || !b.ok();
     if (!a.ok() && !b.ok()) {
       bool fixed = true;  // sizes that do not depend on a probe contradict each other: the model is wrong
       for (ValueId v : node.inputs) fixed = fixed && (v == none || graph.values[v].constant || graph.values[v].type.fixed());
@@ -433,6 +451,24 @@ Status infer_graph(Model& model, Graph& graph, const CustomOps* custom, int dept
     }
   }
   return {};
+}
+
+Status infer_graph(Model& model, Graph& graph, const CustomOps* custom, int depth) {
+  graph.index_producers();
+  std::vector<Type> declared;
+  for (const Value& v : graph.values) declared.push_back(v.type);
+  auto restore = [&] {
+    for (ValueId v = 0; v < declared.size(); ++v) graph.values[v].type = declared[v];
+  };
+  // Small numbers suit most models; those that shrink their input (audio) need large ones.
+  int small_misfits = 0, large_misfits = 0;
+  Status small = probe_graph(model, graph, custom, depth, 1, small_misfits);
+  if (small.ok() && small_misfits == 0) return {};
+  restore();
+  Status large = probe_graph(model, graph, custom, depth, 1000, large_misfits);
+  if (large.ok() && (!small.ok() || large_misfits < small_misfits)) return {};
+  restore();
+  return probe_graph(model, graph, custom, depth, 1, small_misfits);
 }
 
 }  // namespace

@@ -52,9 +52,18 @@ T full_copy(const T& from) {
 template <class T>
 std::vector<T> full_copies(const tenon_span& span) {
   std::vector<T> out;
+  if (!span.data || span.stride < sizeof(std::uint32_t)) return out;
   out.reserve(span.count);
-  for (std::uint64_t i = 0; i < span.count; ++i)
-    out.push_back(full_copy(*reinterpret_cast<const T*>(static_cast<const char*>(span.data) + i * span.stride)));
+  for (std::uint64_t i = 0; i < span.count; ++i) {
+    T to{};
+    const char* from = static_cast<const char*>(span.data) + i * span.stride;
+    std::uint32_t size = 0;
+    __builtin_memcpy(&size, from, sizeof size);
+    if (size > span.stride) size = span.stride;
+    __builtin_memcpy(static_cast<void*>(&to), from, size < sizeof(T) ? size : sizeof(T));
+    to.struct_size = sizeof(T);
+    out.push_back(to);
+  }
   return out;
 }
 inline std::string_view view(tenon_str s) { return s.data ? std::string_view(s.data, s.size) : std::string_view(); }

@@ -1,0 +1,64 @@
+#include "core/base/dynlib.h"
+
+#ifndef BOOST_DLL_USE_STD_FS
+#define BOOST_DLL_USE_STD_FS
+#endif
+#include <cstdlib>
+#include <filesystem>
+
+#include <boost/dll/shared_library.hpp>
+#include <dlfcn.h>
+#include <sys/auxv.h>
+
+namespace tenon {
+
+struct Dynlib::Impl {
+  boost::dll::shared_library library;
+};
+
+Dynlib::Dynlib() : impl_(new Impl) {}
+Dynlib::~Dynlib() = default;
+
+Result<std::shared_ptr<Dynlib>> Dynlib::open(const std::string& path) {
+  std::error_code code;
+  const std::filesystem::path real = std::filesystem::canonical(path, code);
+  if (code) return error(TENON_NOT_FOUND, "library \"{}\": {}", path, code.message());
+  std::shared_ptr<Dynlib> lib(new Dynlib);
+  lib->path_ = real.string();
+  try {
+    lib->impl_->library.load(real, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  } catch (const std::exception& e) {
+    return error(TENON_MISSING_DEPENDENCY, "library \"{}\" cannot be loaded: {}", lib->path_, e.what());
+  }
+  return lib;
+}
+
+bool Dynlib::available(const std::string& name) {
+  void* handle = ::dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  if (handle) ::dlclose(handle);
+  return handle != nullptr;
+}
+
+void* Dynlib::symbol(const char* name) const { return ::dlsym(impl_->library.native(), name); }
+
+std::string own_library_path() {
+  Dl_info info{};
+  if (!::dladdr(reinterpret_cast<const void*>(&own_library_path), &info) || !info.dli_fname) return "";
+  std::error_code code;
+  // An executable's name may be relative or bare; the kernel knows better.
+  std::filesystem::path path = std::filesystem::canonical(info.dli_fname, code);
+  if (code) path = std::filesystem::canonical("/proc/self/exe", code);
+  return code ? "" : path.string();
+}
+
+bool privileged_process() {
+  static const bool privileged = ::getauxval(AT_SECURE) != 0;
+  return privileged;
+}
+
+std::string trusted_env(const char* name) {
+  const char* value = privileged_process() ? nullptr : ::getenv(name);
+  return value ? value : "";
+}
+
+}  // namespace tenon

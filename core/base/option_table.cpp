@@ -1,0 +1,81 @@
+#include "core/base/option_table.h"
+
+#include <limits>
+
+namespace tenon {
+namespace {
+
+using K = OptionKind;
+constexpr long long big = std::numeric_limits<long long>::max();
+
+constexpr Option table[] = {
+    {"/$schema", K::text, "", "", 0, 0, "JSON Schema of this file, for editors", "-"},
+    {"/schema", K::integer, "1", "", 1, 1, "version of this format", "core/base/config.cpp"},
+
+    {"/providers", K::list, "[]", "", 0, 0, "providers to use, the preferred one first; empty: every one that is found",
+     "core/provider/registry.cpp"},
+    {"/providers/*", K::section, "", "", 0, 0, "one provider", "core/provider/registry.cpp"},
+    {"/providers/*/use", K::text, "", "", 0, 0, "id, alias, or path of a manifest or library", "core/provider/registry.cpp"},
+    {"/providers/*/device", K::integer_or_text, "", "", 0, 1 << 20,
+     "which device: its index, its uid or a glob of uids (\"*\": all); absent: the first", "core/provider/provider.cpp"},
+    {"/providers/*/options", K::object, "{}", "", 0, 0, "the provider's own options, see its manifest", "core/provider/manifest.cpp"},
+    {"/providers/*/required", K::boolean, "true", "", 0, 0, "false: go on without it when it cannot be used",
+     "core/provider/registry.cpp"},
+    {"/provider_paths", K::texts, "[]", "", 0, 0,
+     "folders, manifests or libraries searched first; relative to this file's folder", "core/provider/discovery.cpp"},
+
+    {"/placement", K::section, "", "", 0, 0, "which provider runs which node", "core/partition"},
+    {"/placement/policy", K::choice, "\"cost\"", "cost", 0, 0, "how nodes are placed", "core/partition"},
+    {"/placement/on_unsupported", K::choice, "\"next\"", "next|error", 0, 0,
+     "a node that no listed provider takes: next, the cpu provider appended last, or error", "core/provider/registry.cpp"},
+    {"/placement/on_device_lost", K::choice, "\"error\"", "error|replace", 0, 0, "what a run does when its device is lost",
+     "core/run"},
+    {"/placement/rules", K::list, "[]", "", 0, 0, "demands for nodes; the first that matches counts", "core/partition"},
+    {"/placement/rules/*", K::section, "", "", 0, 0, "one rule", "core/partition"},
+    {"/placement/rules/*/match", K::section, "", "", 0, 0, "all patterns (with * and ?) must fit the node", "core/partition"},
+    {"/placement/rules/*/match/op", K::text, "", "", 0, 0, "operator type", "core/partition"},
+    {"/placement/rules/*/match/name", K::text, "", "", 0, 0, "node name", "core/partition"},
+    {"/placement/rules/*/match/domain", K::text, "", "", 0, 0, "operator domain", "core/partition"},
+    {"/placement/rules/*/use", K::text, "", "", 0, 0, "only this provider", "core/partition"},
+    {"/placement/rules/*/deny", K::texts, "[]", "", 0, 0, "never these providers", "core/partition"},
+
+    {"/session", K::section, "", "", 0, 0, "how a model is prepared and run", "core/run"},
+    {"/session/optimize", K::choice, "\"all\"", "none|basic|extended|all", 0, 0, "which rewrites of the graph are made",
+     "core/passes"},
+    {"/session/threads", K::integer_or_auto, "\"auto\"", "", 1, 1024,
+     "most threads of one run; auto: the CPUs that the process may use", "core/run"},
+    {"/session/cache", K::text, "\"\"", "", 0, 0, "folder for compiled artifacts; ${NAME} is replaced; empty: none", "core/run"},
+    {"/session/deterministic", K::boolean, "false", "", 0, 0, "only kernels that give the same bits for any thread count",
+     "core/partition"},
+    {"/session/profile", K::boolean, "false", "", 0, 0, "time every step", "core/run"},
+    {"/session/precision", K::choice, "", "highest|high|medium", 0, 0,
+     "how exactly float32 is computed, handed to every provider that knows it; absent: each provider's own",
+     "core/provider/registry.cpp"},
+
+    {"/shapes", K::map, "{}", "", 0, 0, "sizes of the model's named dimensions", "core/provider/graph_view.cpp"},
+    {"/shapes/*", K::shape, "", "", 0, 0, "one dimension; a number n means min = opt = max = n", "core/provider/graph_view.cpp"},
+    {"/shapes/*/min", K::integer, "", "", 0, big, "least size", "core/provider/graph_view.cpp"},
+    {"/shapes/*/opt", K::integer, "", "", 0, big, "size that costs are estimated for", "core/provider/graph_view.cpp"},
+    {"/shapes/*/max", K::integer, "", "", 0, big, "greatest size", "core/provider/graph_view.cpp"},
+    {"/shapes/*/grow", K::boolean, "false", "", 0, 0, "grows from run to run: plans cover ranges", "core/plan"},
+
+    {"/limits", K::section, "", "", 0, 0, "bounds on what a model may ask for", "core/base/limits.h"},
+    {"/limits/memory", K::size, "\"64GiB\"", "", 1, big, "memory of one run, and of any one tensor", "core/plan"},
+    {"/limits/model", K::size, "\"64GiB\"", "", 1, big, "size of the model and its external data", "core/onnx"},
+    {"/limits/load", K::time, "\"0s\"", "", 0, 0, "time to load a model; 0s: no limit", "core/run"},
+    {"/limits/run", K::time, "\"0s\"", "", 0, 0, "time of one run; 0s: no limit", "core/run"},
+    {"/limits/nesting", K::integer, "64", "", 1, 1000, "depth of bodies inside bodies", "core/onnx"},
+    {"/limits/rank", K::integer, "64", "", 1, 1000, "dimensions of a tensor", "core/onnx"},
+    {"/limits/nodes", K::integer, "1000000", "", 1, 1000000000, "nodes of a model with all bodies and functions", "core/onnx"},
+
+    {"/log", K::map, "{}", "", 0, 0,
+     "level by topic: default, config, loader, import, passes, query, partition, plan, run, or a provider's id",
+     "core/base/log.cpp"},
+    {"/log/*", K::choice, "", "trace|debug|info|warn|error|off", 0, 0, "level of one topic", "core/base/log.cpp"},
+};
+
+}  // namespace
+
+std::span<const Option> option_table() { return table; }
+
+}  // namespace tenon
