@@ -39,6 +39,9 @@ namespace tenon {
 
 const tenon_host_api& host_api();
 
+// A status that came back from a provider.
+Status take_status(tenon_status* status);
+
 // Copies a struct that may be shorter or longer than ours into a zero-filled one of our size. T begins with struct_size.
 template <class T>
 T full_copy(const T& from) {

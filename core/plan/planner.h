@@ -1,0 +1,28 @@
+// planner: makes the plan of one segment: sizes, the providers' steps, one arena per memory domain, copies.
+// Called by one thread at a time per block (the block's lock).
+#pragma once
+
+#include "core/base/limits.h"
+#include "core/plan/plan.h"
+
+namespace tenon {
+
+struct PlanInput {
+  const Graph* graph = nullptr;
+  const Cover* cover = nullptr;
+  const std::vector<Program>* programs = nullptr;
+  const std::vector<Item>* items = nullptr;         // sorted by segment and level
+  const std::vector<bool>* host_read = nullptr;     // per value: later inference needs its elements on the host
+  const std::vector<std::vector<NodeId>>* readers = nullptr;
+  GraphInference* inference = nullptr;
+  std::uint32_t segment_count = 1;
+  std::uint32_t max_workers = 1;
+  Limits limits;
+  tenon_task* load = nullptr;
+};
+
+// shapes: inputs, and what earlier segments made. Errors: of inference and providers, naming the node;
+// RESOURCE_EXHAUSTED over limits.memory.
+Result<std::unique_ptr<Plan>> make_plan(const PlanInput& input, std::uint32_t segment, ShapeTable shapes);
+
+}  // namespace tenon

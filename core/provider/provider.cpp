@@ -1,0 +1,254 @@
+#include "core/provider/provider.h"
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/provider/host.h"
+
+namespace tenon {
+namespace {
+
+Status absent(const Provider& provider, const char* function) {
+  return error(TENON_UNIMPLEMENTED, "provider {}: it has no {}", provider.id(), function);
+}
+
+// Takes over what a provider says of a device; what cannot be true is an error.
+Result<DeviceInfo> read_device(const tenon_device_info& raw, const Provider& provider) {
+  DeviceInfo d;
+  d.kind = raw.kind;
+  d.uid = view(raw.uid);
+  d.name = view(raw.name);
+  d.sync_family = view(raw.sync_family);
+  d.flops_per_ns = raw.flops_per_ns;
+  d.bytes_per_ns = raw.bytes_per_ns;
+  d.launch_ns = raw.launch_ns;
+  d.memory_limit = raw.memory_limit;
+  for (const tenon_domain& m : full_copies<tenon_domain>(raw.domains)) {
+    DomainInfo i;
+    i.kind = m.kind;
+    i.uid = view(m.uid);
+    i.base_align = std::max<std::uint64_t>(m.base_align, 1);
+    i.view_align = m.view_align;
+    i.max_alloc = m.max_alloc;
+    i.total_bytes = m.total_bytes;
+    i.dlpack_type = m.dlpack_type;
+    i.dlpack_id = m.dlpack_id;
+    if (i.uid.empty() || (i.base_align & (i.base_align - 1)) != 0 || i.base_align > (1u << 30))
+      return invalid("device \"{}\": a memory domain has uid \"{}\" and alignment {}", d.uid, i.uid, i.base_align);
+    if (!i.host() && !provider.api().buffer_alloc)
+      return invalid("device \"{}\" has the memory domain \"{}\", but the provider has no buffer_alloc", d.uid, i.uid);
+    d.domains.push_back(std::move(i));
+  }
+  if (d.domains.empty()) return invalid("device \"{}\" has no memory domain", d.uid);
+  for (const tenon_route& r : full_copies<tenon_route>(raw.routes)) {
+    const auto known = [&](std::uint32_t domain) { return domain == TENON_ROUTE_HOST || domain < d.domains.size(); };
+    if (!known(r.from_domain) || !known(r.to_domain)) return invalid("device \"{}\": a route names a memory domain that it does not have", d.uid);
+    d.routes.push_back({r.from_domain, r.to_domain, r.flags, r.bytes_per_ns, r.latency_ns});
+  }
+  for (std::uint32_t i = 0; i < d.domains.size(); ++i) {
+    if (d.domains[i].host()) continue;
+    const auto has = [&](std::uint32_t from, std::uint32_t to) {
+      return std::any_of(d.routes.begin(), d.routes.end(), [&](const RouteInfo& r) { return r.from == from && r.to == to; });
+    };
+    if (!has(TENON_ROUTE_HOST, i) || !has(i, TENON_ROUTE_HOST))
+      return invalid("device \"{}\": the memory domain \"{}\" lacks a route to or from the host", d.uid, d.domains[i].uid);
+  }
+  return d;
+}
+
+}  // namespace
+
+DeviceBuffer::~DeviceBuffer() {
+  if (buffer_) device_->api().buffer_free(device_->handle(), buffer_);
+}
+
+Device::~Device() {
+  if (handle_) api().device_close(handle_);
+}
+
+const tenon_provider_api& Device::api() const { return provider_->api(); }
+
+Status Device::took(tenon_status* raw) {
+  if (!raw) return {};
+  Status status = take_status(raw);
+  if (status.code() == TENON_DEVICE_LOST) lost_.store(true, std::memory_order_relaxed);
+  return std::move(status).at("provider " + provider_->id());
+}
+
+std::unique_lock<std::mutex> Device::serialise() {
+  return provider_->concurrent_compile() ? std::unique_lock<std::mutex>() : std::unique_lock(compile_mutex_);
+}
+
+Result<std::string> Device::fingerprint() {
+  if (!api().fingerprint) return std::string();
+  std::string text(256, '\0');
+  std::uint64_t length = 0;
+  TENON_TRY(took(api().fingerprint(handle_, text.data(), text.size(), &length)));
+  if (length > text.size()) {
+    if (length > 65536) return invalid("provider {}: its fingerprint has {} bytes", provider_->id(), length);
+    text.resize(length);
+    TENON_TRY(took(api().fingerprint(handle_, text.data(), text.size(), &length)));
+  }
+  text.resize(std::min<std::uint64_t>(length, text.size()));
+  return text;
+}
+
+Status Device::query(const tenon_query& query, tenon_query_sink& sink) {
+  const auto lock = serialise();
+  return took(api().query(handle_, &query, &sink));
+}
+
+Result<tenon_program*> Device::compile(const tenon_part& part, const tenon_compile_options& options) {
+  const auto lock = serialise();
+  tenon_program* program = nullptr;
+  TENON_TRY(took(api().compile(handle_, &part, &options, &program)));
+  if (!program) return internal("provider {}: compile succeeded without a program", provider_->id());
+  return program;
+}
+
+void Device::program_destroy(tenon_program* program) {
+  if (program) api().program_destroy(program);
+}
+
+Result<tenon_plan*> Device::plan(tenon_program* program, const tenon_plan_args& args, tenon_plan_sink& sink) {
+  if (!has_plan()) return absent(*provider_, "program_plan");
+  const auto lock = serialise();
+  tenon_plan* plan = nullptr;
+  TENON_TRY(took(api().program_plan(program, &args, &sink, &plan)));
+  return plan;
+}
+
+void Device::plan_destroy(tenon_plan* plan) {
+  if (plan && api().plan_destroy) api().plan_destroy(plan);
+}
+
+Result<tenon_binding*> Device::bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint) {
+  if (!has_bind()) return absent(*provider_, "plan_bind");
+  tenon_binding* binding = nullptr;
+  TENON_TRY(took(api().plan_bind(plan, addresses, count, hint, &binding)));
+  return binding;
+}
+
+Status Device::binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses, std::uint64_t count) {
+  if (!api().binding_update) return absent(*provider_, "binding_update");
+  return took(api().binding_update(binding, changed, addresses, count));
+}
+
+void Device::binding_destroy(tenon_binding* binding) {
+  if (binding && api().binding_destroy) api().binding_destroy(binding);
+}
+
+Result<std::shared_ptr<DeviceBuffer>> Device::alloc(std::uint32_t domain, std::uint64_t bytes, std::uint64_t alignment) {
+  if (domain >= info_.domains.size() || info_.domains[domain].host() || !api().buffer_alloc)
+    return internal("provider {}: no memory can be had in domain {}", provider_->id(), domain);
+  const DomainInfo& d = info_.domains[domain];
+  if (d.max_alloc != 0 && bytes > d.max_alloc)
+    return error(TENON_RESOURCE_EXHAUSTED, "provider {}: {} bytes are more than the largest buffer of \"{}\" ({})", provider_->id(), bytes, d.uid, d.max_alloc);
+  tenon_buffer* buffer = nullptr;
+  TENON_TRY(took(api().buffer_alloc(handle_, domain, bytes, std::max(alignment, d.base_align), &buffer)));
+  if (!buffer) return internal("provider {}: buffer_alloc succeeded without a buffer", provider_->id());
+  return std::make_shared<DeviceBuffer>(shared_from_this(), buffer, tenon_address{api().buffer_handle(handle_, buffer), 0, bytes});
+}
+
+int Device::route(std::uint32_t from, std::uint32_t to) const {
+  for (std::size_t i = 0; i < info_.routes.size(); ++i)
+    if (info_.routes[i].from == from && info_.routes[i].to == to) return static_cast<int>(i);
+  return -1;
+}
+
+Status Device::copy(std::uint32_t route, tenon_stream* stream, const tenon_address& dst, const tenon_address& src, std::uint64_t bytes) {
+  if (!api().copy) return absent(*provider_, "copy");
+  return took(api().copy(handle_, route, stream, &dst, &src, bytes));
+}
+
+Result<tenon_stream*> Device::stream_create(void* native) {
+  if (!api().stream_create) return absent(*provider_, "stream_create");
+  tenon_stream* stream = nullptr;
+  TENON_TRY(took(api().stream_create(handle_, native, &stream)));
+  return stream;
+}
+void Device::stream_destroy(tenon_stream* stream) {
+  if (stream) api().stream_destroy(stream);
+}
+Status Device::stream_sync(tenon_stream* stream) { return stream ? took(api().stream_sync(stream)) : Status(); }
+
+Result<tenon_event*> Device::event_create(std::uint64_t flags) {
+  if (!api().event_create) return absent(*provider_, "event_create");
+  tenon_event* event = nullptr;
+  TENON_TRY(took(api().event_create(handle_, flags, &event)));
+  return event;
+}
+void Device::event_destroy(tenon_event* event) {
+  if (event) api().event_destroy(event);
+}
+Status Device::event_record(tenon_event* event, tenon_stream* stream) { return took(api().event_record(event, stream)); }
+Status Device::event_wait(tenon_event* event, tenon_stream* stream) {
+  return api().event_wait ? took(api().event_wait(event, stream)) : absent(*provider_, "event_wait");
+}
+Status Device::event_host_wait(tenon_event* event, std::uint64_t timeout_ns) { return took(api().event_host_wait(event, timeout_ns)); }
+
+Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrary library, OptionsPtr options) {
+  std::shared_ptr<Provider> p(new Provider);
+  p->manifest_ = std::move(manifest);
+  p->library_ = std::move(library);
+  p->options_ = std::move(options);
+  if (p->manifest_.id.empty()) p->manifest_.id = p->library_.id;
+  if (p->manifest_.version.empty()) p->manifest_.version = p->library_.version;
+  p->host_ = std::make_unique<tenon_host>(tenon_host{p->library_.id});
+  const std::string where = "provider " + p->id();
+  tenon_provider* handle = nullptr;
+  if (Status s = take_status(p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle)); !s.ok()) return std::move(s).at(where);
+  if (!handle) return internal("{}: create succeeded without a provider", where);
+  p->handle_ = handle;
+  tenon_span span{};
+  if (Status s = take_status(p->api().enumerate(handle, &span)); !s.ok()) return std::move(s).at(where);
+  if (span.count > 4096) return invalid("{}: it reports {} devices", where, span.count);
+  for (const tenon_device_info& raw : full_copies<tenon_device_info>(span)) {
+    Result<DeviceInfo> device = read_device(raw, *p);
+    if (!device.ok()) return std::move(device.status()).at(where);
+    p->devices_.push_back(*std::move(device));
+  }
+  p->open_.resize(p->devices_.size());
+  return p;
+}
+
+Provider::~Provider() {
+  if (handle_) api().destroy(handle_);
+}
+
+Result<DevicePtr> Provider::open_device(std::uint32_t index) {
+  std::lock_guard lock(mutex_);
+  if (index >= devices_.size()) return error(TENON_OUT_OF_RANGE, "provider {}: it has {} devices, device {} was asked for", id(), devices_.size(), index);
+  if (DevicePtr open = open_[index].lock()) return open;
+  tenon_device* handle = nullptr;
+  if (Status s = take_status(api().device_open(handle_, index, &handle)); !s.ok()) return std::move(s).at("provider " + id());
+  if (!handle) return internal("provider {}: device_open succeeded without a device", id());
+  DevicePtr device = std::make_shared<Device>(shared_from_this(), index, devices_[index], handle);
+  open_[index] = device;
+  return device;
+}
+
+Result<std::vector<std::uint32_t>> Provider::select(const std::string& device) const {
+  if (devices_.empty()) return error(TENON_NOT_FOUND, "provider {}: it has no device on this machine", id());
+  std::vector<std::uint32_t> out;
+  if (device.empty()) {
+    out.push_back(0);
+  } else if (device.size() < 7 && device.find_first_not_of("0123456789") == std::string::npos) {
+    const unsigned long index = std::stoul(device);
+    if (index < devices_.size()) out.push_back(static_cast<std::uint32_t>(index));
+  } else {
+    for (std::uint32_t i = 0; i < devices_.size(); ++i)
+      if (glob_match(device, devices_[i].uid)) out.push_back(i);
+  }
+  if (!out.empty()) return out;
+  std::string all;
+  for (std::size_t i = 0; i < devices_.size(); ++i) all += fmt::format("{}{}: {} ({})", i ? ", " : "", i, devices_[i].uid, devices_[i].name);
+  return error(TENON_NOT_FOUND, "provider {}: it has no device \"{}\"; it has {}", id(), device, all);
+}
+
+const void* Provider::extension(std::string_view name, std::uint32_t version) const {
+  return api().get_extension ? api().get_extension(handle_, str(name), version) : nullptr;
+}
+
+}  // namespace tenon

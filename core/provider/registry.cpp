@@ -1,0 +1,183 @@
+#include "core/provider/registry.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/provider/loader.h"
+#include "core/provider/options_impl.h"
+
+namespace tenon {
+namespace {
+
+// The provider that takes what no other does.
+constexpr std::string_view fallback_id = "cpu";
+
+std::string file_of(const Found& found) { return found.manifest.library.empty() ? found.path : found.manifest.library; }
+
+}  // namespace
+
+Registry& Registry::instance() {
+  static Registry* made = new Registry;  // never destroyed: sessions may outlive static destructors
+  return *made;
+}
+
+void Registry::add_path(const std::string& path) {
+  std::error_code code;
+  const std::string full = std::filesystem::absolute(path, code).lexically_normal().string();
+  std::lock_guard lock(mutex_);
+  if (std::find(paths_.begin(), paths_.end(), full) == paths_.end()) paths_.push_back(full);
+}
+
+std::vector<ProviderInfo> Registry::list(const std::vector<std::string>& paths) {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> all = paths_;
+  all.insert(all.end(), paths.begin(), paths.end());
+  std::vector<ProviderInfo> out;
+  for (const Found& found : discover(all)) {
+    ProviderInfo info{found.manifest.id, found.manifest.version, found.path, found.where, found.manifest.aliases, "ready", "", found.manifest.devices};
+    if (info.id.empty()) info.id = std::filesystem::path(found.path).filename().string();
+    if (!found.shadowed_by.empty()) {
+      info.state = "shadowed";
+      info.reason = fmt::format("\"{}\" comes first", found.shadowed_by);
+    } else if (!found.problem.ok()) {
+      info.state = "unusable";
+      info.reason = found.problem.text();
+    } else if (const auto open = open_.find(file_of(found)); open != open_.end()) {
+      if (const ProviderPtr provider = open->second.lock()) {
+        info.state = "loaded";
+        info.id = provider->id();
+        info.version = provider->version();
+        info.devices.clear();
+        for (const DeviceInfo& device : provider->devices()) info.devices.push_back(fmt::format("{} ({})", device.uid, device.name));
+      }
+    }
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+Result<Found> Registry::look_up(const std::string& name, const std::vector<std::string>& paths) {
+  std::vector<std::string> all;
+  // A path names itself; it does not become a place where others are found.
+  const bool is_path = name.find('/') != std::string::npos;
+  if (is_path) all.push_back(name);
+  {
+    std::lock_guard lock(mutex_);
+    all.insert(all.end(), paths_.begin(), paths_.end());
+  }
+  all.insert(all.end(), paths.begin(), paths.end());
+  std::vector<Found> found = discover(all);
+  if (is_path) {
+    std::error_code code;
+    const std::string real = std::filesystem::weakly_canonical(name, code).string();
+    for (Found& f : found)
+      if (f.path == real || f.manifest.library == real) return std::move(f);
+    return error(TENON_NOT_FOUND, "\"{}\" is neither the manifest nor the library of a provider", name);
+  }
+  for (Found& f : found)
+    if (f.shadowed_by.empty() && f.manifest.answers_to(name)) return std::move(f);
+  // Broken manifests may be the reason: say so.
+  std::vector<std::string> names;
+  std::string known, broken;
+  for (const Found& f : found) {
+    if (f.manifest.id.empty()) {
+      if (!f.problem.ok()) broken += fmt::format("\n  {}", f.problem.text());
+      continue;
+    }
+    if (!f.shadowed_by.empty()) continue;
+    known += (known.empty() ? "" : ", ") + f.manifest.id;
+    names.push_back(f.manifest.id);
+    names.insert(names.end(), f.manifest.aliases.begin(), f.manifest.aliases.end());
+  }
+  const std::string near = nearest(name, names);
+  return error(TENON_NOT_FOUND, "there is no provider \"{}\"; {}found: {}{}", name, near.empty() ? "" : fmt::format("did you mean \"{}\"? ", near),
+               known.empty() ? "none" : known, broken.empty() ? "" : "\nunusable manifests:" + broken);
+}
+
+Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options) {
+  if (!found.problem.ok()) return std::move(found.problem);
+  std::lock_guard lock(mutex_);
+  const std::string key = file_of(found);
+  if (const auto open = open_.find(key); open != open_.end())
+    if (ProviderPtr provider = open->second.lock()) return provider;
+  TENON_ASSIGN(LoadedLibrary library, load_library(found.manifest));
+  TENON_ASSIGN(ProviderPtr provider, Provider::make(std::move(found.manifest), std::move(library), std::move(options)));
+  open_[key] = provider;
+  log_info("loader", "provider {} {}: {} devices", provider->id(), provider->version(), provider->devices().size());
+  return provider;
+}
+
+Result<ProviderPtr> Registry::open(const std::string& name, const std::string& options, const std::vector<std::string>& paths) {
+  TENON_ASSIGN(Found found, look_up(name, paths));
+  TENON_ASSIGN(OptionsPtr checked, check_options(found.manifest, options));
+  return open_found(std::move(found), std::move(checked));
+}
+
+Result<OptionsPtr> Registry::session_options(const Manifest& manifest, const Config& config, const std::string& text) const {
+  TENON_ASSIGN(const OptionsPtr raw, make_options(text));
+  tenon_config merged{raw->value};
+  if (!config.precision.empty() && knows_option(manifest, "precision") && !merged.value.contains("precision"))
+    merged.value["precision"] = config.precision;
+  if (config.deterministic && knows_option(manifest, "deterministic") && !merged.value.contains("deterministic"))
+    merged.value["deterministic"] = true;
+  return check_options(manifest, options_text(merged));
+}
+
+Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, std::vector<std::string>& notes) {
+  std::vector<ProviderEntry> entries = config.providers;
+  if (entries.empty()) {
+    // Nobody chose: all that can be used, the one that takes everything last.
+    std::vector<std::string> all;
+    {
+      std::lock_guard lock(mutex_);
+      all = paths_;
+    }
+    all.insert(all.end(), config.provider_paths.begin(), config.provider_paths.end());
+    for (const Found& found : discover(all)) {
+      if (!found.shadowed_by.empty() || found.manifest.id == fallback_id || found.manifest.answers_to(fallback_id)) continue;
+      const std::string name = found.manifest.id.empty() ? found.path : found.manifest.id;
+      if (!found.problem.ok()) notes.push_back(fmt::format("left out: {}", found.problem.text()));
+      else entries.push_back({name, "", "{}", false});
+    }
+  }
+  std::vector<SessionProvider> out;
+  bool has_fallback = false;
+  const auto add = [&](const ProviderEntry& entry) -> Status {
+    TENON_ASSIGN(Found found, look_up(entry.use, config.provider_paths));
+    TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, entry.options));
+    SessionProvider sp;
+    sp.options = options;
+    TENON_ASSIGN(sp.provider, open_found(std::move(found), options));
+    TENON_ASSIGN(const std::vector<std::uint32_t> indices, sp.provider->select(entry.device));
+    for (const std::uint32_t index : indices) {
+      TENON_ASSIGN(DevicePtr device, sp.provider->open_device(index));
+      if (device->lost()) return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid);
+      for (const SessionProvider& other : out)
+        for (const DevicePtr& used : other.devices)
+          if (used == device) return invalid("provider {}: device \"{}\" is listed twice", sp.provider->id(), device->info().uid);
+      sp.devices.push_back(std::move(device));
+    }
+    has_fallback = has_fallback || sp.provider->id() == fallback_id;
+    out.push_back(std::move(sp));
+    return {};
+  };
+  for (const ProviderEntry& entry : entries) {
+    Status status = add(entry);
+    if (status.ok()) continue;
+    if (entry.required) return status;
+    notes.push_back(fmt::format("left out: {}", status.text()));
+    log_info("loader", "provider {} is left out: {}", entry.use, status.text());
+  }
+  if (!has_fallback && !config.placement.error_on_unsupported) {
+    if (Status status = add({std::string(fallback_id), "", "{}", false}); !status.ok()) {
+      if (out.empty()) return status;
+      notes.push_back(fmt::format("left out: {}", status.text()));
+    }
+  }
+  if (out.empty()) return error(TENON_NOT_FOUND, "no provider can be used{}{}", notes.empty() ? "" : ": ", notes.empty() ? "" : notes.front());
+  return out;
+}
+
+}  // namespace tenon
