@@ -110,7 +110,8 @@ Status Config::read(const Document& document) {
   precision = p.is_string() ? p.get<std::string>() : "";
 
   shapes.clear();
-  for (const auto& [name, value] : get("/shapes").items()) {
+  const Json sizes = get("/shapes");
+  for (const auto& [name, value] : sizes.items()) {
     if (name.starts_with("x-")) continue;
     ShapeEntry s;
     s.name = name;
@@ -134,7 +135,8 @@ Status Config::read(const Document& document) {
   limits.nodes = get("/limits/nodes").get<std::uint64_t>();
 
   log.clear();
-  for (const auto& [topic, value] : get("/log").items())
+  const Json levels = get("/log");
+  for (const auto& [topic, value] : levels.items())
     if (!topic.starts_with("x-")) log.emplace_back(topic, log_level_from_name(value.get<std::string>()));
   return {};
 }

@@ -65,7 +65,8 @@ json schema_of(const OptionNode& node) {
 
 std::string config_schema() {
   json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"}, {"title", "tenon session configuration"}};
-  for (const auto& [key, value] : schema_of(option_tree()).items()) schema[key] = value;
+  const json options = schema_of(option_tree());
+  for (const auto& [key, value] : options.items()) schema[key] = value;
   return schema.dump(2) + "\n";
 }
 

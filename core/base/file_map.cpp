@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 namespace tenon {
 
 Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
@@ -31,6 +33,7 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
   ::close(fd);
   if (data == MAP_FAILED) return error(TENON_RESOURCE_EXHAUSTED, "cannot map \"{}\": {}", path, std::strerror(errno));
   map->data_ = static_cast<const std::byte*>(data);
+  map->identity_ = fmt::format("{}|{}.{}|{}|{}.{}", path, info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
   return std::shared_ptr<const FileMap>(std::move(map));
 }
 

@@ -21,12 +21,14 @@ class FileMap {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Path, inode, size and time of the last change: two maps with equal identities hold equal bytes.
+  const std::string& identity() const { return identity_; }
 
  private:
   FileMap() = default;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
-  std::string path_;
+  std::string path_, identity_;
 };
 
 }  // namespace tenon

@@ -107,3 +107,10 @@ Status to_status(Result<T>&& r) {
   if (!TENON_CONCAT(tenon_result_, __LINE__).ok())                             \
     return std::move(TENON_CONCAT(tenon_result_, __LINE__).status());          \
   target = *std::move(TENON_CONCAT(tenon_result_, __LINE__))
+// Assigns to what exists already; a statement of its own, also after if and for.
+#define TENON_SET(target, ...)                                                     \
+  do {                                                                             \
+    auto tenon_result_ = (__VA_ARGS__);                                            \
+    if (!tenon_result_.ok()) return std::move(tenon_result_.status());             \
+    target = *std::move(tenon_result_);                                            \
+  } while (0)

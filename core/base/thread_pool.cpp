@@ -326,6 +326,7 @@ void Gang::run_raw(void (*fn)(void*, std::uint32_t), void* context) {
   GangState& gang = *state_;
   gang.fn = fn;
   gang.context = context;
+  gang.decision = 0;
   gang.running.store(gang.size, std::memory_order_relaxed);
   gang.epoch.fetch_add(1, std::memory_order_release);
   gang.announce();
@@ -351,6 +352,8 @@ std::int32_t Gang::barrier() {
   }
   return gang.decision;
 }
+
+bool Gang::stopped() const { return state_ ? state_->decision != 0 : control_.failed(); }
 
 void Gang::parallel_for(std::uint64_t n, std::uint64_t grain, RangeFn fn, void* context) {
   if (n == 0) return;

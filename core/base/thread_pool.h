@@ -37,6 +37,8 @@ class Control {
   // Cancelled or past the deadline; stays so.
   bool interrupted();
   bool stop() { return failed() || interrupted(); }
+  // Failed, or an interruption was seen by anyone: some work may have been left out.
+  bool stopped() const { return failed() || interrupted_.load(std::memory_order_acquire) != 0; }
   // The first failure, else CANCELLED or DEADLINE_EXCEEDED, else OK. Takes the failure out: call it once, at the end.
   Status take();
 
@@ -71,6 +73,8 @@ class Gang {
   }
   // Inside run, by all workers alike: 0, or TENON_STOP for all; the last to arrive decides.
   std::int32_t barrier();
+  // True once a barrier of the current run has answered STOP.
+  bool stopped() const;
   // Outside run, or by one worker inside it: the waiting workers of this gang take chunks. Inside another parallel_for,
   // or when nobody waits, inline. Returns when all chunks are done.
   void parallel_for(std::uint64_t n, std::uint64_t grain, RangeFn fn, void* context);

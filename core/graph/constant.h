@@ -23,7 +23,7 @@ struct Constant {
   std::vector<std::string> strings;  // elements when dtype is STRING
   std::shared_ptr<const void> keep;  // mapping or buffer
   bool mapped = false;               // data points into a file mapping (may be misaligned)
-  std::string file;                  // canonical path and place in it, when mapped: the identity of packed forms
+  std::string file;                  // identity of the file (FileMap), when mapped: with offset that of packed forms
   std::uint64_t offset = 0;
 
   std::int64_t count() const { return element_count(dims).value(); }

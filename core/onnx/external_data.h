@@ -10,7 +10,7 @@ namespace tenon {
 struct ExternalRange {
   const std::byte* data = nullptr;
   std::uint64_t offset = 0;
-  std::string file;
+  std::string file;  // identity of the mapped file
   std::shared_ptr<const void> keep;
 };
 

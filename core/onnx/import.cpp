@@ -7,6 +7,7 @@
 
 #include <onnx/defs/schema.h>
 
+#include "core/onnx/canonical.h"
 #include "core/onnx/proto.h"
 #include "core/onnx/slim.h"
 #include "core/ops/upgrade.h"
@@ -349,7 +350,12 @@ class Importer {
 
   // The node against its operator's schema in the model's own opset, before anything else trusts it.
   Status check_schema(const Node& n, std::int64_t version) const {
-    if (options_.custom && options_.custom->find(n.domain, n.op_type, version)) return {};
+    if (const CustomOp* op = options_.custom ? options_.custom->find(n.domain, n.op_type, version) : nullptr) {
+      if (n.inputs.size() < op->min_inputs || n.inputs.size() > op->max_inputs || n.outputs.size() < op->min_outputs || n.outputs.size() > op->max_outputs)
+        return invalid("{}: {} inputs and {} outputs; the operator of provider {} takes {} to {} and gives {} to {}", n.label(), n.inputs.size(),
+                       n.outputs.size(), op->provider, op->min_inputs, op->max_inputs, op->min_outputs, op->max_outputs);
+      return {};
+    }
     const auto* schema = onnx::OpSchemaRegistry::Schema(n.op_type, static_cast<int>(version), n.domain);
     if (!schema) {
       if (n.domain == "com.microsoft" || n.is("SimplifiedLayerNormalization")) return {};
@@ -392,27 +398,7 @@ class Importer {
         if (!n.find(name)) return invalid("{}: attribute \"{}\" is required and missing", n.label(), name);
       return {};
     }
-    const auto* schema = onnx::OpSchemaRegistry::Schema(n.op_type, n.domain);
-    if (!schema) {
-      n.since_version = 1;
-      return {};
-    }
-    n.since_version = schema->since_version();
-    for (const auto& [name, a] : schema->attributes()) {
-      if (n.find(name) || a.default_value.type() == onnx::AttributeProto::UNDEFINED) continue;
-      switch (a.default_value.type()) {
-        case onnx::AttributeProto::FLOAT: n.set(name, a.default_value.f()); break;
-        case onnx::AttributeProto::INT: n.set(name, static_cast<std::int64_t>(a.default_value.i())); break;
-        case onnx::AttributeProto::STRING: n.set(name, a.default_value.s()); break;
-        case onnx::AttributeProto::INTS:
-          n.set(name, std::vector<std::int64_t>(a.default_value.ints().begin(), a.default_value.ints().end()));
-          break;
-        case onnx::AttributeProto::FLOATS:
-          n.set(name, std::vector<float>(a.default_value.floats().begin(), a.default_value.floats().end()));
-          break;
-        default: break;
-      }
-    }
+    fill_from_schema(n);
     return {};
   }
 
@@ -436,7 +422,7 @@ Result<std::unique_ptr<Model>> import_payload(Payloads& payloads, const ImportOp
   auto model = std::make_unique<Model>();
   Importer importer(*model, options, payloads);
   TENON_TRY(importer.run(proto));
-  model->path = payloads.file;
+  model->path = payloads.path;
   return model;
 } catch (const std::exception& e) {
   return error(TENON_INVALID_ARGUMENT, "the model was refused by the onnx library: {}", e.what());
@@ -452,7 +438,8 @@ Result<std::unique_ptr<Model>> import_file(const std::string& path, const Import
   Payloads payloads;
   payloads.bytes = map->bytes();
   payloads.keep = map;
-  payloads.file = canonical.string();
+  payloads.path = canonical.string();
+  payloads.file = map->identity();
   payloads.folder = canonical.parent_path().string();
   auto model = import_payload(payloads, options);
   if (!model.ok()) return std::move(model.status()).at("model \"" + path + "\"");

@@ -498,7 +498,8 @@ std::vector<bool> mark_host_evaluated(Graph& graph) {
     const DType d = value.type.dtype;
     const bool kind = d == TENON_DTYPE_INT64 || d == TENON_DTYPE_INT32 || d == TENON_DTYPE_BOOL || d == TENON_DTYPE_FLOAT;
     if (value.constant) host[v] = value.constant->count() <= small_elements;
-    else if (value.producer == none && value.is_input && needed[v] && kind) host[v] = true;
+    else if (value.producer == none && needed[v] && kind && value.type.is_tensor() && value.type.dims && (value.type.dims->size() <= 1 || small_fixed(v)))
+      host[v] = true;  // an input, or a value of the graph around this one
   }
   for (Node& node : graph.nodes) {
     node.host_evaluated = false;

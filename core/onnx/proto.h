@@ -22,7 +22,8 @@ struct Payloads {
   const SlimModel* slim = nullptr;
   std::span<const std::byte> bytes;   // the original model
   std::shared_ptr<const void> keep;
-  std::string file;                   // canonical path; "" for bytes
+  std::string path;                   // canonical; "" for bytes
+  std::string file;                   // identity of the mapped model; "" for bytes
   std::string folder;                 // where external data may lie; "" for none
   std::uint64_t max_bytes = ~0ull;
   int max_rank = 64;

@@ -282,7 +282,8 @@ struct Covering {
           }
           for (ValueId v : graph.nodes[n].outputs) {
             if (v == none) continue;
-            bool leaves = graph.values[v].is_output;
+            // Strings are never temps: their elements are reached through the host.
+            bool leaves = graph.values[v].is_output || graph.values[v].type.dtype == TENON_DTYPE_STRING;
             for (NodeId r : readers[v]) leaves |= out.node_part[r] != p;
             if (leaves) out.parts[p].outputs.push_back(v);
           }

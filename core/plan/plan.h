@@ -1,10 +1,8 @@
 // Plan: everything decided for one segment of a graph at one signature: sizes, steps, addresses, copies.
 //
-// Plain data; immutable once made, except the table of following segments, which the owner of the cache locks. It
-// outlives the contexts that are bound to it. Any thread may read.
+// Plain data; immutable once made and shared by the cache that holds it and the contexts bound to it. Any thread may read.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,8 +69,10 @@ struct Plan {
   std::vector<Storage> on_host;     // by value: where host steps and outputs find it; absent elsewhere
   std::vector<ValueId> slots;       // values that need memory of their own in this segment (not inputs, not user outputs)
   std::vector<ConstantPtr> keep;    // what fixed storages point at
+  std::vector<ValueId> open;        // tensors made here whose sizes the run decides
+  std::vector<ValueId> fetched;     // values made here whose elements decide later sizes
+  std::uint64_t serial = 0;         // unique in the block: names what a following segment builds on
   bool last = true;                 // no segment follows
-  std::map<std::vector<std::int64_t>, std::unique_ptr<Plan>> next;
 
   explicit Plan(ShapeTable s) : shapes(std::move(s)) {}
   Plan(const Plan&) = delete;

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "core/ops/evaluator.h"
 #include "core/plan/arena.h"
 #include "core/provider/host.h"
 
@@ -91,6 +92,8 @@ class Planner {
       for (ValueId v : node.outputs) {
         if (v == none || !graph_.values[v].type.is_tensor()) continue;
         auto& entry = plan_->shapes.values[v];
+        if (node.host_evaluated && !entry.known)
+          return error(TENON_UNIMPLEMENTED, "{}: the elements of its inputs are needed to plan the run and are not known or more than {}", node.label(), small_elements);
         if (!entry.ranked) {
           if (graph_.values[v].type.dims) entry.dims.assign(graph_.values[v].type.dims->size(), -1), entry.ranked = true;
           continue;
@@ -102,6 +105,15 @@ class Planner {
         if (!bytes.valid() || static_cast<std::uint64_t>(bytes.value()) > in_.limits.memory)
           return error(TENON_RESOURCE_EXHAUSTED, "{}: its output \"{}\" of shape {} does not fit into limits.memory = {} bytes", node.label(),
                        graph_.values[v].name, dims_text(entry.dims), in_.limits.memory);
+      }
+    }
+    // What the run itself has to find out.
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+      if (in_.cover->node_segment[n] != segment_) continue;
+      for (ValueId v : graph_.nodes[n].outputs) {
+        if (v == none) continue;
+        if (!plan_->shapes.complete(v)) plan_->open.push_back(v);
+        if ((*in_.host_read)[v]) plan_->fetched.push_back(v);
       }
     }
     return {};

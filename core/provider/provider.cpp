@@ -57,6 +57,18 @@ Result<DeviceInfo> read_device(const tenon_device_info& raw, const Provider& pro
   return d;
 }
 
+// For calls made before there is a device; see Device::call.
+template <class Fn>
+Status provider_call(Fn&& fn) {
+  try {
+    return take_status(fn());
+  } catch (const std::exception& e) {
+    return internal("threw an exception across the ABI: {}; a provider must catch its own (provider.hpp does)", e.what());
+  } catch (...) {
+    return internal("threw an exception of an unknown type across the ABI");
+  }
+}
+
 }  // namespace
 
 DeviceBuffer::~DeviceBuffer() {
@@ -76,6 +88,10 @@ Status Device::took(tenon_status* raw) {
   return std::move(status).at("provider " + provider_->id());
 }
 
+Status Device::threw(const char* what) {
+  return internal("provider {}: threw an exception across the ABI: {}; a provider must catch its own (provider.hpp does)", provider_->id(), what);
+}
+
 std::unique_lock<std::mutex> Device::serialise() {
   return provider_->concurrent_compile() ? std::unique_lock<std::mutex>() : std::unique_lock(compile_mutex_);
 }
@@ -84,11 +100,11 @@ Result<std::string> Device::fingerprint() {
   if (!api().fingerprint) return std::string();
   std::string text(256, '\0');
   std::uint64_t length = 0;
-  TENON_TRY(took(api().fingerprint(handle_, text.data(), text.size(), &length)));
+  TENON_TRY(call([&] { return api().fingerprint(handle_, text.data(), text.size(), &length); }));
   if (length > text.size()) {
     if (length > 65536) return invalid("provider {}: its fingerprint has {} bytes", provider_->id(), length);
     text.resize(length);
-    TENON_TRY(took(api().fingerprint(handle_, text.data(), text.size(), &length)));
+    TENON_TRY(call([&] { return api().fingerprint(handle_, text.data(), text.size(), &length); }));
   }
   text.resize(std::min<std::uint64_t>(length, text.size()));
   return text;
@@ -96,13 +112,13 @@ Result<std::string> Device::fingerprint() {
 
 Status Device::query(const tenon_query& query, tenon_query_sink& sink) {
   const auto lock = serialise();
-  return took(api().query(handle_, &query, &sink));
+  return call([&] { return api().query(handle_, &query, &sink); });
 }
 
 Result<tenon_program*> Device::compile(const tenon_part& part, const tenon_compile_options& options) {
   const auto lock = serialise();
   tenon_program* program = nullptr;
-  TENON_TRY(took(api().compile(handle_, &part, &options, &program)));
+  TENON_TRY(call([&] { return api().compile(handle_, &part, &options, &program); }));
   if (!program) return internal("provider {}: compile succeeded without a program", provider_->id());
   return program;
 }
@@ -115,7 +131,7 @@ Result<tenon_plan*> Device::plan(tenon_program* program, const tenon_plan_args& 
   if (!has_plan()) return absent(*provider_, "program_plan");
   const auto lock = serialise();
   tenon_plan* plan = nullptr;
-  TENON_TRY(took(api().program_plan(program, &args, &sink, &plan)));
+  TENON_TRY(call([&] { return api().program_plan(program, &args, &sink, &plan); }));
   return plan;
 }
 
@@ -126,13 +142,13 @@ void Device::plan_destroy(tenon_plan* plan) {
 Result<tenon_binding*> Device::bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint) {
   if (!has_bind()) return absent(*provider_, "plan_bind");
   tenon_binding* binding = nullptr;
-  TENON_TRY(took(api().plan_bind(plan, addresses, count, hint, &binding)));
+  TENON_TRY(call([&] { return api().plan_bind(plan, addresses, count, hint, &binding); }));
   return binding;
 }
 
 Status Device::binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses, std::uint64_t count) {
   if (!api().binding_update) return absent(*provider_, "binding_update");
-  return took(api().binding_update(binding, changed, addresses, count));
+  return call([&] { return api().binding_update(binding, changed, addresses, count); });
 }
 
 void Device::binding_destroy(tenon_binding* binding) {
@@ -146,7 +162,7 @@ Result<std::shared_ptr<DeviceBuffer>> Device::alloc(std::uint32_t domain, std::u
   if (d.max_alloc != 0 && bytes > d.max_alloc)
     return error(TENON_RESOURCE_EXHAUSTED, "provider {}: {} bytes are more than the largest buffer of \"{}\" ({})", provider_->id(), bytes, d.uid, d.max_alloc);
   tenon_buffer* buffer = nullptr;
-  TENON_TRY(took(api().buffer_alloc(handle_, domain, bytes, std::max(alignment, d.base_align), &buffer)));
+  TENON_TRY(call([&] { return api().buffer_alloc(handle_, domain, bytes, std::max(alignment, d.base_align), &buffer); }));
   if (!buffer) return internal("provider {}: buffer_alloc succeeded without a buffer", provider_->id());
   return std::make_shared<DeviceBuffer>(shared_from_this(), buffer, tenon_address{api().buffer_handle(handle_, buffer), 0, bytes});
 }
@@ -159,13 +175,13 @@ int Device::route(std::uint32_t from, std::uint32_t to) const {
 
 Status Device::copy(std::uint32_t route, tenon_stream* stream, const tenon_address& dst, const tenon_address& src, std::uint64_t bytes) {
   if (!api().copy) return absent(*provider_, "copy");
-  return took(api().copy(handle_, route, stream, &dst, &src, bytes));
+  return call([&] { return api().copy(handle_, route, stream, &dst, &src, bytes); });
 }
 
 Result<tenon_stream*> Device::stream_create(void* native) {
   if (!api().stream_create) return absent(*provider_, "stream_create");
   tenon_stream* stream = nullptr;
-  TENON_TRY(took(api().stream_create(handle_, native, &stream)));
+  TENON_TRY(call([&] { return api().stream_create(handle_, native, &stream); }));
   return stream;
 }
 void Device::stream_destroy(tenon_stream* stream) {
@@ -176,17 +192,17 @@ Status Device::stream_sync(tenon_stream* stream) { return stream ? took(api().st
 Result<tenon_event*> Device::event_create(std::uint64_t flags) {
   if (!api().event_create) return absent(*provider_, "event_create");
   tenon_event* event = nullptr;
-  TENON_TRY(took(api().event_create(handle_, flags, &event)));
+  TENON_TRY(call([&] { return api().event_create(handle_, flags, &event); }));
   return event;
 }
 void Device::event_destroy(tenon_event* event) {
   if (event) api().event_destroy(event);
 }
-Status Device::event_record(tenon_event* event, tenon_stream* stream) { return took(api().event_record(event, stream)); }
+Status Device::event_record(tenon_event* event, tenon_stream* stream) { return call([&] { return api().event_record(event, stream); }); }
 Status Device::event_wait(tenon_event* event, tenon_stream* stream) {
   return api().event_wait ? took(api().event_wait(event, stream)) : absent(*provider_, "event_wait");
 }
-Status Device::event_host_wait(tenon_event* event, std::uint64_t timeout_ns) { return took(api().event_host_wait(event, timeout_ns)); }
+Status Device::event_host_wait(tenon_event* event, std::uint64_t timeout_ns) { return call([&] { return api().event_host_wait(event, timeout_ns); }); }
 
 Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrary library, OptionsPtr options) {
   std::shared_ptr<Provider> p(new Provider);
@@ -198,11 +214,11 @@ Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrar
   p->host_ = std::make_unique<tenon_host>(tenon_host{p->library_.id});
   const std::string where = "provider " + p->id();
   tenon_provider* handle = nullptr;
-  if (Status s = take_status(p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle)); !s.ok()) return std::move(s).at(where);
+  if (Status s = provider_call([&] { return p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle); }); !s.ok()) return std::move(s).at(where);
   if (!handle) return internal("{}: create succeeded without a provider", where);
   p->handle_ = handle;
   tenon_span span{};
-  if (Status s = take_status(p->api().enumerate(handle, &span)); !s.ok()) return std::move(s).at(where);
+  if (Status s = provider_call([&] { return p->api().enumerate(handle, &span); }); !s.ok()) return std::move(s).at(where);
   if (span.count > 4096) return invalid("{}: it reports {} devices", where, span.count);
   for (const tenon_device_info& raw : full_copies<tenon_device_info>(span)) {
     Result<DeviceInfo> device = read_device(raw, *p);
@@ -222,7 +238,7 @@ Result<DevicePtr> Provider::open_device(std::uint32_t index) {
   if (index >= devices_.size()) return error(TENON_OUT_OF_RANGE, "provider {}: it has {} devices, device {} was asked for", id(), devices_.size(), index);
   if (DevicePtr open = open_[index].lock()) return open;
   tenon_device* handle = nullptr;
-  if (Status s = take_status(api().device_open(handle_, index, &handle)); !s.ok()) return std::move(s).at("provider " + id());
+  if (Status s = provider_call([&] { return api().device_open(handle_, index, &handle); }); !s.ok()) return std::move(s).at("provider " + id());
   if (!handle) return internal("provider {}: device_open succeeded without a device", id());
   DevicePtr device = std::make_shared<Device>(shared_from_this(), index, devices_[index], handle);
   open_[index] = device;

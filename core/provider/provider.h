@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -99,8 +100,7 @@ class Device : public std::enable_shared_from_this<Device> {
                         std::uint64_t count);
   void binding_destroy(tenon_binding* binding);
   Status execute(tenon_program* program, const tenon_execute_args& args) {
-    tenon_status* s = api().execute(program, &args);
-    return s ? took(s) : Status();
+    return call([&] { return api().execute(program, &args); });
   }
 
   // Memory of domain `domain` of this device, which is not "host".
@@ -124,6 +124,19 @@ class Device : public std::enable_shared_from_this<Device> {
   friend class DeviceBuffer;
   // A failure of this provider, its id in front; marks the device lost if it says so.
   Status took(tenon_status* status);
+  // Calls into the provider; an exception that comes out of C code is its fault, not our end.
+  template <class Fn>
+  Status call(Fn&& fn) {
+    try {
+      tenon_status* s = fn();
+      return s ? took(s) : Status();
+    } catch (const std::exception& e) {
+      return threw(e.what());
+    } catch (...) {
+      return threw("of an unknown type");
+    }
+  }
+  Status threw(const char* what);
   std::unique_lock<std::mutex> serialise();
 
   std::shared_ptr<Provider> provider_;

@@ -1,0 +1,14 @@
+// splice: puts a body in the place of the node that it spells out.
+// A pure rewrite of a graph under construction.
+#pragma once
+
+#include "core/graph/graph.h"
+
+namespace tenon {
+
+// Replaces the node by the nodes of `body`, whose inputs and outputs stand in the node's order (omitted inputs left out).
+// The node is marked dead and the new ones are appended: call sort and compact afterwards, once for many. Names of inner
+// values get the node's name in front.
+void splice_body(Graph& graph, NodeId node, const Graph& body);
+
+}  // namespace tenon

@@ -1,0 +1,262 @@
+#include "core/partition/place.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/graph/splice.h"
+#include "core/onnx/infer.h"
+#include "core/ops/evaluator.h"
+#include "core/provider/host.h"
+
+namespace tenon {
+
+bool is_control_flow(const Node& node) {
+  return node.domain.empty() && (node.op_type == "If" || node.op_type == "Loop" || node.op_type == "Scan" || node.op_type == "SequenceMap");
+}
+
+bool is_host_step(const Graph& graph, const Node& node) {
+  if (is_control_flow(node)) return true;
+  const auto handle = [&](ValueId v) { return v != none && !graph.values[v].type.is_tensor(); };
+  if (std::any_of(node.inputs.begin(), node.inputs.end(), handle) || std::any_of(node.outputs.begin(), node.outputs.end(), handle)) return true;
+  return node.domain.empty() && (node.op_type == "Optional" || node.op_type == "OptionalHasElement" || node.op_type == "OptionalGetElement");
+}
+
+namespace {
+
+constexpr int max_rounds = 5;  // bodies inside bodies, see provider-abi.md §3
+
+class Placer {
+ public:
+  Placer(const PlaceInput& in, const std::vector<std::pair<std::string, std::uint32_t>>& banned)
+      : in_(in), graph_(*in.graph), devices_(*in.devices), banned_(banned) {}
+
+  Result<Placement> run() {
+    for (int round = 0;; ++round) {
+      TENON_TRY(query());
+      std::vector<GraphPtr> bodies(graph_.nodes.size());
+      if (round < max_rounds) TENON_TRY(offer_bodies(bodies));
+      cover_graph();
+      std::vector<NodeId> replaced;
+      for (NodeId n = 0; n < graph_.nodes.size(); ++n)
+        if (bodies[n] && (composite_.count(out_.cover.node_claim[n]) || std::binary_search(out_.cover.uncovered.begin(), out_.cover.uncovered.end(), n)))
+          replaced.push_back(n);
+      if (replaced.empty()) break;
+      for (NodeId n : replaced) {
+        notes_.push_back(fmt::format("{} runs by its body: {}", graph_.nodes[n].label(), reasons(n)));
+        splice_body(graph_, n, *bodies[n]);
+      }
+      graph_.compact();
+      TENON_TRY(graph_.sort());
+    }
+    if (!out_.cover.uncovered.empty()) return uncovered();
+    explain();
+    out_.notes = std::move(notes_);
+    return std::move(out_);
+  }
+
+ private:
+  // ---- what is asked ---------------------------------------------------------------------------------------------------
+
+  Status query() {
+    out_ = Placement{};
+    composite_.clear();
+    graph_.index_producers();
+    out_.host_read = mark_host_evaluated(graph_);
+    out_.view = GraphView::build(graph_, in_.bounds, &in_.load->constants);
+    out_.refusals.resize(graph_.nodes.size());
+    for (std::uint32_t d = 0; d < devices_.size(); ++d) {
+      LoadTask task(*in_.load, devices_[d].device);
+      TENON_ASSIGN(QueryAnswer answer, query_device(devices_[d], d, *out_.view, in_.max_workers, task));
+      for (Claim& c : answer.claims) out_.claims.push_back(std::move(c));
+      for (DeviceRefusal& r : answer.refusals) out_.refusals[r.node].push_back({d, r.reason, std::move(r.text)});
+      out_.models.push_back(device_model(devices_[d]));
+    }
+    sizes();
+    rules();
+    return {};
+  }
+
+  void sizes() {
+    out_.value_bytes.assign(graph_.values.size(), 0);
+    const auto* values = static_cast<const tenon_value*>(out_.view->graph()->values.data);
+    for (ValueId v = 0; v < graph_.values.size(); ++v) {
+      double count = dtype_bits(values[v].dtype) / 8.0;
+      for (std::int32_t d = 0; d < values[v].rank; ++d) count *= static_cast<double>(values[v].dim_opt[d]);
+      out_.value_bytes[v] = count;
+    }
+  }
+
+  // Configuration rules as device masks; the first that matches a node counts.
+  void rules() {
+    const std::uint64_t all = devices_.size() >= 64 ? ~0ull : (1ull << devices_.size()) - 1;
+    allowed_.assign(graph_.nodes.size(), all);
+    rule_of_.assign(graph_.nodes.size(), -1);
+    const auto& list = in_.config->placement.rules;
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+      const Node& node = graph_.nodes[n];
+      const auto fits = [](const std::string& pattern, std::string_view text) { return pattern.empty() || glob_match(pattern, text); };
+      for (std::size_t r = 0; r < list.size(); ++r) {
+        if (!fits(list[r].op, node.op_type) || !fits(list[r].name, node.name)) continue;
+        if (!list[r].domain.empty() && !glob_match(list[r].domain, node.domain.empty() ? "ai.onnx" : node.domain)) continue;
+        std::uint64_t mask = 0;
+        for (std::uint32_t d = 0; d < devices_.size(); ++d) {
+          const Manifest& manifest = devices_[d].device->provider().manifest();
+          const auto named = [&](const std::string& name) { return name == devices_[d].provider() || manifest.answers_to(name); };
+          const bool used = list[r].use.empty() || named(list[r].use);
+          if (used && std::none_of(list[r].deny.begin(), list[r].deny.end(), named)) mask |= 1ull << d;
+        }
+        for (std::uint32_t d = 0; d < devices_.size(); ++d)
+          if (!(mask >> d & 1)) out_.refusals[n].push_back({d, TENON_REJECT_CONFIG, fmt::format("/placement/rules/{} keeps it away", r)});
+        allowed_[n] = mask;
+        rule_of_[n] = static_cast<int>(r);
+        break;
+      }
+      for (auto& [output, device] : banned_)
+        if (!node.outputs.empty() && node.outputs[0] != none && graph_.values[node.outputs[0]].name == output) {
+          allowed_[n] &= ~(1ull << device);
+          out_.refusals[n].push_back({device, TENON_REJECT_OTHER, "its compile refused this node"});
+        }
+    }
+  }
+
+  // ---- function bodies, offered to each device that lacks the op ---------------------------------------------------------
+
+  Status offer_bodies(std::vector<GraphPtr>& bodies) {
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+      const Node& node = graph_.nodes[n];
+      if (node.host_evaluated || is_host_step(graph_, node)) continue;
+      std::vector<std::uint32_t> lacking;
+      bool claimed = false;
+      for (const Claim& c : out_.claims) claimed = claimed || (c.nodes.size() == 1 && c.nodes[0] == n && (allowed_[n] >> c.device & 1));
+      for (const Refused& r : out_.refusals[n])
+        if (r.reason == TENON_REJECT_OP || r.reason == TENON_REJECT_ATTRIBUTE || r.reason == TENON_REJECT_DTYPE)
+          if (allowed_[n] >> r.device & 1) lacking.push_back(r.device);
+      if (lacking.empty() || (claimed && devices_.size() == 1)) continue;
+      GraphPtr body = node.body;
+      if (!body) {
+        TENON_SET(body, function_body(*in_.model, graph_, node, *in_.import));
+        if (!body) continue;
+      }
+      if (Status s = infer_types(*in_.model, *body, in_.import->custom); !s.ok()) {
+        notes_.push_back(fmt::format("{}: its body cannot be used: {}", node.label(), s.text()));
+        continue;
+      }
+      bodies[n] = body;
+      for (std::uint32_t d : lacking) TENON_TRY(offer(n, d, *body));
+    }
+    return {};
+  }
+
+  // Where the device takes every node of the body, that is a claim for the whole.
+  Status offer(NodeId n, std::uint32_t d, Graph& body) {
+    (void)mark_host_evaluated(body);
+    const auto view = GraphView::build(body, in_.bounds, &in_.load->constants);
+    LoadTask task(*in_.load, devices_[d].device);
+    TENON_ASSIGN(QueryAnswer answer, query_device(devices_[d], d, *view, in_.max_workers, task));
+    std::vector<double> best(body.nodes.size(), infinite_cost);
+    for (const Claim& c : answer.claims)
+      for (NodeId m : c.nodes) best[m] = std::min(best[m], c.cost_ns / static_cast<double>(c.nodes.size()));
+    double cost = 0;
+    for (NodeId m = 0; m < body.nodes.size(); ++m)
+      if (!body.nodes[m].host_evaluated) cost += best[m];
+    if (cost == infinite_cost) return {};
+    Claim whole;
+    whole.device = d;
+    whole.nodes = {n};
+    whole.cost_ns = cost;
+    composite_.insert(static_cast<std::uint32_t>(out_.claims.size()));
+    out_.claims.push_back(std::move(whole));
+    return {};
+  }
+
+  // ---- the cover -----------------------------------------------------------------------------------------------------------
+
+  void cover_graph() {
+    CoverInput in;
+    in.graph = &graph_;
+    in.devices = out_.models;
+    in.claims = out_.claims;
+    in.allowed = allowed_;
+    in.value_bytes = out_.value_bytes;
+    in.skip.resize(graph_.nodes.size());
+    in.ends_segment.resize(graph_.nodes.size());
+    out_.host_step.resize(graph_.nodes.size());
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+      const Node& node = graph_.nodes[n];
+      out_.host_step[n] = is_host_step(graph_, node);
+      in.skip[n] = node.host_evaluated || out_.host_step[n];
+      in.ends_segment[n] = (out_.host_step[n] || data_dependent(node)) && !node.host_evaluated;
+      for (ValueId v : node.outputs)
+        if (v != none && out_.host_read[v] && !node.host_evaluated) in.ends_segment[n] = true;
+    }
+    for (const Claim& c : out_.claims)
+      if (c.flags & TENON_CLAIM_DATA_DEPENDENT_SHAPE)
+        for (NodeId n : c.nodes) in.ends_segment[n] = true;
+    out_.cover = cover(in);
+    std::sort(out_.cover.uncovered.begin(), out_.cover.uncovered.end());
+  }
+
+  std::string reasons(NodeId n) const {
+    std::string text;
+    for (const Refused& r : out_.refusals[n]) text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", devices_[r.device].provider(), r.text);
+    return text.empty() ? "no provider answered" : text;
+  }
+
+  Status uncovered() const {
+    std::string text;
+    std::size_t listed = 0;
+    for (NodeId n : out_.cover.uncovered) {
+      if (++listed > 8) break;
+      text += fmt::format("\n  {}: {}", graph_.nodes[n].label(), reasons(n));
+    }
+    if (listed > 8) text += fmt::format("\n  and {} more", out_.cover.uncovered.size() - 8);
+    return error(TENON_UNIMPLEMENTED, "no provider of this session runs {} of {} nodes:{}", out_.cover.uncovered.size(), graph_.nodes.size(), text);
+  }
+
+  void explain() {
+    out_.why.resize(graph_.nodes.size());
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+      std::string& why = out_.why[n];
+      if (graph_.nodes[n].host_evaluated) why = "shape arithmetic";
+      else if (out_.host_step[n]) why = "run by core";
+      if (!why.empty()) continue;
+      std::uint64_t able = 0;
+      for (const Claim& c : out_.claims)
+        if (std::binary_search(c.nodes.begin(), c.nodes.end(), n) && (allowed_[n] >> c.device & 1)) able |= 1ull << c.device;
+      if (rule_of_[n] >= 0) why = fmt::format("rule {}", rule_of_[n]);
+      else if ((able & (able - 1)) == 0) why = devices_.size() == 1 ? "only provider" : "only claim";
+      else why = "cost";
+    }
+    // Devices that could have run it and were dearer.
+    for (const Claim& c : out_.claims)
+      for (NodeId n : c.nodes) {
+        const std::uint32_t chosen = out_.cover.node_claim[n];
+        if (chosen == none || out_.claims[chosen].device == c.device || !(allowed_[n] >> c.device & 1)) continue;
+        const bool listed = std::any_of(out_.refusals[n].begin(), out_.refusals[n].end(), [&](const Refused& r) { return r.device == c.device; });
+        if (!listed)
+          out_.refusals[n].push_back({c.device, TENON_REJECT_OTHER,
+                                      fmt::format("outbid: {:.0f} ns here, {:.0f} ns there, copies included in the whole", c.cost_ns / static_cast<double>(c.nodes.size()),
+                                                  out_.claims[chosen].cost_ns / static_cast<double>(out_.claims[chosen].nodes.size()))});
+      }
+  }
+
+  const PlaceInput& in_;
+  Graph& graph_;
+  const std::vector<SessionDevice>& devices_;
+  const std::vector<std::pair<std::string, std::uint32_t>>& banned_;
+  Placement out_;
+  std::set<std::uint32_t> composite_;
+  std::vector<std::uint64_t> allowed_;
+  std::vector<int> rule_of_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace
+
+Result<Placement> place(const PlaceInput& input, const std::vector<std::pair<std::string, std::uint32_t>>& banned) {
+  return Placer(input, banned).run();
+}
+
+}  // namespace tenon

@@ -1,0 +1,112 @@
+#include "core/partition/query.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/log.h"
+#include "core/provider/host.h"
+
+namespace tenon {
+namespace {
+
+struct QuerySink final : tenon_query_sink {
+  QuerySink(const tenon_graph& g, std::uint32_t n, const DeviceInfo& i)
+      : graph(g), number(n), info(i), claimed(g.nodes.count), refused(g.nodes.count) {}
+
+  void claim(const tenon_claim& raw) override {
+    Claim c;
+    c.device = number;
+    c.nodes.assign(raw.nodes, raw.nodes + raw.node_count);
+    std::sort(c.nodes.begin(), c.nodes.end());
+    if (std::adjacent_find(c.nodes.begin(), c.nodes.end()) != c.nodes.end() || c.nodes.back() >= graph.nodes.count)
+      return malformed(fmt::format("a claim of nodes that are not there or named twice (the last is {} of {})", c.nodes.back(), graph.nodes.count));
+    c.token = raw.token;
+    c.flags = raw.flags;
+    c.workspace_bytes = raw.workspace_bytes;
+    c.weight_bytes = raw.weight_bytes;
+    c.cost_ns = cost(raw);
+    for (const tenon_operand_rule& rule : full_copies<tenon_operand_rule>(raw.rules)) {
+      if (rule.value >= graph.values.count) return malformed(fmt::format("an operand rule for value {} of {}", rule.value, graph.values.count));
+      c.rules.push_back({rule.value, rule.place, rule.alias, rule.alias_value, rule.append_axis});
+    }
+    if ((c.flags & TENON_CLAIM_NEEDS_STATIC) && !is_static(c)) return;
+    for (NodeId n : c.nodes) claimed[n] = true;
+    answer.claims.push_back(std::move(c));
+  }
+  void reject(std::uint32_t node, std::int32_t reason, std::string_view text) override {
+    if (node >= graph.nodes.count) return malformed(fmt::format("a refusal of node {} of {}", node, graph.nodes.count));
+    if (refused[node]) return;
+    refused[node] = true;
+    answer.refusals.push_back({node, reason, std::string(text)});
+  }
+  void malformed(std::string text) override { answer.faults.push_back(std::move(text)); }
+
+  double cost(const tenon_claim& raw) const {
+    const auto sane = [](double x) { return std::isfinite(x) && x > 0 ? x : 0.0; };
+    if (const double ns = sane(raw.est_ns)) return ns;
+    const double compute = info.flops_per_ns > 0 ? sane(raw.est_flops) / info.flops_per_ns : 0;
+    const double traffic = info.bytes_per_ns > 0 ? sane(raw.est_bytes) / info.bytes_per_ns : 0;
+    const double ns = std::max(compute, traffic);
+    return ns > 0 ? ns : 1000.0 * (number + 1);
+  }
+  // NEEDS_STATIC: every dim of the claim is fixed, or cannot vary.
+  bool is_static(const Claim& c) {
+    const auto* values = static_cast<const tenon_value*>(graph.values.data);
+    const auto* nodes = static_cast<const tenon_node*>(graph.nodes.data);
+    for (NodeId n : c.nodes)
+      for (std::uint32_t i = 0; i < nodes[n].input_count + nodes[n].output_count; ++i) {
+        const std::uint32_t v = i < nodes[n].input_count ? nodes[n].inputs[i] : nodes[n].outputs[i - nodes[n].input_count];
+        if (v == TENON_NO_VALUE) continue;
+        const tenon_value& value = values[v];
+        bool fixed = value.rank >= 0;
+        for (std::int32_t d = 0; fixed && d < value.rank; ++d) fixed = value.dims[d] >= 0 || value.dim_min[d] == value.dim_max[d];
+        if (fixed) continue;
+        for (NodeId m : c.nodes)
+          reject(m, TENON_REJECT_DYNAMIC, fmt::format("value \"{}\" has a size that is not fixed; set /shapes for its dimensions", view(value.name)));
+        return false;
+      }
+    return true;
+  }
+
+  const tenon_graph& graph;
+  std::uint32_t number;
+  const DeviceInfo& info;
+  std::vector<bool> claimed, refused;
+  QueryAnswer answer;
+};
+
+}  // namespace
+
+Result<QueryAnswer> query_device(const SessionDevice& device, std::uint32_t number, const GraphView& view, std::uint32_t max_workers,
+                                 tenon_task& load) {
+  const tenon_graph& graph = *view.graph();
+  QuerySink sink(graph, number, device.device->info());
+  const tenon_query query{sizeof(query), max_workers, &graph, device.options.get(), &load};
+  TENON_TRY(device.device->query(query, sink));
+  const auto* nodes = static_cast<const tenon_node*>(graph.nodes.data);
+  for (NodeId n = 0; n < graph.nodes.count; ++n)
+    if (!sink.claimed[n] && !sink.refused[n] && !(nodes[n].flags & TENON_NODE_HOST_EVALUATED))
+      sink.answer.refusals.push_back({n, TENON_REJECT_NOT_ANSWERED, "the provider did not answer for this node"});
+  for (const std::string& fault : sink.answer.faults) log_warn("query", "provider {}: {}", device.provider(), fault);
+  return std::move(sink.answer);
+}
+
+DeviceModel device_model(const SessionDevice& device) {
+  const DeviceInfo& info = device.device->info();
+  DeviceModel out;
+  out.name = device.provider();
+  out.domain = info.domains[0].uid;
+  out.launch_ns = info.launch_ns;
+  const auto read = [&](std::uint32_t from, std::uint32_t to, double& latency, double& speed) {
+    const int r = device.device->route(from, to);
+    if (r < 0) return;
+    const RouteInfo& route = info.routes[static_cast<std::size_t>(r)];
+    latency = route.latency_ns;
+    if (route.bytes_per_ns > 0) speed = route.bytes_per_ns;
+  };
+  read(0, TENON_ROUTE_HOST, out.to_host_latency_ns, out.to_host_bytes_per_ns);
+  read(TENON_ROUTE_HOST, 0, out.from_host_latency_ns, out.from_host_bytes_per_ns);
+  return out;
+}
+
+}  // namespace tenon

@@ -1,0 +1,18 @@
+// derive: new constants from old ones, computed at load: other dims, other order, other float type.
+// Pure functions; any thread.
+#pragma once
+
+#include "core/graph/constant.h"
+
+namespace tenon {
+
+inline constexpr std::uint64_t derived_bytes = 64u << 20;  // larger results are a provider's work
+
+// The same bytes under other dims of the same count: nothing is copied, the place in the file stays known.
+ConstantPtr with_dims(const ConstantPtr& c, Dims dims);
+// null for types of less than a byte, strings, axes that are no permutation, and results above derived_bytes.
+Result<ConstantPtr> transposed(const Constant& c, const std::vector<std::int64_t>& axes);
+// Between float32, float16 and bfloat16; null for other types and for results above derived_bytes.
+Result<ConstantPtr> converted(const Constant& c, DType to);
+
+}  // namespace tenon

@@ -1,0 +1,202 @@
+#include "core/provider/load.h"
+
+#include <condition_variable>
+#include <cstring>
+#include <map>
+#include <new>
+
+#include <sys/mman.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "core/provider/host.h"
+
+namespace tenon {
+
+void ConstantTable::add(const ConstantPtr& constant) {
+  std::lock_guard lock(mutex_);
+  constants_.emplace(constant->id, constant);
+}
+
+ConstantPtr ConstantTable::find(std::uint64_t id) const {
+  std::lock_guard lock(mutex_);
+  auto it = constants_.find(id);
+  return it == constants_.end() ? nullptr : it->second;
+}
+
+std::uint64_t LoadContext::packed_bytes() const {
+  std::lock_guard lock(mutex_);
+  std::uint64_t bytes = 0;
+  for (const auto& p : packed_) bytes += p->address.bytes;
+  return bytes;
+}
+
+namespace {
+
+Status unknown(std::uint64_t id) { return error(TENON_NOT_FOUND, "there is no constant {} in this session", id); }
+
+std::shared_ptr<void> aligned(std::uint64_t bytes, std::uint64_t alignment) {
+  void* memory = nullptr;
+  if (::posix_memalign(&memory, std::max<std::uint64_t>(alignment, 64), bytes ? bytes : 1) != 0) return nullptr;
+  return {memory, ::free};
+}
+
+// Packed forms of all sessions: one per key, made by the first who asks, alive as long as any session holds it.
+struct PackedStore {
+  struct Slot {
+    bool busy = false;
+    std::weak_ptr<const PackedWeight> made;
+  };
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<std::string, Slot> slots;
+};
+PackedStore& store() {
+  static PackedStore* made = new PackedStore;  // sessions may outlive static destructors
+  return *made;
+}
+
+}  // namespace
+
+Status LoadTask::const_data(std::uint64_t id, tenon_const_tensor* out) {
+  const ConstantPtr c = context_.constants.find(id);
+  if (!c) return unknown(id);
+  std::lock_guard lock(context_.mutex_);
+  LoadContext::Exposed& e = context_.exposed_[id];
+  if (!e.constant) {
+    tenon_const_tensor t{};
+    t.struct_size = sizeof t;
+    t.dtype = c->dtype;
+    t.dims = c->dims.data();
+    t.rank = c->dims.size();
+    t.data = c->data;
+    t.bytes = c->bytes;
+    if (c->dtype == TENON_DTYPE_STRING) {
+      t.bytes = c->strings.size() * sizeof(tenon_str);
+      e.copy = aligned(t.bytes, 64);
+      if (!e.copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for {} strings", c->strings.size());
+      auto* strings = static_cast<tenon_str*>(e.copy.get());
+      for (std::size_t i = 0; i < c->strings.size(); ++i) strings[i] = str(c->strings[i]);
+      t.data = strings;
+    } else if (c->bytes && reinterpret_cast<std::uintptr_t>(c->data) % 64 != 0) {
+      e.copy = aligned(c->bytes, 64);
+      if (!e.copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for an aligned copy of {} bytes", c->bytes);
+      std::memcpy(e.copy.get(), c->data, c->bytes);
+      t.data = e.copy.get();
+    }
+    e.tensor = t;
+    e.constant = c;
+  }
+  *out = e.tensor;
+  return {};
+}
+
+void LoadTask::const_release(std::uint64_t id) {
+  std::lock_guard lock(context_.mutex_);
+  auto it = context_.exposed_.find(id);
+  if (it == context_.exposed_.end()) return;
+  const ConstantPtr c = it->second.constant;
+  context_.exposed_.erase(it);
+  // Clean pages of the mapping go back to the system; they are read again if anyone asks.
+  if (!c || !c->mapped || c->bytes < 65536) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(c->data) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<std::uintptr_t>(c->data) + c->bytes) / page * page;
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+Status LoadTask::const_hash(std::uint64_t id, std::uint64_t out[2]) {
+  const ConstantPtr c = context_.constants.find(id);
+  if (!c) return unknown(id);
+  {
+    std::lock_guard lock(context_.mutex_);
+    if (auto it = context_.hashes_.find(id); it != context_.hashes_.end()) {
+      out[0] = it->second.first, out[1] = it->second.second;
+      return {};
+    }
+  }
+  XXH128_hash_t h{};
+  if (c->dtype == TENON_DTYPE_STRING) {
+    std::string all;
+    for (const std::string& s : c->strings) all += std::to_string(s.size()) + ":" + s;
+    h = XXH3_128bits(all.data(), all.size());
+  } else {
+    h = XXH3_128bits(c->data, c->bytes);
+  }
+  std::lock_guard lock(context_.mutex_);
+  context_.hashes_[id] = {h.low64, h.high64};
+  out[0] = h.low64, out[1] = h.high64;
+  return {};
+}
+
+// Names the packed form: provider and its version, device, layout, and the constants by where they come from (a place in a
+// file) or, for those made at load, by their process-wide id.
+Result<std::string> LoadTask::pack_key(const tenon_pack_request& request) {
+  const Provider& provider = device_->provider();
+  std::string key = fmt::format("{}\n{}\n{}\n{}\n{}", provider.id(), provider.version(), device_->info().uid, request.domain, view(request.layout_id));
+  if (request.const_count > 4096 || (request.const_count && !request.const_ids)) return invalid("packed_weight: {} constants", request.const_count);
+  for (std::uint64_t i = 0; i < request.const_count; ++i) {
+    const ConstantPtr c = context_.constants.find(request.const_ids[i]);
+    if (!c) return unknown(request.const_ids[i]);
+    if (c->file.empty()) key += fmt::format("\n#{}", c->id);
+    else key += fmt::format("\n{}@{}+{}:{}", c->file, c->offset, c->bytes, dims_text(c->dims));
+  }
+  return key;
+}
+
+Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pack_request& request) {
+  if (!request.pack) return invalid("packed_weight: no pack function");
+  auto made = std::make_shared<PackedWeight>();
+  const auto& domains = device_->info().domains;
+  if (request.domain >= domains.size()) return invalid("packed_weight: domain {} of {}", request.domain, domains.size());
+  std::shared_ptr<void> host = aligned(request.bytes, request.alignment);
+  if (!host) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a packed weight of {} bytes", request.bytes);
+  TENON_TRY(take_status(request.pack(request.context, host.get(), request.bytes)));
+  if (domains[request.domain].host()) {
+    made->address = {host.get(), 0, request.bytes};
+    made->memory = std::move(host);
+    return std::shared_ptr<const PackedWeight>(std::move(made));
+  }
+  TENON_ASSIGN(auto buffer, device_->alloc(request.domain, request.bytes, request.alignment));
+  const int route = device_->route(TENON_ROUTE_HOST, request.domain);
+  if (route < 0) return internal("device \"{}\" has no route from the host", device_->info().name);
+  TENON_TRY(device_->copy(static_cast<std::uint32_t>(route), nullptr, buffer->address(), {host.get(), 0, request.bytes}, request.bytes));
+  made->address = buffer->address();
+  made->memory = std::move(buffer);
+  return std::shared_ptr<const PackedWeight>(std::move(made));
+}
+
+Status LoadTask::packed_weight(const tenon_pack_request& request, tenon_address* out) {
+  TENON_ASSIGN(const std::string key, pack_key(request));
+  PackedStore& all = store();
+  std::shared_ptr<const PackedWeight> packed;
+  {
+    std::unique_lock lock(all.mutex);
+    for (;;) {
+      PackedStore::Slot& slot = all.slots[key];
+      if ((packed = slot.made.lock())) break;
+      if (!slot.busy) {
+        slot.busy = true;
+        break;
+      }
+      all.changed.wait(lock);
+    }
+  }
+  if (!packed) {
+    Result<std::shared_ptr<const PackedWeight>> made = make_packed(request);
+    std::lock_guard lock(all.mutex);
+    PackedStore::Slot& slot = all.slots[key];
+    slot.busy = false;
+    if (made.ok()) slot.made = packed = *made;
+    else all.slots.erase(key);
+    all.changed.notify_all();
+    if (!made.ok()) return std::move(made.status());
+  }
+  *out = packed->address;
+  std::lock_guard lock(context_.mutex_);
+  context_.packed_.push_back(std::move(packed));
+  return {};
+}
+
+}  // namespace tenon

@@ -1,0 +1,177 @@
+#include "core/run/context.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/provider/host.h"
+
+namespace tenon {
+namespace {
+
+constexpr std::size_t max_bound = 16;  // plans that a context keeps addresses for
+
+std::string domain_uid(const Plan::Arena& a) { return a.device ? a.device->info().domains[0].uid : "host"; }
+
+}  // namespace
+
+tenon_address datum_address(Datum& datum) {
+  if (datum.strings) return string_address(*datum.strings);
+  return {datum.data, 0, datum.bytes};
+}
+
+BoundPlan::~BoundPlan() { unbind(); }
+
+BoundPlan& BoundPlan::operator=(BoundPlan&& o) noexcept {
+  if (this == &o) return *this;
+  unbind();
+  plan = std::move(o.plan);
+  arena_version = o.arena_version;
+  programs = std::move(o.programs);
+  slots = std::move(o.slots);
+  return *this;
+}
+
+void BoundPlan::unbind() {
+  for (std::size_t p = 0; p < programs.size(); ++p)
+    if (programs[p].binding) plan->programs[p].program->device->binding_destroy(std::exchange(programs[p].binding, nullptr));
+}
+
+std::uint64_t RunContext::arena_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const Arena& a : arenas_) bytes += a.bytes;
+  return bytes;
+}
+
+const RunContext::Arena* RunContext::arena(const std::string& uid) const {
+  for (const Arena& a : arenas_)
+    if (a.uid == uid) return &a;
+  return nullptr;
+}
+
+Status RunContext::grow(const Plan& plan) {
+  for (const Plan::Arena& wanted : plan.domains) {
+    const std::string uid = domain_uid(wanted);
+    Arena* have = const_cast<Arena*>(arena(uid));
+    if (have && have->bytes >= wanted.bytes && (have->memory || wanted.bytes == 0)) continue;
+    if (!have) {
+      arenas_.push_back({uid, 0, nullptr, {}});
+      have = &arenas_.back();
+    }
+    if (wanted.bytes == 0) continue;
+    ++arena_version_;
+    have->memory.reset();
+    have->bytes = 0;
+    if (!wanted.device) {
+      void* memory = nullptr;
+      if (::posix_memalign(&memory, 4096, wanted.bytes) != 0)
+        return error(TENON_RESOURCE_EXHAUSTED, "no memory for an arena of {} bytes", wanted.bytes);
+      have->memory = {memory, ::free};
+      have->address = {memory, 0, wanted.bytes};
+    } else {
+      TENON_ASSIGN(auto buffer, wanted.device->alloc(0, wanted.bytes, wanted.device->info().domains[0].base_align));
+      have->address = buffer->address();
+      have->memory = std::move(buffer);
+    }
+    have->bytes = wanted.bytes;
+  }
+  return {};
+}
+
+tenon_address RunContext::address(const Storage& s) const {
+  switch (s.kind) {
+    case Storage::Kind::fixed: return {const_cast<std::byte*>(s.data), 0, s.bytes};
+    case Storage::Kind::slot: return datum_address(const_cast<Datum&>(slots[s.value]));
+    default: return {nullptr, 0, 0};
+  }
+}
+
+Status RunContext::fill(BoundPlan& bound) const {
+  const Plan& plan = *bound.plan;
+  bound.unbind();
+  bound.programs.resize(plan.programs.size());
+  bound.slots.clear();
+  std::vector<const Arena*> arenas;
+  for (const Plan::Arena& a : plan.domains) arenas.push_back(arena(domain_uid(a)));
+  for (std::uint32_t p = 0; p < plan.programs.size(); ++p) {
+    const PlannedProgram& program = plan.programs[p];
+    BoundProgram& out = bound.programs[p];
+    out.addresses.assign(program.operands.size(), tenon_address{});
+    for (std::uint32_t o = 0; o < program.operands.size(); ++o) {
+      const Storage& s = program.operands[o];
+      if (s.kind == Storage::Kind::arena) {
+        out.addresses[o] = arenas[s.domain]->address;
+        out.addresses[o].offset += s.offset;
+        out.addresses[o].bytes = s.bytes;
+      } else {
+        out.addresses[o] = address(s);
+        if (s.kind == Storage::Kind::slot) bound.slots.push_back({p, o, s.value});
+      }
+    }
+    const DevicePtr& device = program.program->device;
+    if (device->has_bind() && program.handle)
+      TENON_SET(out.binding, device->bind(program.handle, out.addresses.data(), out.addresses.size(), nullptr));
+  }
+  bound.arena_version = arena_version_;
+  return {};
+}
+
+Result<BoundPlan*> RunContext::bind(const std::shared_ptr<const Plan>& plan) {
+  auto it = std::find_if(bound_.begin(), bound_.end(), [&](const auto& b) { return b->plan == plan; });
+  bool fresh = it == bound_.end();
+  if (fresh) {
+    TENON_TRY(grow(*plan));
+    auto made = std::make_unique<BoundPlan>();
+    made->plan = plan;
+    TENON_TRY(fill(*made));
+    bound_.insert(bound_.begin(), std::move(made));
+    if (bound_.size() > max_bound) bound_.pop_back();
+    return bound_.front().get();
+  }
+  std::rotate(bound_.begin(), it, it + 1);
+  BoundPlan& bound = *bound_.front();
+  if (bound.arena_version != arena_version_) {
+    TENON_TRY(fill(bound));
+    return &bound;
+  }
+  for (const SlotUse& use : bound.slots) {
+    tenon_address& at = bound.programs[use.program].addresses[use.operand];
+    const tenon_address now = datum_address(slots[use.value]);
+    if (at.handle == now.handle && at.offset == now.offset && at.bytes == now.bytes) continue;
+    at = now;
+    if (tenon_binding* binding = bound.programs[use.program].binding)
+      TENON_TRY(plan->programs[use.program].program->device->binding_update(binding, &use.operand, &at, 1));
+  }
+  return &bound;
+}
+
+tenon_address RunContext::arena_address(const Plan& plan, const Storage& s) const {
+  tenon_address out = arena(domain_uid(plan.domains[s.domain]))->address;
+  out.offset += s.offset;
+  out.bytes = s.bytes;
+  return out;
+}
+
+Status RunContext::size_slot(ValueId v, DType dtype, const std::int64_t* dims, std::size_t rank) {
+  Datum& d = slots[v];
+  TENON_ASSIGN(const std::int64_t count, element_count(dims, rank).get("a tensor of shape " + dims_text(dims, rank)));
+  if (dtype == TENON_DTYPE_STRING) {
+    if (!d.strings || d.strings.use_count() > 1) d.strings = std::make_shared<std::vector<std::string>>();
+    d.strings->assign(static_cast<std::size_t>(count), {});
+    d.data = nullptr;
+    d.bytes = static_cast<std::uint64_t>(count);
+  } else {
+    TENON_ASSIGN(const std::int64_t bytes, dtype_bytes(dtype, count).get("a tensor of shape " + dims_text(dims, rank)));
+    if (!d.keep || d.keep.use_count() > 1 || d.bytes < static_cast<std::uint64_t>(bytes)) {
+      TENON_SET(d, Datum::tensor(dtype, Dims(dims, dims + rank)));
+    }
+    // A slot keeps its capacity: bytes may be more than these dims need.
+    d.strings.reset();
+  }
+  d.kind = TENON_KIND_TENSOR;
+  d.dtype = dtype;
+  d.dims.assign(dims, dims + rank);
+  d.items.clear();
+  return {};
+}
+
+}  // namespace tenon

@@ -1,0 +1,365 @@
+#include "core/run/execution.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "core/base/log.h"
+
+namespace tenon {
+namespace {
+
+std::uint64_t now_ns() {
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
+
+// What the caller gave for an output must fit what the run makes.
+Status check_destination(const Datum& out, const Value& value, DType dtype, const std::int64_t* dims, std::size_t rank, std::uint64_t bytes) {
+  if (out.dtype != dtype || out.bytes < bytes)
+    return invalid("output \"{}\": the memory given is {} bytes of {}, the run makes {} bytes of {} with shape {}", value.name, out.bytes,
+                   dtype_name(out.dtype), bytes, dtype_name(dtype), dims_text(dims, rank));
+  return {};
+}
+
+}  // namespace
+
+std::uint64_t exact_bytes(const Datum& d) {
+  const Checked bytes = dtype_bytes(d.dtype, element_count(d.dims));
+  return bytes.valid() ? static_cast<std::uint64_t>(bytes.value()) : d.bytes;
+}
+
+Result<Datum> copy_datum(const Datum& from) {
+  if (from.kind != TENON_KIND_TENSOR) {
+    Datum out = from;
+    for (Datum& item : out.items) TENON_SET(item, copy_datum(item));
+    return out;
+  }
+  TENON_ASSIGN(Datum out, Datum::tensor(from.dtype, from.dims));
+  if (from.strings) *out.strings = *from.strings;
+  else if (out.bytes) std::memcpy(out.data, from.data, out.bytes);
+  return out;
+}
+
+Status RunTask::alloc_output(std::uint32_t operand, std::uint32_t rank, const std::int64_t* dims, tenon_address* out) {
+  if (!program_ || operand >= program_->operands.size() || program_->operands[operand].kind != Storage::Kind::slot)
+    return error(TENON_FAILED_PRECONDITION, "alloc_output: operand {} is not an output whose size the data decides", operand);
+  if (rank > 64 || (rank && !dims)) return invalid("alloc_output: rank {}", rank);
+  const ValueId v = program_->operands[operand].value;
+  const Value& value = graph_.values[v];
+  const Checked bytes = dtype_bytes(value.type.dtype, tenon::element_count(dims, rank));
+  if (value.type.dtype != TENON_DTYPE_STRING && (!bytes.valid() || static_cast<std::uint64_t>(bytes.value()) > memory_limit_))
+    return error(TENON_RESOURCE_EXHAUSTED, "output \"{}\" of shape {} is over limits.memory = {} bytes", value.name, dims_text(dims, rank), memory_limit_);
+  for (auto& [id, destination] : *destinations) {
+    if (id != v) continue;
+    if (destination->data) {
+      TENON_TRY(check_destination(*destination, value, value.type.dtype, dims, rank, static_cast<std::uint64_t>(bytes.value())));
+      destination->dims.assign(dims, dims + rank);
+    } else {
+      TENON_SET(*destination, Datum::tensor(value.type.dtype, Dims(dims, dims + rank)));
+    }
+    context_.slots[v] = *destination;
+    *out = datum_address(context_.slots[v]);
+    return {};
+  }
+  TENON_TRY(context_.size_slot(v, value.type.dtype, dims, rank));
+  *out = datum_address(context_.slots[v]);
+  return {};
+}
+
+Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) const {
+  std::unique_ptr<RunContext> context = take_context();
+  Status status = Execution(*this, state, *context).run(feeds, outputs, wanted);
+  // Nothing of the caller's stays behind: feeds and handed-out outputs.
+  for (ValueId v : feeds_) context->slots[v] = Datum{};
+  give_back(std::move(context));
+  return status;
+}
+
+Execution::Execution(const Block& block, RunState& state, RunContext& context)
+    : block_(block), state_(state), context_(context), task_(state.control, block.graph_, context, block.environment_.config->limits.memory) {
+  task_.destinations = &destinations_;
+}
+
+Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) {
+  for (std::size_t i = 0; i < feeds.size(); ++i) context_.slots[block_.feeds_[i]] = *feeds[i];
+  TENON_TRY(signature(feeds));
+  place_outputs(outputs, wanted);
+  std::shared_ptr<const Plan> plan;
+  for (std::uint32_t segment = 0; segment < block_.segments_; ++segment) {
+    if (segment > 0) TENON_TRY(segment_key(*plan));
+    TENON_ASSIGN(auto next, block_.plan(context_.key, segment, plan.get(), context_));
+    plan = std::move(next);
+    plan_ = plan.get();
+    TENON_TRY(prepare_slots(*plan));
+    TENON_ASSIGN(BoundPlan * bound, context_.bind(plan));
+    TENON_TRY(items(*bound));
+  }
+  return finish(outputs, wanted);
+}
+
+// Sizes of all feeds, and the elements of those that inference reads.
+Status Execution::signature(std::span<const Datum* const> feeds) {
+  std::vector<std::int64_t>& key = context_.key;
+  key.clear();
+  key.push_back(0);
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    const Datum& d = *feeds[i];
+    if (d.kind != TENON_KIND_TENSOR) {
+      key.push_back(-1000 - d.kind);
+      continue;
+    }
+    key.push_back(static_cast<std::int64_t>(d.dims.size()));
+    key.insert(key.end(), d.dims.begin(), d.dims.end());
+    if (!block_.known_feed_[i] || d.strings) continue;
+    const std::uint64_t bytes = exact_bytes(d);
+    if (bytes > 32768) continue;
+    const std::size_t at = key.size();
+    key.resize(at + (bytes + 7) / 8);
+    if (bytes) std::memcpy(key.data() + at, d.data, bytes);
+  }
+  return {};
+}
+
+// What the segments so far have decided, on top of the plan they followed.
+Status Execution::segment_key(const Plan& plan) {
+  std::vector<std::int64_t>& key = context_.key;
+  key.clear();
+  key.push_back(static_cast<std::int64_t>(plan.segment) + 1);
+  key.push_back(static_cast<std::int64_t>(plan.serial));
+  const auto elements = [&](ValueId v) -> Status {
+    TENON_ASSIGN(const Datum d, datum(v));
+    if (d.kind != TENON_KIND_TENSOR || d.strings) return {};
+    const std::uint64_t bytes = exact_bytes(d);
+    if (bytes > 32768)
+      return error(TENON_UNIMPLEMENTED, "value \"{}\": its {} bytes would decide sizes; at most 32768 can", graph().values[v].name, bytes);
+    const std::size_t at = key.size();
+    key.resize(at + (bytes + 7) / 8);
+    if (bytes) std::memcpy(key.data() + at, d.data, bytes);
+    context_.slots[v].dims = d.dims;
+    return {};
+  };
+  for (ValueId v : plan.open) {
+    const Datum& d = context_.slots[v];
+    if (d.kind == TENON_KIND_TENSOR && d.dtype == TENON_DTYPE_UNDEFINED)
+      return internal("value \"{}\" was not made in segment {}", graph().values[v].name, plan.segment);
+    key.push_back(static_cast<std::int64_t>(d.dims.size()));
+    key.insert(key.end(), d.dims.begin(), d.dims.end());
+  }
+  for (ValueId v : plan.fetched) TENON_TRY(elements(v));
+  return {};
+}
+
+// Outputs that a program writes go straight to where the caller wants them, each once.
+void Execution::place_outputs(std::span<Datum> outputs, const std::vector<bool>* wanted) {
+  const Graph& g = graph();
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    if (wanted && !(*wanted)[o]) continue;
+    const ValueId v = g.outputs[o];
+    const NodeId producer = g.values[v].producer;
+    if (producer == none || block_.placement_.host_step[producer] || g.nodes[producer].host_evaluated) continue;
+    if (std::any_of(destinations_.begin(), destinations_.end(), [&](auto& d) { return d.first == v; })) continue;
+    destinations_.emplace_back(v, &outputs[o]);
+  }
+}
+
+// Memory for what this segment makes and does not keep in the arena, as far as sizes are known.
+Status Execution::prepare_slots(const Plan& plan) {
+  const Graph& g = graph();
+  for (const PlannedProgram& p : plan.programs)
+    for (std::size_t i = 0; i < p.program->part.outputs.size(); ++i) {
+      const ValueId v = p.program->part.outputs[i];
+      if (plan.on_host[v].kind != Storage::Kind::slot) continue;
+      const auto& entry = plan.shapes.values[v];
+      const DType dtype = g.values[v].type.dtype;
+      const bool complete = plan.shapes.complete(v);
+      auto to = std::find_if(destinations_.begin(), destinations_.end(), [&](auto& d) { return d.first == v; });
+      if (!complete) {
+        if (to == destinations_.end()) context_.slots[v].dims.clear();
+        continue;
+      }
+      if (to == destinations_.end()) {
+        TENON_TRY(context_.size_slot(v, dtype, entry.dims.data(), entry.dims.size()));
+        continue;
+      }
+      Datum& out = *to->second;
+      if (out.data) {
+        const Checked bytes = dtype_bytes(dtype, element_count(entry.dims));
+        TENON_TRY(check_destination(out, g.values[v], dtype, entry.dims.data(), entry.dims.size(), static_cast<std::uint64_t>(bytes.value())));
+        out.dims.assign(entry.dims.begin(), entry.dims.end());
+      } else {
+        TENON_SET(out, Datum::tensor(dtype, entry.dims));
+      }
+      Datum& slot = context_.slots[v];
+      slot.kind = TENON_KIND_TENSOR;
+      slot.dtype = dtype;
+      slot.dims.assign(entry.dims.begin(), entry.dims.end());
+      slot.data = out.data;
+      slot.bytes = out.bytes;
+      slot.strings = out.strings;
+      slot.keep.reset();
+    }
+  return {};
+}
+
+Status Execution::items(BoundPlan& bound) {
+  const Plan& plan = *bound.plan;
+  for (const PlannedItem& item : plan.items) {
+    if (state_.control.stop()) return state_.control.take();
+    switch (item.kind) {
+      case PlannedItem::Kind::program: TENON_TRY(program(plan.programs[item.index], bound.programs[item.index])); break;
+      case PlannedItem::Kind::copy: TENON_TRY(copy(plan, plan.copies[item.index])); break;
+      case PlannedItem::Kind::host_step: {
+        const std::uint64_t start = state_.profile ? now_ns() : 0;
+        TENON_TRY(run_host_step(*this, item.index));
+        if (state_.profile) {
+          const Node& node = graph().nodes[item.index];
+          state_.profile->events.push_back({node.name.empty() ? node.op_type : node.name, node.op_type, "core", start, now_ns() - start, 0});
+        }
+        break;
+      }
+    }
+  }
+  return {};
+}
+
+Status Execution::program(const PlannedProgram& planned, BoundProgram& bound) {
+  task_.enter(planned);
+  if (!state_.profile) return steps(planned, bound, 0, planned.step_count, planned.spmd);
+  for (std::uint64_t s = 0; s < planned.step_count; ++s) {
+    const PlannedStep& step = planned.steps[s];
+    const std::uint64_t start = now_ns();
+    TENON_TRY(steps(planned, bound, s, 1, step.spmd));
+    const std::uint64_t end = now_ns();
+    const Node* node = step.nodes.empty() ? nullptr : &graph().nodes[step.nodes.front()];
+    state_.profile->events.push_back({node && !node->name.empty() ? node->name : step.name, step.name, planned.program->device->provider().id(), start, end - start, 0});
+  }
+  return {};
+}
+
+Status Execution::steps(const PlannedProgram& planned, BoundProgram& bound, std::uint64_t first, std::uint64_t count, bool spmd) {
+  tenon_execute_args args{};
+  args.struct_size = sizeof args;
+  args.worker_count = 1;
+  args.plan = planned.handle;
+  args.binding = bound.binding;
+  args.addresses = bound.binding ? nullptr : bound.addresses.data();
+  args.address_count = bound.binding ? 0 : bound.addresses.size();
+  args.first_step = first;
+  args.step_count = count;
+  args.run = &task_;
+  Device& device = *planned.program->device;
+  tenon_program* program = planned.program->handle;
+  if (state_.max_workers == 1) {
+    TENON_TRY(device.execute(program, args));
+    return state_.control.stopped() ? state_.control.take() : Status();
+  }
+  Gang& gang = state_.take_gang();
+  task_.begin(gang);
+  if (!spmd || gang.size() == 1) {
+    Status s = device.execute(program, args);
+    task_.end();
+    TENON_TRY(std::move(s));
+  } else {
+    gang.run([&](std::uint32_t worker) {
+      tenon_execute_args mine = args;
+      mine.worker_index = worker;
+      mine.worker_count = gang.size();
+      if (Status s = device.execute(program, mine); !s.ok()) state_.control.fail(std::move(s));
+      // A worker that left early still meets the others once, who then all learn to stop.
+      if (!gang.stopped()) (void)gang.barrier();
+    });
+    task_.end();
+  }
+  return state_.control.stopped() ? state_.control.take() : Status();
+}
+
+Status Execution::copy(const Plan& plan, const PlannedCopy& c) {
+  const auto address = [&](const Storage& s) {
+    return s.kind == Storage::Kind::arena ? context_.arena_address(plan, s) : context_.address(s);
+  };
+  const std::uint64_t start = state_.profile ? now_ns() : 0;
+  if (c.bytes) TENON_TRY(c.device->copy(c.route, nullptr, address(c.to), address(c.from), c.bytes));
+  if (state_.profile)
+    state_.profile->events.push_back({"copy " + graph().values[c.value].name, "Copy", c.device->provider().id(), start, now_ns() - start, 0});
+  return {};
+}
+
+Result<Datum> Execution::datum(ValueId v) const {
+  const Value& value = graph().values[v];
+  Datum out;
+  out.dtype = value.type.dtype;
+  if (const ConstantPtr& c = value.constant) {
+    out.dims = c->dims;
+    out.bytes = c->bytes;
+    out.data = const_cast<std::byte*>(c->data);
+    out.keep = std::const_pointer_cast<Constant>(std::shared_ptr<const Constant>(c));
+    if (c->dtype == TENON_DTYPE_STRING) out.strings = std::make_shared<std::vector<std::string>>(c->strings);
+    return out;
+  }
+  const Storage& s = plan_->on_host[v];
+  switch (s.kind) {
+    case Storage::Kind::fixed:
+      out.dims = plan_->shapes.values[v].dims;
+      out.data = const_cast<std::byte*>(s.data);
+      out.bytes = s.bytes;
+      out.keep = std::const_pointer_cast<Constant>(plan_->shapes.values[v].known);
+      return out;
+    case Storage::Kind::arena: {
+      const tenon_address a = context_.arena_address(*plan_, s);
+      out.dims = plan_->shapes.values[v].dims;
+      out.data = static_cast<std::byte*>(a.handle) + a.offset;
+      out.bytes = s.bytes;
+      return out;
+    }
+    default:
+      if (const ConstantPtr& known = plan_->shapes.values[v].known; known && context_.slots[v].dtype == TENON_DTYPE_UNDEFINED) {
+        out.dims = known->dims;
+        out.data = const_cast<std::byte*>(known->data);
+        out.bytes = known->bytes;
+        out.keep = std::const_pointer_cast<Constant>(known);
+        return out;
+      }
+      out = context_.slots[v];
+      if (out.kind == TENON_KIND_TENSOR && !out.strings) out.bytes = exact_bytes(out);
+      return out;
+  }
+}
+
+void Execution::set(ValueId v, Datum datum) { context_.slots[v] = std::move(datum); }
+
+// Outputs that were not written in place: feeds, constants, evaluated values, results of host steps.
+Status Execution::finish(std::span<Datum> outputs, const std::vector<bool>* wanted) {
+  const Graph& g = graph();
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    if (wanted && !(*wanted)[o]) continue;
+    const ValueId v = g.outputs[o];
+    if (std::any_of(destinations_.begin(), destinations_.end(), [&](auto& d) { return d.second == &outputs[o]; })) continue;
+    TENON_ASSIGN(Datum made, datum(v));
+    Datum& out = outputs[o];
+    const NodeId producer = g.values[v].producer;
+    const bool ours = producer != none && block_.placement_.host_step[producer];
+    if (out.data) {
+      TENON_TRY(check_destination(out, g.values[v], made.dtype, made.dims.data(), made.dims.size(), exact_bytes(made)));
+      std::memcpy(out.data, made.data, exact_bytes(made));
+      out.dims = made.dims;
+    } else if (ours && made.kind == TENON_KIND_TENSOR && made.keep) {
+      out = std::move(made);  // only its slot and the caller hold it, and the slot lets go below
+    } else {
+      TENON_SET(out, copy_datum(made));
+    }
+  }
+  for (auto& [v, destination] : destinations_) context_.slots[v] = Datum{};
+  for (ValueId v : g.outputs) {
+    const NodeId producer = g.values[v].producer;
+    if (producer != none && block_.placement_.host_step[producer]) context_.slots[v] = Datum{};
+  }
+  return {};
+}
+
+Status run_host_step(Execution& execution, NodeId node) {
+  const Node& n = execution.graph().nodes[node];
+  Status s = is_control_flow(n) ? run_control_flow(execution, node) : run_handle_step(execution, node);
+  return s.ok() ? std::move(s) : std::move(s).at(n.label());
+}
+
+}  // namespace tenon

@@ -1,0 +1,73 @@
+// Execution: one run of one block, from feeds to outputs: segments one after the other, items of each in order.
+//
+// Lives on the stack of Block::run; the calling thread drives it, the gang's workers enter through programs only.
+#pragma once
+
+#include "core/provider/task.h"
+#include "core/run/block.h"
+
+namespace tenon {
+
+// The run as its providers see it: threads, and memory for outputs whose size the data decides.
+class RunTask final : public GangTask {
+ public:
+  RunTask(Control& control, const Graph& graph, RunContext& context, std::uint64_t memory_limit)
+      : GangTask(control), graph_(graph), context_(context), memory_limit_(memory_limit) {}
+  void enter(const PlannedProgram& program) { program_ = &program; }
+  Status alloc_output(std::uint32_t operand, std::uint32_t rank, const std::int64_t* dims, tenon_address* out) override;
+
+  // Where the caller of run wants an output of unknown size; null entries and other values: the context's memory.
+  std::vector<std::pair<ValueId, Datum*>>* destinations = nullptr;
+
+ private:
+  const Graph& graph_;
+  RunContext& context_;
+  std::uint64_t memory_limit_;
+  const PlannedProgram* program_ = nullptr;
+};
+
+class Execution {
+ public:
+  Execution(const Block& block, RunState& state, RunContext& context);
+
+  Status run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted);
+
+  // ---- for host steps ----
+  const Graph& graph() const { return block_.graph_; }
+  const Block& block() const { return block_; }
+  RunState& state() { return state_; }
+  // The value as a datum that shares its bytes; REQUIRES that it is on the host and made by now.
+  Result<Datum> datum(ValueId v) const;
+  // Gives a value made by a host step its place. The datum's bytes must not belong to the caller of run.
+  void set(ValueId v, Datum datum);
+
+ private:
+  Status signature(std::span<const Datum* const> feeds);
+  Status segment_key(const Plan& plan);
+  void place_outputs(std::span<Datum> outputs, const std::vector<bool>* wanted);
+  Status prepare_slots(const Plan& plan);
+  Status items(BoundPlan& bound);
+  Status program(const PlannedProgram& planned, BoundProgram& bound);
+  Status steps(const PlannedProgram& planned, BoundProgram& bound, std::uint64_t first, std::uint64_t count, bool spmd);
+  Status copy(const Plan& plan, const PlannedCopy& copy);
+  Status finish(std::span<Datum> outputs, const std::vector<bool>* wanted);
+
+  const Block& block_;
+  RunState& state_;
+  RunContext& context_;
+  RunTask task_;
+  const Plan* plan_ = nullptr;
+  std::vector<std::pair<ValueId, Datum*>> destinations_;  // outputs that programs write directly
+};
+
+// A datum of its own with the same contents. Errors: RESOURCE_EXHAUSTED.
+Result<Datum> copy_datum(const Datum& from);
+// Bytes that the dims need (slots may hold more).
+std::uint64_t exact_bytes(const Datum& datum);
+
+// Runs one node that no provider runs: control flow, sequences, optionals.
+Status run_host_step(Execution& execution, NodeId node);
+Status run_control_flow(Execution& execution, NodeId node);   // control_flow.cpp
+Status run_handle_step(Execution& execution, NodeId node);    // handle_steps.cpp
+
+}  // namespace tenon

@@ -1,0 +1,334 @@
+#include "core/run/session.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "core/base/log.h"
+#include "core/graph/text.h"
+#include "core/onnx/infer.h"
+#include "core/passes/pass.h"
+#include "core/provider/registry.h"
+#include "core/provider/schema_ext.h"
+#include "core/run/block.h"
+
+namespace tenon {
+
+using Clock = std::chrono::steady_clock;
+
+struct Session::Impl {
+  LoadOptions options;
+  std::vector<SessionProvider> providers;
+  CustomOps custom;
+  std::unique_ptr<Model> model;
+  LoadContext load;
+  PlacementReport report;
+  BlockEnvironment environment;
+  std::unique_ptr<Block> block;
+  std::vector<Port> inputs, outputs;
+  std::vector<std::string> provider_ids;
+  std::unordered_map<std::string, std::size_t> input_index, output_index;
+  std::vector<ConstantPtr> defaults;  // by input; null where there is none
+  ModelInfo info;
+  mutable std::mutex report_mutex;
+  Clock::time_point deadline = Clock::time_point::max();
+
+  // Says how far the load is; stops it when it was cancelled or took too long.
+  Status step(double fraction, const char* what) {
+    if (options.progress) options.progress(fraction, what);
+    if (options.cancel && options.cancel->cancelled()) return error(TENON_CANCELLED, "load: cancelled by the caller while {}", what);
+    if (Clock::now() >= deadline) return error(TENON_DEADLINE_EXCEEDED, "load: over limits.load while {}", what);
+    return {};
+  }
+
+  Status open_providers() {
+    const Config& config = options.config;
+    if (config.limits.load.count() > 0) deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(config.limits.load);
+    config.apply_log();
+    TENON_TRY(step(0, "loading providers"));
+    TENON_SET(providers, Registry::instance().open_all(config, report.notes));
+    for (const SessionProvider& p : providers) {
+      TENON_TRY(read_schemas(p.provider, custom));
+      provider_ids.push_back(p.provider->id());
+      for (const DevicePtr& device : p.devices) environment.devices.push_back({device, p.options});
+    }
+    if (environment.devices.size() > 64) return invalid("a session may use at most 64 devices, the configuration names {}", environment.devices.size());
+    return {};
+  }
+
+  ImportOptions import_options() const { return {options.config.limits, &custom}; }
+
+  Status build() {
+    const Config& config = options.config;
+    Graph& graph = model->graph;
+    TENON_TRY(step(0.1, "inferring types"));
+    TENON_TRY(infer_types(*model, graph, &custom));
+    ports();
+    describe();
+    TENON_TRY(step(0.2, "rewriting the graph"));
+    TENON_TRY(run_passes(*model, graph, config.optimize, {&custom, {}}));
+    const unsigned threads = config.threads > 0 ? static_cast<unsigned>(config.threads) : ThreadPool::instance().size();
+    ThreadPool::instance().reserve(threads);
+    load.cancelled = [this] { return (options.cancel && options.cancel->cancelled()) || Clock::now() >= deadline; };
+    environment.model = model.get();
+    environment.config = &options.config;
+    environment.import = import_options();
+    environment.max_workers = threads;
+    environment.load = &load;
+    environment.report = &report;
+    environment.step = [this](double fraction, const char* what) { return step(fraction, what); };
+    std::vector<std::string> unknown;
+    (void)dim_bounds(config.shapes, model->symbols, &unknown);
+    for (const std::string& name : unknown) report.notes.push_back(fmt::format("/shapes/{}: the model has no dimension of that name", name));
+    TENON_SET(block, Block::build(environment, graph, ""));
+    report.weight_bytes = load.packed_bytes();
+    deadline = Clock::time_point::max();  // plans made by runs are no part of the load
+    TENON_TRY(step(1, "done"));
+    load.cancelled = {};
+    return {};
+  }
+
+  Port port(ValueId v) const {
+    const Value& value = model->graph.values[v];
+    Port p;
+    p.name = value.name;
+    p.type = value.type;
+    if (p.type.is_tensor() && p.type.dims)
+      for (const Dim& d : *p.type.dims) {
+        const std::string& name = d.fixed() ? std::string() : model->symbols.name(d.symbol);
+        p.dim_names.push_back(name.starts_with("?") ? "" : name);
+      }
+    return p;
+  }
+
+  void ports() {
+    const Graph& graph = model->graph;
+    for (ValueId v : graph.inputs) {
+      Port p = port(v);
+      const auto found = graph.input_defaults.find(v);
+      p.optional = found != graph.input_defaults.end() || p.type.kind == TENON_KIND_OPTIONAL;
+      defaults.push_back(found != graph.input_defaults.end() ? found->second : nullptr);
+      input_index.emplace(p.name, inputs.size());
+      inputs.push_back(std::move(p));
+    }
+    for (ValueId v : graph.outputs) {
+      output_index.emplace(graph.values[v].name, outputs.size());
+      outputs.push_back(port(v));
+    }
+  }
+
+  void describe() {
+    info.path = model->path;
+    info.producer_name = model->producer_name;
+    info.producer_version = model->producer_version;
+    info.domain = model->domain;
+    info.description = model->description;
+    info.graph_name = model->graph.name;
+    info.graph_description = model->graph_description;
+    info.ir_version = model->ir_version;
+    info.model_version = model->model_version;
+    for (const OpsetImport& o : model->opsets) info.opsets.emplace_back(o.domain, o.version);
+    info.metadata = model->metadata;
+    info.node_count = model->graph.nodes.size();
+    for (const Value& v : model->graph.values)
+      if (v.constant) info.weight_bytes += v.constant->bytes;
+  }
+
+  // A fed value against what the model takes.
+  Status check(const Port& port, const Datum& datum) const {
+    if (datum.kind != port.type.kind && !(port.type.kind == TENON_KIND_OPTIONAL))
+      return invalid("input \"{}\": expected {}, found another kind of value", port.name, port.type.text());
+    if (port.type.kind != TENON_KIND_TENSOR) return {};
+    if (datum.dtype != port.type.dtype)
+      return invalid("input \"{}\": unexpected input data type: found tensor({}), expected {}", port.name, dtype_onnx_name(datum.dtype), port.type.text());
+    if (datum.dtype == TENON_DTYPE_STRING ? !datum.strings || static_cast<std::int64_t>(datum.strings->size()) != datum.count() : false)
+      return invalid("input \"{}\": the strings do not fill the shape {}", port.name, dims_text(datum.dims));
+    if (datum.dtype != TENON_DTYPE_STRING) {
+      const Checked bytes = dtype_bytes(datum.dtype, element_count(datum.dims));
+      if (!bytes.valid() || static_cast<std::uint64_t>(bytes.value()) > datum.bytes || (datum.bytes && !datum.data))
+        return invalid("input \"{}\": shape {} needs more bytes than the {} given", port.name, dims_text(datum.dims), datum.bytes);
+    }
+    if (!port.type.dims) return {};
+    if (datum.dims.size() != port.type.dims->size())
+      return invalid("input \"{}\": invalid rank: found {} {}, expected {}", port.name, datum.dims.size(), dims_text(datum.dims), port.type.dims->size());
+    for (std::size_t d = 0; d < datum.dims.size(); ++d)
+      if (const Dim& dim = (*port.type.dims)[d]; dim.fixed() && dim.value != datum.dims[d])
+        return invalid("input \"{}\": invalid dimensions: index {}: found {}, expected {} (shape found {})", port.name, d, datum.dims[d], dim.value,
+                       dims_text(datum.dims));
+    return {};
+  }
+
+  std::string input_names() const {
+    std::string out;
+    for (const Port& p : inputs) out += (out.empty() ? "\"" : ", \"") + p.name + "\"";
+    return out;
+  }
+
+  Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results, const RunOptions& run) const;
+};
+
+namespace {
+
+// What a run needs besides the context: kept per thread, so that a warm run allocates nothing.
+struct Scratch {
+  std::vector<Datum> feeds, outputs;
+  std::vector<const Datum*> pointers;
+  std::vector<bool> wanted;
+  std::vector<std::size_t> order;
+};
+
+Datum borrowed(const ConstantPtr& c) {
+  Datum d;
+  d.dtype = c->dtype;
+  d.dims = c->dims;
+  d.data = const_cast<std::byte*>(c->data);
+  d.bytes = c->bytes;
+  if (c->dtype == TENON_DTYPE_STRING) d.strings = std::make_shared<std::vector<std::string>>(c->strings);
+  return d;
+}
+
+}  // namespace
+
+Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results,
+                          const RunOptions& run_options) const {
+  static thread_local Scratch scratch_of_thread;
+  Scratch scratch = std::move(scratch_of_thread);  // a run inside a run (a log sink that runs a model) gets a fresh one
+  scratch.feeds.resize(inputs.size());
+  scratch.pointers.assign(inputs.size(), nullptr);
+  for (const NamedDatum& feed : feeds) {
+    const auto it = input_index.find(feed.name);
+    if (it == input_index.end()) return invalid("invalid input name: \"{}\"; the model takes {}", feed.name, input_names());
+    TENON_TRY(check(inputs[it->second], feed.datum));
+    Datum& d = scratch.feeds[it->second];
+    if (scratch.pointers[it->second]) return invalid("input \"{}\" is fed twice", feed.name);
+    d.kind = feed.datum.kind, d.dtype = feed.datum.dtype;
+    d.dims.assign(feed.datum.dims.begin(), feed.datum.dims.end());
+    d.data = feed.datum.data, d.bytes = feed.datum.bytes;
+    d.keep.reset();  // the bytes are the caller's: results never share them
+    d.strings = feed.datum.strings;
+    d.items = feed.datum.items;
+    scratch.pointers[it->second] = &d;
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (scratch.pointers[i]) continue;
+    Datum& d = scratch.feeds[i];
+    if (defaults[i]) {
+      d = borrowed(defaults[i]);
+    } else if (inputs[i].type.kind == TENON_KIND_OPTIONAL) {
+      d = Datum{};
+      d.kind = TENON_KIND_OPTIONAL;
+    } else {
+      std::string missing;
+      for (std::size_t k = i; k < inputs.size(); ++k)
+        if (!scratch.pointers[k] && !inputs[k].optional) missing += (missing.empty() ? "\"" : ", \"") + inputs[k].name + "\"";
+      return invalid("required inputs ({}) are missing; the model takes {}", missing, input_names());
+    }
+    scratch.pointers[i] = &d;
+  }
+  // Which outputs, in which order, and where they go.
+  scratch.wanted.assign(outputs.size(), names.empty());
+  scratch.order.clear();
+  for (const std::string& name : names) {
+    const auto it = output_index.find(name);
+    if (it == output_index.end()) {
+      std::string all;
+      for (const Port& p : outputs) all += (all.empty() ? "\"" : ", \"") + p.name + "\"";
+      return invalid("invalid output name: \"{}\"; the model makes {}", name, all);
+    }
+    scratch.wanted[it->second] = true;
+    scratch.order.push_back(it->second);
+  }
+  if (names.empty())
+    for (std::size_t o = 0; o < outputs.size(); ++o) scratch.order.push_back(o);
+  results.resize(scratch.order.size());
+  scratch.outputs.resize(outputs.size());
+  for (Datum& d : scratch.outputs) d.data = nullptr, d.bytes = 0, d.keep.reset(), d.strings.reset(), d.items.clear();
+  for (std::size_t r = 0; r < results.size(); ++r) {
+    Datum& given = results[r].datum;
+    if (!given.data) continue;
+    Datum& d = scratch.outputs[scratch.order[r]];
+    d.kind = TENON_KIND_TENSOR, d.dtype = given.dtype;
+    d.data = given.data, d.bytes = given.bytes;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const Datum& in = *scratch.pointers[i];
+      if (in.data && in.data < given.data + given.bytes && given.data < in.data + in.bytes)
+        return invalid("the memory given for output \"{}\" overlaps that of input \"{}\"", outputs[scratch.order[r]].name, inputs[i].name);
+    }
+  }
+  RunState state;
+  state.max_workers = environment.max_workers;
+  state.profile = run_options.profile;
+  Clock::time_point until = run_options.deadline;
+  if (const auto limit = options.config.limits.run; limit.count() > 0)
+    until = std::min(until, Clock::now() + std::chrono::duration_cast<Clock::duration>(limit));
+  const CancelToken* cancel = run_options.cancel.get();
+  if (cancel) state.control.reset([cancel] { return cancel->cancelled(); }, until);
+  else state.control.reset({}, until);
+  if (state.control.stop()) return state.control.take();
+  Status status = block->run(state, scratch.pointers, scratch.outputs, names.empty() ? nullptr : &scratch.wanted);
+  state.gang.reset();
+  for (Datum& d : scratch.feeds) d.strings.reset(), d.items.clear();
+  if (!status.ok()) return status;
+  for (std::size_t r = 0; r < results.size(); ++r) {
+    Datum& made = scratch.outputs[scratch.order[r]];
+    results[r].name = outputs[scratch.order[r]].name;
+    Datum& to = results[r].datum;
+    const bool again = std::find(scratch.order.begin() + static_cast<std::ptrdiff_t>(r) + 1, scratch.order.end(), scratch.order[r]) != scratch.order.end();
+    if (to.data) {
+      to.kind = made.kind, to.dtype = made.dtype;
+      to.dims.assign(made.dims.begin(), made.dims.end());
+    } else if (again) {
+      to = made;
+    } else {
+      to = std::move(made);
+    }
+  }
+  scratch_of_thread = std::move(scratch);
+  return status;
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::load_file(const std::string& path, LoadOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  TENON_TRY(impl->open_providers());
+  TENON_TRY(impl->step(0.05, "reading the model"));
+  const ImportOptions import = impl->import_options();
+  TENON_SET(impl->model, import_file(path, import));
+  if (Status s = impl->build(); !s.ok()) return std::move(s).at("model \"" + path + "\"");
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+Result<std::unique_ptr<Session>> Session::load_bytes(std::span<const std::byte> bytes, LoadOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  TENON_TRY(impl->open_providers());
+  TENON_TRY(impl->step(0.05, "reading the model"));
+  // The caller's bytes are valid during this call only; weights are used as long as the session.
+  auto owned = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
+  TENON_SET(impl->model, import_bytes(*owned, owned, impl->import_options()));
+  if (Status s = impl->build(); !s.ok()) return std::move(s).at("model");
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+const std::vector<Port>& Session::inputs() const { return impl_->inputs; }
+const std::vector<Port>& Session::outputs() const { return impl_->outputs; }
+const ModelInfo& Session::model() const { return impl_->info; }
+const std::vector<std::string>& Session::providers() const { return impl_->provider_ids; }
+
+Status Session::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
+                    const RunOptions& options) const {
+  return impl_->run(feeds, names, outputs, options);
+}
+
+const PlacementReport& Session::placement() const {
+  std::lock_guard lock(impl_->report_mutex);
+  impl_->report.arena_bytes = impl_->block->arena_bytes();
+  return impl_->report;
+}
+
+std::string Session::graph_text() const { return tenon::graph_text(impl_->model->graph, impl_->model->symbols); }
+std::string Session::plan_text() const { return impl_->block->plan_text(); }
+
+}  // namespace tenon

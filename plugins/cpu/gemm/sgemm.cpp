@@ -1,0 +1,449 @@
+#include "plugins/cpu/gemm/sgemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace tenon::cpu::gemm {
+namespace {
+
+constexpr std::int64_t kDepth = 384;                // of a block: a panel of B stays in L1 or close to it
+constexpr std::int64_t kBlockA = 256 << 10;         // bytes of a packed block of A: part of L2
+constexpr std::int64_t kBlockB = 384 << 10;         // bytes of a block of B that is packed in a run
+constexpr std::int64_t kFinishBytes = 128 << 10;    // C that is finished while it is in L2
+constexpr std::int64_t kFewRows = 4;                // up to here dot products beat packing
+
+alignas(64) constexpr float kNoBias[kMaxColumns] = {};
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// First row of tile t: the rows are spread evenly.
+std::int64_t tile_row(const Gemm& g, std::int64_t t) { return t * g.p.m / g.tiles; }
+
+std::int64_t panel_width(const Gemm& g, std::int64_t panel) {
+  const Kernels& kr = *g.kernels;
+  return g.p.n - panel * kr.columns <= kr.lanes ? kr.lanes : kr.columns;
+}
+
+struct Offsets {
+  std::int64_t a = 0, b = 0, c = 0;
+};
+
+Offsets batch_offsets(const Problem& p, std::int64_t index) {
+  Offsets o;
+  for (int d = p.batch_rank - 1; d >= 0; --d) {
+    const std::int64_t i = d == 0 ? index : index % p.batch[d];
+    index /= p.batch[d];
+    o.a += i * p.batch_a[d];
+    o.b += i * p.batch_b[d];
+    o.c += i * p.batch_c[d];
+  }
+  return o;
+}
+
+struct Range {
+  std::int64_t begin, end;
+};
+Range share(std::int64_t n, std::int64_t part, std::int64_t parts) { return {n * part / parts, n * (part + 1) / parts}; }
+
+// How the workers divide rows (batches included) and columns: the division whose largest share costs least.
+struct Split {
+  std::int64_t rows, columns;
+};
+Split choose_split(std::int64_t row_tiles, std::int64_t panels, std::int64_t workers, double pack_a_cost, double pack_b_cost, double flops) {
+  Split best{workers, 1};
+  double best_cost = 0;
+  for (std::int64_t r = 1; r <= workers; ++r) {
+    if (workers % r) continue;
+    const std::int64_t c = workers / r;
+    const double rows = static_cast<double>(ceil_div(row_tiles, r)), columns = static_cast<double>(ceil_div(panels, c));
+    const double cost = rows * columns * flops + rows * pack_a_cost + columns * pack_b_cost;
+    if (r == 1 || cost < best_cost) best = {r, c}, best_cost = cost;
+  }
+  return best;
+}
+
+// ---- one worker's share, tiles ------------------------------------------------------------------------------------------
+
+struct Walk {
+  const Gemm& g;
+  const RunArgs& args;
+  const Kernels& kr;
+  float* a_block;
+  float* b_block;
+  float* c_tile;
+  const float* packed_b_from = nullptr;  // what b_block holds
+  std::int64_t packed_b_panel = -1, packed_b_k = -1;
+
+  Walk(const Gemm& gemm, const RunArgs& a) : g(gemm), args(a), kr(*gemm.kernels) {
+    float* s = static_cast<float*>(a.scratch);
+    c_tile = s;
+    s += kr.rows * kr.columns;
+    b_block = s;
+    if (g.b != Source::packed) s += ceil_div(g.block_panels * kr.columns * g.kc, 16) * 16;
+    a_block = s;
+  }
+
+  void pack_b(const float* b, std::int64_t q0, std::int64_t q1, std::int64_t k0, std::int64_t kc) {
+    if (packed_b_from == b && packed_b_panel == q0 && packed_b_k == k0) return;  // a broadcast B, the next batch
+    for (std::int64_t q = q0; q < q1; ++q) {
+      const std::int64_t column = q * kr.columns, width = panel_width(g, q);
+      if (g.dequantize) {
+        for (std::int64_t j = 0; j < width && column + j < g.p.n; j += kr.lanes)
+          g.dequantize->fill(g.quantized, (column + j) / kr.lanes, k0, kc, b_block + (q - q0) * kr.columns * kc + j, width);
+        continue;
+      }
+      kr.pack(b_block + (q - q0) * kr.columns * kc, width, b + k0 * g.p.b_k + column * g.p.b_column, g.p.b_column, g.p.b_k,
+              std::min(width, g.p.n - column), kc);
+    }
+    packed_b_from = b, packed_b_panel = q0, packed_b_k = k0;
+  }
+
+  // Rows of tiles [t0, t1), columns of panels [q0, q1), depth [k0, k0 + kc) of one batch's a, b, c. Where b_block is in use
+  // it starts at panel q0.
+  struct Block {
+    const float *a, *b;
+    float* c;
+    std::int64_t t0, t1, q0, q1, k0, kc;
+  };
+
+  void pack_a(const Block& k) {
+    float* dst = a_block;
+    for (std::int64_t t = k.t0; t < k.t1; ++t) {
+      const std::int64_t row = tile_row(g, t), rows = tile_row(g, t + 1) - row;
+      kr.pack(dst, rows, k.a + row * g.p.a_row + k.k0 * g.p.a_k, g.p.a_row, g.p.a_k, rows, k.kc);
+      dst += rows * k.kc;
+    }
+  }
+
+  // One panel of B as the tiles of a block read it.
+  struct Panel {
+    const float* b;
+    std::int64_t b_k, column, width, valid;
+    const float* bias = kNoBias;
+    const float* next = nullptr;  // where the next panel's part of the block is
+    float padded_bias[kMaxColumns];
+  };
+
+  void open(const Block& k, std::int64_t q, Panel& panel) {
+    const Problem& p = g.p;
+    panel.column = q * kr.columns;
+    panel.width = panel.b_k = panel_width(g, q);
+    panel.valid = std::min(panel.width, p.n - panel.column);
+    panel.next = nullptr;
+    if (g.b == Source::packed) {
+      panel.b = k.b + panel.column * p.k + k.k0 * panel.width;
+      if (q + 1 < k.q1) panel.next = k.b + (panel.column + kr.columns) * p.k + k.k0 * panel_width(g, q + 1);
+    } else if (g.b == Source::block) {
+      panel.b = b_block + (q - k.q0) * kr.columns * k.kc;
+    } else if (panel.valid == panel.width) {
+      panel.b = k.b + k.k0 * p.b_k + panel.column;
+      panel.b_k = p.b_k;
+    } else {
+      pack_b(k.b, q, q + 1, k.k0, k.kc);
+      panel.b = b_block;
+    }
+    panel.bias = kNoBias;
+    if (args.bias && k.k0 + k.kc == p.k) {
+      panel.bias = args.bias + panel.column;
+      if (panel.valid < panel.width) {
+        std::fill(std::copy_n(panel.bias, panel.valid, panel.padded_bias), panel.padded_bias + panel.width, 0.0f);
+        panel.bias = panel.padded_bias;
+      }
+    }
+  }
+
+  void tile(const Block& k, const Panel& panel, std::int64_t i) {
+    const Problem& p = g.p;
+    const std::int64_t row = tile_row(g, i), rows = tile_row(g, i + 1) - row;
+    TileArgs t;
+    if (g.pack_a) {
+      t.a = a_block + (row - tile_row(g, k.t0)) * k.kc;
+      t.a_row = 1;
+      t.a_k = rows;
+    } else {
+      t.a = k.a + row * p.a_row + k.k0 * p.a_k;
+      t.a_row = p.a_row;
+      t.a_k = p.a_k;
+    }
+    t.b = panel.b;
+    t.b_k = panel.b_k;
+    t.k = k.kc;
+    t.bias = panel.bias;
+    t.alpha = p.alpha;
+    t.accumulate = k.k0 > 0;
+    t.last = k.k0 + k.kc == p.k;
+    // One line per k: the first tiles fetch all of the next panel's part of this block.
+    const std::int64_t fetched = (i - k.t0) * k.kc;
+    const bool fetch = panel.next && fetched < panel.width * k.kc / 16;
+    t.prefetch = fetch ? panel.next + fetched * 16 : t.b;
+    t.prefetch_k = fetch ? 16 : 0;
+    const int half = panel.width == kr.lanes;
+    const TileFn fn = p.m == 1 ? kr.gemv[half] : kr.tiles[half][rows - 1];
+    float* out = k.c + row * p.c_row + panel.column;
+    if (panel.valid == panel.width) {
+      t.c = out;
+      t.c_row = p.c_row;
+      return fn(t);
+    }
+    t.c = c_tile;
+    t.c_row = panel.width;
+    if (t.accumulate)
+      for (std::int64_t r = 0; r < rows; ++r) std::copy_n(out + r * p.c_row, panel.valid, c_tile + r * panel.width);
+    fn(t);
+    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(c_tile + r * panel.width, panel.valid, out + r * p.c_row);
+  }
+
+  void finish(const Block& k, std::int64_t t0, std::int64_t t1, std::int64_t q0, std::int64_t q1) {
+    if (!args.finish || k.k0 + k.kc != g.p.k) return;
+    const std::int64_t column = q0 * kr.columns, n = std::min(g.p.n, q1 * kr.columns) - column;
+    for (std::int64_t r = tile_row(g, t0), end = tile_row(g, t1); r < end; ++r)
+      args.finish(args.finish_context, k.c + r * g.p.c_row + column, n);
+  }
+
+  // B is large and read once, panel by panel; the tiles of A stay in L2.
+  void by_panels(const Block& k) {
+    if (g.pack_a) pack_a(k);
+    Panel panel;
+    const std::int64_t group = std::max<std::int64_t>(1, kFinishBytes / 4 / ((tile_row(g, k.t1) - tile_row(g, k.t0)) * kr.columns));
+    for (std::int64_t q0 = k.q0; q0 < k.q1; q0 += group) {
+      const std::int64_t q1 = std::min(k.q1, q0 + group);
+      for (std::int64_t q = q0; q < q1; ++q) {
+        open(k, q, panel);
+        for (std::int64_t i = k.t0; i < k.t1; ++i) tile(k, panel, i);
+      }
+      finish(k, k.t0, k.t1, q0, q1);
+    }
+  }
+
+  // B is a block in L2; the rows of C are written from end to end.
+  void by_tiles(const Block& k) {
+    if (g.pack_a) pack_a(k);
+    Panel panel;
+    for (std::int64_t i = k.t0; i < k.t1; ++i) {
+      for (std::int64_t q = k.q0; q < k.q1; ++q) {
+        open(k, q, panel);
+        tile(k, panel, i);
+      }
+      finish(k, i, i + 1, k.q0, k.q1);
+    }
+  }
+
+  // Tiles [t0, t1) of one batch, panels [q0, q1).
+  void region(const float* a, const float* b, float* c, std::int64_t t0, std::int64_t t1, std::int64_t q0, std::int64_t q1) {
+    const std::int64_t depth = g.p.k;
+    if (g.b == Source::block) {
+      for (std::int64_t q = q0; q < q1; q += g.block_panels) {
+        const std::int64_t q_end = std::min(q1, q + g.block_panels);
+        for (std::int64_t k = 0; k < depth; k += g.kc) {
+          const std::int64_t kc = std::min(g.kc, depth - k);
+          pack_b(b, q, q_end, k, kc);
+          for (std::int64_t t = t0; t < t1; t += g.block_tiles) by_tiles({a, b, c, t, std::min(t1, t + g.block_tiles), q, q_end, k, kc});
+        }
+      }
+      return;
+    }
+    // Even blocks: the last one is not a sliver.
+    const std::int64_t blocks = ceil_div(t1 - t0, g.block_tiles);
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      const Range r = share(t1 - t0, i, blocks);
+      for (std::int64_t k = 0; k < depth; k += g.kc) by_panels({a, b, c, t0 + r.begin, t0 + r.end, q0, q1, k, std::min(g.kc, depth - k)});
+    }
+  }
+};
+
+void run_tiles(const Gemm& g, const RunArgs& args) {
+  std::int64_t row_tiles = g.batch_count * g.tiles;
+  Range rows{0, row_tiles}, columns{0, g.panels};
+  if (args.workers > 1) {
+    const Kernels& kr = *g.kernels;
+    const double k = static_cast<double>(g.p.k);
+    // In units of one vector instruction; loading B that another worker loads too counts as well.
+    const double flops = k * static_cast<double>(kr.rows * kr.columns / kr.lanes);
+    const double pack_a = g.pack_a ? 0.4 * k * static_cast<double>(kr.rows) : 0;
+    const double pack_b = (g.b == Source::block ? 0.5 : 0.2) * k * static_cast<double>(kr.columns);
+    const Split s = choose_split(row_tiles, g.panels, args.workers, pack_a, pack_b, flops);
+    rows = share(row_tiles, args.worker / s.columns, s.rows);
+    columns = share(g.panels, args.worker % s.columns, s.columns);
+  }
+  if (columns.begin == columns.end) return;
+  Walk walk(g, args);
+  for (std::int64_t t = rows.begin; t < rows.end;) {
+    const std::int64_t batch = t / g.tiles, first = batch * g.tiles, end = std::min(rows.end, first + g.tiles);
+    const Offsets o = batch_offsets(g.p, batch);
+    walk.region(args.a + o.a, args.b + o.b * (g.b == Source::packed ? g.packed_matrix : 1), args.c + o.c, t - first, end - first,
+                columns.begin, columns.end);
+    t = end;
+  }
+}
+
+// ---- dot products -------------------------------------------------------------------------------------------------------
+
+void run_dots(const Gemm& g, const RunArgs& args) {
+  const Problem& p = g.p;
+  constexpr std::int64_t kGrain = 16;  // columns, so that workers write different lines
+  const std::int64_t pieces = ceil_div(p.n, kGrain);
+  const Range all = share(g.batch_count * pieces, args.worker, args.workers);
+  const float *left = g.swapped ? args.b : args.a, *right = g.swapped ? args.a : args.b;
+  const float* copied = nullptr;
+  for (std::int64_t i = all.begin; i < all.end;) {
+    const std::int64_t batch = i / pieces, end = std::min(all.end, (batch + 1) * pieces);
+    const std::int64_t j0 = (i - batch * pieces) * kGrain, j1 = std::min(p.n, (end - batch * pieces) * kGrain);
+    const Offsets o = batch_offsets(p, batch);
+    const float* a = left + o.a;
+    std::int64_t a_row = p.a_row;
+    if (p.a_k != 1) {
+      float* s = static_cast<float*>(args.scratch);
+      if (copied != a)
+        for (std::int64_t r = 0; r < p.m; ++r)
+          for (std::int64_t k = 0; k < p.k; ++k) s[r * p.k + k] = a[r * a_row + k * p.a_k];
+      copied = a;
+      a = s;
+      a_row = p.k;
+    }
+    const std::int64_t bias_row = args.bias && g.swapped ? 1 : 0, bias_column = args.bias && !g.swapped ? 1 : 0;
+    g.kernels->dots(a, a_row, right + o.b + j0 * p.b_column, p.b_column, p.m, j1 - j0, p.k, p.alpha,
+                    args.bias ? args.bias + j0 * bias_column : kNoBias, bias_row, bias_column, args.c + o.c + j0 * p.c_column,
+                    p.c_row, p.c_column);
+    if (args.finish) {
+      if (!g.swapped) {
+        for (std::int64_t r = 0; r < p.m; ++r) args.finish(args.finish_context, args.c + o.c + r * p.c_row + j0, j1 - j0);
+      } else {  // rows of the real C are our columns
+        for (std::int64_t j = j0; j < j1; ++j) args.finish(args.finish_context, args.c + o.c + j * p.c_column, p.m);
+      }
+    }
+    i = end;
+  }
+}
+
+void run_zero_k(const Gemm& g, const RunArgs& args) {
+  const Problem& p = g.p;
+  const Range all = share(g.batch_count * p.m, args.worker, args.workers);
+  for (std::int64_t i = all.begin; i < all.end; ++i) {
+    float* c = args.c + batch_offsets(p, i / p.m).c + i % p.m * p.c_row;
+    for (std::int64_t j = 0; j < p.n; ++j) c[j * p.c_column] = args.bias ? args.bias[j] : 0;
+    if (args.finish) args.finish(args.finish_context, c, p.n);
+  }
+}
+
+void swap_sides(Problem& p) {
+  std::swap(p.m, p.n);
+  std::swap(p.a_row, p.b_column);
+  std::swap(p.a_k, p.b_k);
+  std::swap(p.c_row, p.c_column);
+  for (int d = 0; d < p.batch_rank; ++d) std::swap(p.batch_a[d], p.batch_b[d]);
+}
+
+void plan_into(Gemm& g, const Kernels& kernels, bool packed) {
+  g.kernels = &kernels;
+  Problem& p = g.p;
+  for (int d = 0; d < p.batch_rank; ++d) g.batch_count *= p.batch[d];
+  if (g.batch_count == 0 || p.m == 0 || p.n == 0) return;
+  if (p.k == 0) {
+    g.mode = Mode::zero_k;
+    return;
+  }
+  // Rows and batch of A that are one long stretch under one B are one matrix.
+  while (p.batch_rank > 0 && p.batch_b[p.batch_rank - 1] == 0 &&
+         (p.m == 1 || (p.batch_a[p.batch_rank - 1] == p.m * p.a_row && p.batch_c[p.batch_rank - 1] == p.m * p.c_row))) {
+    const int last = --p.batch_rank;
+    if (p.m == 1) p.a_row = p.batch_a[last], p.c_row = p.batch_c[last];
+    p.m *= p.batch[last];
+    g.batch_count /= p.batch[last];
+  }
+  if (p.m == 1) p.c_row = p.n;  // any
+  const Kernels& kr = kernels;
+  if (!packed && !g.dequantize) {
+    const bool rows_of_b = p.b_k == 1 || p.k == 1;
+    if (p.a_k == 1 && rows_of_b && p.m <= kFewRows && p.n > p.m) {
+      g.mode = Mode::dots;
+    } else if (p.a_k == 1 && p.n <= kFewRows) {
+      swap_sides(p);
+      g.swapped = true;
+      g.mode = Mode::dots;
+      if (p.a_k != 1) g.scratch_bytes = static_cast<std::uint64_t>(p.m * p.k) * 4;
+    }
+    if (g.mode == Mode::dots) return;
+  }
+  g.mode = Mode::tiles;
+  g.tiles = ceil_div(p.m, kr.rows);
+  g.panels = ceil_div(p.n, kr.columns);
+  g.packed_matrix = static_cast<std::int64_t>(packed_floats(kr, p.k, p.n));
+  g.b = packed ? Source::packed : g.tiles == 1 && p.b_column == 1 && !g.dequantize ? Source::direct : Source::block;
+  // A few rows are read where they are: so are rows of one line each with few columns to use them.
+  g.pack_a = p.a_k != 1 ? p.m > 1 : p.m > 4 && (p.n > 128 || p.a_row % 512 == 0);
+  g.kc = p.k;
+  if (g.tiles > 1 || g.b == Source::block) g.kc = ceil_div(p.k, ceil_div(p.k, kDepth));
+  if (g.pack_a) g.kc = std::min<std::int64_t>(g.kc, 4096);
+  if (g.b == Source::direct) g.kc = std::min<std::int64_t>(g.kc, 4096);
+  if (g.dequantize) g.kc = std::min(p.k, ceil_div(g.kc, 16) * 16);
+  g.block_tiles = std::clamp<std::int64_t>(kBlockA / (kr.rows * g.kc * 4), 1, g.tiles);
+  g.block_panels = g.b == Source::direct ? 1 : std::clamp<std::int64_t>(kBlockB / (kr.columns * g.kc * 4), 1, g.panels);
+  std::int64_t floats = kr.rows * kr.columns;
+  if (g.b != Source::packed) floats += ceil_div(g.block_panels * kr.columns * g.kc, 16) * 16;
+  if (g.pack_a) floats += std::min(p.m, (g.block_tiles + 1) * kr.rows) * g.kc;
+  g.scratch_bytes = static_cast<std::uint64_t>(floats) * 4;
+}
+
+}  // namespace
+
+void Problem::push_batch(std::int64_t size, std::int64_t a, std::int64_t b, std::int64_t c) {
+  if (size == 1) return;
+  if (batch_rank > 0) {
+    const int last = batch_rank - 1;
+    if (batch_a[last] == a * size && batch_b[last] == b * size && batch_c[last] == c * size) {
+      batch[last] *= size;
+      batch_a[last] = a, batch_b[last] = b, batch_c[last] = c;
+      return;
+    }
+  }
+  batch[batch_rank] = size;
+  batch_a[batch_rank] = a, batch_b[batch_rank] = b, batch_c[batch_rank] = c;
+  ++batch_rank;
+}
+
+bool wants_packing(std::int64_t n) { return n > kFewRows; }
+
+std::uint64_t packed_floats(const Kernels& kr, std::int64_t k, std::int64_t n) {
+  const std::int64_t full = n / kr.columns * kr.columns, rest = n - full;
+  return static_cast<std::uint64_t>(k * (full + (rest == 0 ? 0 : rest <= kr.lanes ? kr.lanes : kr.columns)));
+}
+
+void pack_b(const Kernels& kr, const float* b, std::int64_t b_k, std::int64_t b_column, std::int64_t k, std::int64_t n, float* dst) {
+  for (std::int64_t j = 0; j < n; j += kr.columns) {
+    const std::int64_t width = n - j <= kr.lanes ? kr.lanes : kr.columns;
+    kr.pack(dst + j * k, width, b + j * b_column, b_column, b_k, std::min(width, n - j), k);
+  }
+}
+
+Gemm plan(const Kernels& kernels, const Problem& problem, bool packed) {
+  Gemm g;
+  g.p = problem;
+  plan_into(g, kernels, packed);
+  return g;
+}
+
+Gemm plan_quantized(const Kernels& kernels, const Problem& problem, const QuantizedKernels& dequantize, const Quantized& q) {
+  Gemm g;
+  g.p = problem;
+  g.dequantize = &dequantize;
+  g.quantized = q;
+  plan_into(g, kernels, false);
+  return g;
+}
+void run(const Gemm& g, const RunArgs& args) {
+  switch (g.mode) {
+    case Mode::nothing: return;
+    case Mode::zero_k: return run_zero_k(g, args);
+    case Mode::dots: return run_dots(g, args);
+    case Mode::tiles: return run_tiles(g, args);
+  }
+}
+
+double estimate_ns(const Gemm& g) {
+  const double macs = static_cast<double>(g.batch_count) * static_cast<double>(g.p.m) * static_cast<double>(g.p.n) * static_cast<double>(g.p.k);
+  const double bytes = 4.0 * static_cast<double>(g.p.k) * static_cast<double>(g.p.n);
+  return 60 + macs / (g.kernels->lanes * 2) + bytes / 20;
+}
+
+}  // namespace tenon::cpu::gemm

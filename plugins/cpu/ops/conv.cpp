@@ -1,0 +1,207 @@
+// Conv: one to three spatial dims, groups, fused with what follows.
+#include <algorithm>
+#include <limits>
+
+#include "plugins/cpu/families.h"
+#include "plugins/cpu/ops/conv_depthwise.h"
+#include "plugins/cpu/ops/conv_direct.h"
+#include "plugins/cpu/ops/conv_family.h"
+#include "plugins/cpu/ops/conv_fusion.h"
+#include "plugins/cpu/ops/conv_plain.h"
+#include "plugins/cpu/ops/conv_weights.h"
+#include "plugins/cpu/ops/conv_winograd.h"
+
+namespace tenon::cpu {
+namespace {
+
+// Weights as a node declares them, where all is fixed.
+struct KernelDims {
+  bool known = false;
+  std::int64_t oc = 0, ic = 0, taps = 1, kernel[kMaxSpatial] = {1, 1, 1};  // ic: of a group; kernel ends with the last dim
+
+  static KernelDims of(const std::int64_t* dims, std::int64_t rank) {
+    KernelDims k;
+    k.known = rank >= 3 && rank <= 2 + kMaxSpatial;
+    for (std::int64_t d = 0; d < rank; ++d) k.known = k.known && dims[d] > 0;
+    if (!k.known) return k;
+    k.oc = dims[0], k.ic = dims[1];
+    for (std::int64_t d = 2; d < rank; ++d) k.taps *= k.kernel[kMaxSpatial - rank + d] = dims[d];
+    return k;
+  }
+};
+
+class Conv final : public Op {
+ public:
+  Conv(const NodeView& node, CompileContext& context)
+      : groups_(node.int_or("group", 1)), options_(context.options()), has_bias_(node.has_input(2)),
+        plain_(options_.plain || node.dtype(0) != TENON_DTYPE_FLOAT) {
+    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
+    oc_ = node.output(0).rank >= 2 ? node.output(0).dims[1] : -1;
+    const tenon_value& w = node.input(1);
+    winograd_ = expects_winograd(node);
+    depthwise_ = groups_ > 1 && oc_ == groups_ && w.rank >= 3 && w.dims[1] == 1;
+    if (plain_ || !node.is_constant(1)) return;
+    const KernelDims k = KernelDims::of(node.input(1).dims, node.input(1).rank);
+    if (!k.known || k.oc % groups_ != 0) return;
+    forms_ = make_forms(k);
+    packed_ = pack_constant(*forms_.any(), node, 1, context);
+  }
+
+  bool absorb(const NodeView& next, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) override {
+    return !plain_ && fusion_.add(next, slot, first_input, context);
+  }
+
+  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override {
+    const std::int32_t in = inputs[0];
+    std::fill(inputs.begin() + 1, inputs.end(), 0);
+    if (plain_ || machine_block == 0) {
+      std::fill(inputs.begin(), inputs.end(), 0);
+      return 0;
+    }
+    const std::int32_t block = block_for_channels(oc_, machine_block);
+    // Any layout is read as it is, but a depthwise convolution keeps it.
+    inputs[0] = depthwise_ && (in == 0 || oc_ % in != 0) ? block : in;
+    return fusion_.want_blocks(inputs, depthwise_ ? inputs[0] : block);
+  }
+
+  void plan(PlanBuilder& builder) const override {
+    const Shape &x = builder.in(0), &w = builder.in(1), &y = builder.out(0);
+    const ConvGeometry g = geometry(x, w, has_bias_ ? &builder.in(2) : nullptr, y);
+    if (y.count() == 0) return;
+    const Ref bias = has_bias_ ? builder.in_ref(2) : Ref{};
+    if (plain_) return emit_plain_conv(builder, g, bias);
+    require(g.ic > 0, "Conv: there are no input channels");
+    Forms forms = forms_;
+    Ref weights{TENON_NO_VALUE, packed_};
+    if (!packed_) {
+      forms = make_forms(KernelDims::of(w.dims.data(), w.rank()));
+      weights = pack_in_plan(forms.any(), 1, builder);
+    }
+    const FusionPlan fused = fusion_.plan(builder);
+    ConvProblem p;
+    p.n = g.n;
+    p.d = dim(g.d), p.h = dim(g.h), p.w = dim(g.w);
+    p.src_block = x.block, p.dst_block = y.block;
+    p.src = builder.in_ref(0), p.weights = weights, p.bias = bias, p.dst = builder.out_ref(0);
+    p.residual = fused.residual, p.low = fused.low, p.high = fused.high, p.all = fused.all, p.rest = fused.rest;
+    const std::vector<Ref> reads = fused.reads(builder, weights);
+    bool separate = false, in_place = y.block != 0;
+    if (forms.winograd) {
+      separate = emit_winograd_conv(builder, *forms.winograd, g, p, reads);
+      builder.hold(forms.winograd);
+      in_place = direct_conv_reads_in_place(forms.winograd->packing(), y.block);
+    } else if (forms.depthwise) {
+      separate = emit_depthwise_conv(builder, g, p, reads);
+    } else {
+      separate = emit_direct_conv(builder, "conv.direct", {{{&forms.direct->packing(), p}}}, reads, {});
+      in_place = direct_conv_reads_in_place(forms.direct->packing(), y.block);
+    }
+    if (separate) emit_epilogue(builder, fused.all);
+    else if (fused.residual.present() && in_place) builder.inplace(fused.residual_input, 0);
+  }
+
+ private:
+  // How the weights are packed decides how the convolution is done: one of these.
+  struct Forms {
+    std::shared_ptr<const DirectForm> direct;
+    std::shared_ptr<const DepthwiseForm> depthwise;
+    std::shared_ptr<const WinogradForm> winograd;
+
+    std::shared_ptr<const ConvWeightsForm> any() const {
+      if (depthwise) return depthwise;
+      if (winograd) return winograd;
+      return direct;
+    }
+  };
+  Forms make_forms(const KernelDims& k) const {
+    Forms f;
+    if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc);
+    else if (depthwise_) f.depthwise = std::make_shared<DepthwiseForm>(groups_, k.taps);
+    else f.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, k.ic, k.oc / groups_, k.taps);
+    return f;
+  }
+  // By the sizes that the graph has or expects.
+  bool expects_winograd(const NodeView& node) const {
+    const tenon_value &x = node.input(0), &w = node.input(1);
+    if (window_.spatial != 2 || w.rank != 4 || w.dims[0] <= 0 || w.dims[1] <= 0) return false;
+    ConvGeometry g;
+    g.n = 1, g.groups = groups_, g.ic = w.dims[1], g.oc = w.dims[0];
+    Window* windows[] = {&g.h, &g.w};
+    for (int d = 0; d < 2; ++d) {
+      if (w.dims[2 + d] != 3 || x.dim_opt[2 + d] <= 0 || x.dim_opt[2 + d] > (1 << 24)) return false;
+      *windows[d] = window_.resolve(d, x.dim_opt[2 + d], 3);
+    }
+    return suits_winograd(g);
+  }
+  static ConvDim dim(const Window& w) {
+    ConvDim d;
+    d.in = w.in, d.out = d.dst_size = w.out, d.stride = w.stride, d.first = -w.pad, d.step = w.dilation, d.taps = w.kernel;
+    return d;
+  }
+
+  ConvGeometry geometry(const Shape& x, const Shape& w, const Shape* b, const Shape& y) const {
+    const std::int64_t rank = window_.spatial + 2;
+    require(x.rank() == rank && w.rank() == rank && y.rank() == rank, "Conv: ranks of input, weights and output differ");
+    ConvGeometry g;
+    g.n = x[0], g.groups = groups_, g.ic = w[1], g.oc = w[0] / groups_;
+    require(w[0] % groups_ == 0, "Conv: " + std::to_string(w[0]) + " output channels in " + std::to_string(groups_) + " groups");
+    require(x[1] == w[1] * groups_, "Conv: the input has " + std::to_string(x[1]) + " channels, the weights " + std::to_string(w[1]) + " in each of " +
+                                        std::to_string(groups_) + " groups");
+    require(!b || (b->rank() == 1 && (*b)[0] == w[0]), "Conv: one bias for each output channel is expected");
+    require(y[0] == x[0] && y[1] == w[0], "Conv: the output has other channels than the weights");
+    Window* windows[kMaxSpatial] = {&g.d, &g.h, &g.w};
+    for (int i = 0; i < window_.spatial; ++i) {
+      require(window_.kernel[i] == 0 || window_.kernel[i] == w[2 + i], "Conv: kernel_shape is not the weights' shape");
+      Window& window = *windows[kMaxSpatial - window_.spatial + i];
+      window = window_.resolve(i, x[2 + i], w[2 + i]);
+      require(window.out == y[2 + i], "Conv: output dim " + std::to_string(2 + i) + " is " + std::to_string(y[2 + i]) + ", expected " +
+                                          std::to_string(window.out));
+    }
+    return g;
+  }
+
+  WindowAttributes window_;
+  std::int64_t groups_, oc_ = -1;
+  Options options_;
+  bool has_bias_, plain_, depthwise_ = false, winograd_ = false;
+  ConvFusion fusion_;
+  Forms forms_;
+  const float* packed_ = nullptr;
+};
+
+Support supports_conv(const NodeView& node) {
+  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0)) return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
+  if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "float types only");
+  for (std::uint32_t i = 1; i < 3; ++i)
+    if (node.has_input(i) && node.dtype(i) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "inputs have different types");
+  if (const std::int64_t groups = node.int_or("group", 1); groups < 1 || groups > (1 << 30)) return Support::no(TENON_REJECT_ATTRIBUTE, "group is out of range");
+  return supports_window(node);
+}
+
+std::unique_ptr<Op> make_conv(const NodeView& node, CompileContext& context) { return std::make_unique<Conv>(node, context); }
+
+double conv_flops(const NodeView& node) {
+  const tenon_value &w = node.input(1), &y = node.output(0);
+  double flops = 2;
+  for (std::int32_t d = 1; d < w.rank; ++d) flops *= static_cast<double>(w.dim_opt[d]);
+  for (std::int32_t d = 0; d < y.rank; ++d) flops *= static_cast<double>(y.dim_opt[d]);
+  return flops;
+}
+
+}  // namespace
+
+std::span<const OpRow> plain_conv_rows() {
+  static const OpRow rows[] = {{"", "Conv", supports_conv, make_conv, false, conv_flops}};
+  return rows;
+}
+
+std::span<const OpRow> conv_rows() {
+  static const std::vector<OpRow> all = [] {
+    std::vector<OpRow> rows;
+    for (FamilyRows family : {plain_conv_rows, conv_transpose_rows, deform_conv_rows, col2im_rows}) rows.insert(rows.end(), family().begin(), family().end());
+    return rows;
+  }();
+  return all;
+}
+
+}  // namespace tenon::cpu

@@ -1,0 +1,29 @@
+// DepthwiseRow: the innermost loops of depthwise convolutions for one instruction set.
+//
+// Tables are static; any thread.
+#pragma once
+
+#include <cstdint>
+
+#include "plugins/cpu/isa.h"
+
+namespace tenon::cpu {
+
+// One row of outputs of `block` channels. Output o reads pixels o * stride - pad + k * dilation of each input row.
+struct DepthwiseRow {
+  const float* const* rows;     // pixel 0 of each input row that the kernel meets
+  const float* const* weights;  // of its taps: [kernel][16]
+  std::int64_t row_count;
+  std::int64_t block;           // channels, and floats between pixels: a multiple of 8
+  std::int64_t in, out, kernel, stride, dilation, pad;
+  const float* bias;            // [block]
+  const float* residual;        // as dst; null: none
+  float* dst;
+  float low, high;
+};
+
+using DepthwiseFn = void (*)(const DepthwiseRow& row);
+
+DepthwiseFn depthwise_row(Isa isa);
+
+}  // namespace tenon::cpu

@@ -1,0 +1,42 @@
+// Pool kernels: folding rows of numbers, and whole windows of blocked images, vectorised for one instruction set.
+//
+// A NaN loses against any number in a maximum, as it does in onnxruntime. Tables are static; any thread.
+#pragma once
+
+#include <cstdint>
+
+#include "plugins/cpu/isa.h"
+
+namespace tenon::cpu {
+
+enum class Pooling : std::uint8_t { max, average, lp };
+
+// Window positions [begin, end) that lie inside, and how many the average counts.
+struct PoolSpan {
+  std::int32_t begin, end, count;
+};
+
+// One row of outputs of `block` channels: out[o * block + c], from rows of in_width pixels.
+struct PoolRow {
+  const float* const* rows;    // pixel 0 of each input row of the windows
+  std::int64_t row_count;
+  std::int64_t block, outputs;
+  std::int64_t stride, pad, dilation;
+  const PoolSpan* spans;       // of each output, along the row
+  std::int64_t outer_count;    // positions of the other dims that the average counts
+  float* out;
+};
+
+struct PoolKernels {
+  // acc[i] = max(acc[i], x[i]) or acc[i] + x[i].
+  void (*max_f32)(float* acc, const float* x, std::int64_t n);
+  void (*max_u8)(std::uint8_t* acc, const std::uint8_t* x, std::int64_t n);
+  void (*max_i8)(std::int8_t* acc, const std::int8_t* x, std::int64_t n);
+  void (*add_f32)(float* acc, const float* x, std::int64_t n);
+  void (*max_row)(const PoolRow& row);
+  void (*average_row)(const PoolRow& row);
+};
+
+const PoolKernels& pool_kernels(Isa isa);
+
+}  // namespace tenon::cpu

@@ -1,0 +1,429 @@
+// LSTM, GRU and RNN. float32: one product projects all steps of the input at once; then the recurrence walks the steps,
+// panel by panel of hidden units. Sequences and directions are shared out to the workers; where there are fewer of them
+// than workers, the panels are, with a barrier after each step.
+#include "plugins/cpu/ops/recurrent.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <iterator>
+
+#include "plugins/cpu/families.h"
+#include "plugins/cpu/gemm/product.h"
+#include "plugins/cpu/ops/recurrent_packing.h"
+#include "plugins/cpu/ops/reduce_types.h"
+
+namespace tenon::cpu {
+namespace {
+
+constexpr std::int64_t max_chunk = 16;  // sequences that walk together
+
+struct RecurrenceStep {
+  RecurrentForm form;
+  RecurrentSizes sizes;
+  RecurrentPacking packing;
+  RecurrentRefs refs;
+  Ref projection, weights, kept_bias, peepholes;
+  Ref states;  // for each direction and sequence: two h, c (LSTM) or z and r * h (GRU), padded
+  std::int64_t chunk;
+
+  static constexpr std::int64_t state_rows = 4;
+
+  void operator()(const StepContext& c) const {
+    const std::int64_t chunks = (sizes.batch + chunk - 1) / chunk, units = form.directions * chunks, panels = packing.panels();
+    const bool apart = c.workers > units && c.host && c.host->barrier && panels > 1;
+    if (!apart) {
+      const auto slice = c.slice(units);
+      for (std::int64_t i = slice.begin; i < slice.end; ++i) walk(c, i / chunks, i % chunks * chunk, 0, panels, false);
+      return;
+    }
+    const auto slice = c.slice(panels);
+    for (std::int64_t i = 0; i < units; ++i) {
+      if (!walk(c, i / chunks, i % chunks * chunk, slice.begin, slice.end, true)) return;
+    }
+  }
+
+ private:
+  float* state(const StepContext& c, std::int64_t d, std::int64_t b, std::int64_t row) const {
+    return c.ptr<float>(states) + ((d * sizes.batch + b) * state_rows + row) * packing.padded();
+  }
+
+  // Panels [begin, end) of the sequences from `first` on. false: the run was stopped at a barrier.
+  bool walk(const StepContext& c, std::int64_t d, std::int64_t first, std::int64_t begin, std::int64_t end, bool shared) const {
+    const std::int64_t rows = std::min(chunk, sizes.batch - first);
+    const auto meet = [&] { return !shared || c.host->barrier(c.run) != TENON_STOP; };
+    std::int64_t lengths[max_chunk], longest = 0;
+    for (std::int64_t b = 0; b < rows; ++b) {
+      if (!sequence_length(c, refs.lengths, sizes.steps, first + b, &lengths[b])) lengths[b] = 0;  // the run fails, at a barrier
+      longest = std::max(longest, lengths[b]);
+      start(c, d, first + b, begin, end, lengths[b]);
+    }
+    if (!meet()) return false;
+    for (std::int64_t s = 0; s < longest; ++s) {
+      Row active[max_chunk];
+      std::int64_t count = 0;
+      for (std::int64_t b = 0; b < rows; ++b) {
+        if (s >= lengths[b]) continue;
+        Row& row = active[count++];
+        row.time = form.backwards(d) ? lengths[b] - 1 - s : s;
+        row.batch = first + b;
+        row.h = state(c, d, row.batch, s % 2);
+        row.next = state(c, d, row.batch, (s + 1) % 2);
+        row.third = state(c, d, row.batch, 2);
+        row.fourth = state(c, d, row.batch, 3);
+        row.projection = c.ptr<const float>(projection) + sizes.x_row(form, row.time, row.batch) * packing.columns() + packing.column(d, 0);
+      }
+      if (form.kind == RecurrentKind::gru && !form.linear_before_reset) {
+        gru_first(c, d, active, count, begin, end);
+        if (!meet()) return false;
+      }
+      advance(c, d, active, count, begin, end);
+      if (!meet()) return false;
+    }
+    for (std::int64_t b = 0; b < rows; ++b) finish(c, d, first + b, begin, end, lengths[b]);
+    return true;
+  }
+
+  struct Row {
+    std::int64_t time, batch;
+    float *h, *next, *third, *fourth;
+    const float* projection;
+  };
+
+  std::int64_t unit_end(std::int64_t panel) const { return std::min(panel * packing.lanes, sizes.hidden); }
+
+  void start(const StepContext& c, std::int64_t d, std::int64_t b, std::int64_t begin, std::int64_t end, std::int64_t length) const {
+    const std::int64_t from = unit_end(begin), to = unit_end(end), lanes = packing.lanes;
+    float *h = state(c, d, b, 0), *cell = state(c, d, b, 2);
+    std::fill(h + begin * lanes, h + end * lanes, 0.0f);
+    std::fill(cell + begin * lanes, cell + end * lanes, 0.0f);
+    const std::int64_t offset = sizes.state_row(form, d, b) * sizes.hidden;
+    if (refs.h0.present()) std::copy(c.ptr<const float>(refs.h0) + offset + from, c.ptr<const float>(refs.h0) + offset + to, h + from);
+    if (refs.c0.present()) std::copy(c.ptr<const float>(refs.c0) + offset + from, c.ptr<const float>(refs.c0) + offset + to, cell + from);
+    if (!refs.y.present()) return;
+    for (std::int64_t t = length; t < sizes.steps; ++t) {
+      float* y = c.ptr<float>(refs.y) + sizes.y_row(form, t, d, b) * sizes.hidden;
+      std::fill(y + from, y + to, 0.0f);
+    }
+  }
+
+  void finish(const StepContext& c, std::int64_t d, std::int64_t b, std::int64_t begin, std::int64_t end, std::int64_t length) const {
+    const std::int64_t from = unit_end(begin), to = unit_end(end), offset = sizes.state_row(form, d, b) * sizes.hidden;
+    const float *h = state(c, d, b, length % 2), *cell = state(c, d, b, 2);
+    if (refs.y_h.present()) std::copy(h + from, h + to, c.ptr<float>(refs.y_h) + offset + from);
+    if (refs.y_c.present()) std::copy(cell + from, cell + to, c.ptr<float>(refs.y_c) + offset + from);
+  }
+
+  // z and r * h of every row.
+  void gru_first(const StepContext& c, std::int64_t d, const Row* rows, std::int64_t count, std::int64_t begin, std::int64_t end) const {
+    alignas(64) float sums[max_chunk * 2 * max_panel_lanes];
+    const float* h[max_chunk];
+    for (std::int64_t i = 0; i < count; ++i) h[i] = rows[i].h;
+    const std::int64_t lanes = packing.lanes, hidden = sizes.hidden;
+    const float* w = c.ptr<const float>(weights) + d * packing.recurrent_floats();
+    for (std::int64_t p = begin; p < end; ++p) {
+      panel_products(2, count, h, w + p * 2 * lanes * hidden, hidden, sums);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t at = p * lanes;
+        gru_gates(sums + i * 2 * lanes, rows[i].projection + p * packing.gates * lanes, rows[i].h + at, form.clip,
+                  form.activations[d][0], rows[i].third + at, rows[i].fourth + at);
+      }
+    }
+  }
+
+  void advance(const StepContext& c, std::int64_t d, const Row* rows, std::int64_t count, std::int64_t begin, std::int64_t end) const {
+    alignas(64) float sums[max_chunk * max_gates * max_panel_lanes];
+    const bool split = packing.split_hidden_gate;
+    const std::int64_t lanes = packing.lanes, hidden = sizes.hidden, gates = split ? 1 : packing.gates;
+    const float* h[max_chunk];
+    for (std::int64_t i = 0; i < count; ++i) h[i] = split ? rows[i].fourth : rows[i].h;
+    const float* w = c.ptr<const float>(weights) + d * packing.recurrent_floats();
+    if (split) w += packing.panels() * 2 * lanes * hidden;
+    const Activation* f = form.activations[d];
+    for (std::int64_t p = begin; p < end; ++p) {
+      panel_products(gates, count, h, w + p * gates * lanes * hidden, hidden, sums);
+      const std::int64_t at = p * lanes, valid = std::min(lanes, hidden - at);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const Row& row = rows[i];
+        const float *sum = sums + i * gates * lanes, *projected = row.projection + p * packing.gates * lanes;
+        if (form.kind == RecurrentKind::rnn) {
+          rnn_cell(sum, projected, form.clip, f[0], row.next + at);
+        } else if (form.kind == RecurrentKind::lstm) {
+          const float* peep = peepholes.present() ? c.ptr<const float>(peepholes) + d * 3 * packing.padded() + at : nullptr;
+          lstm_cell({sum, projected, peep, peep ? peep + packing.padded() : nullptr, peep ? peep + 2 * packing.padded() : nullptr,
+                     row.third + at, row.next + at, form.clip, form.input_forget},
+                    f[0], f[1], f[2]);
+        } else if (split) {
+          gru_cell(sum, projected + 2 * lanes, row.third + at, row.h + at, form.clip, f[1], row.next + at);
+        } else {
+          const float* bias = kept_bias.present() ? c.ptr<const float>(kept_bias) + packing.columns() + d * packing.padded() + at : nullptr;
+          gru_cell_linear(sum, projected, bias, row.h + at, form.clip, f[0], f[1], row.next + at);
+        }
+        if (refs.y.present()) {
+          float* y = c.ptr<float>(refs.y) + sizes.y_row(form, row.time, d, row.batch) * hidden + at;
+          std::memcpy(y, row.next + at, static_cast<std::size_t>(valid) * sizeof(float));
+        }
+      }
+    }
+  }
+};
+
+// Packs weights that only the run knows; one worker.
+struct PackStep {
+  RecurrentPacking packing;
+  std::int64_t input;
+  Ref w, r, bias, peepholes, packed_w, packed_r, packed_bias, packed_peepholes;
+
+  void operator()(const StepContext& c) const {
+    if (packed_w.present()) packing.pack_input(c.ptr<const float>(w), input, c.ptr<float>(packed_w));
+    if (packed_r.present()) packing.pack_recurrent(c.ptr<const float>(r), c.ptr<float>(packed_r));
+    if (packed_bias.present()) packing.pack_bias(c.ptr<const float>(bias), c.ptr<float>(packed_bias));
+    if (packed_peepholes.present()) packing.pack_peepholes(c.ptr<const float>(peepholes), c.ptr<float>(packed_peepholes));
+  }
+};
+
+// The names are compared without case. False: unknown.
+bool parse_activation(std::string_view name, Activation* out, bool* alpha, bool* beta) {
+  struct Known {
+    std::string_view name;
+    Activation activation;
+    bool alpha, beta;
+  };
+  static constexpr Known known[] = {
+      {"relu", {Activate::relu, 0, 0}, false, false},
+      {"tanh", {Activate::tanh, 0, 0}, false, false},
+      {"sigmoid", {Activate::sigmoid, 0, 0}, false, false},
+      {"affine", {Activate::affine, 1, 0}, true, true},
+      {"leakyrelu", {Activate::leaky_relu, 0.01f, 0}, true, false},
+      {"thresholdedrelu", {Activate::thresholded_relu, 1, 0}, true, false},
+      {"scaledtanh", {Activate::scaled_tanh, 1, 1}, true, true},
+      {"hardsigmoid", {Activate::hard_sigmoid, 0.2f, 0.5f}, true, true},
+      {"elu", {Activate::elu, 1, 0}, true, false},
+      {"softsign", {Activate::softsign, 0, 0}, false, false},
+      {"softplus", {Activate::softplus, 0, 0}, false, false},
+  };
+  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  for (const Known& k : known) {
+    if (!std::equal(name.begin(), name.end(), k.name.begin(), k.name.end(), same)) continue;
+    *out = k.activation, *alpha = k.alpha, *beta = k.beta;
+    return true;
+  }
+  return false;
+}
+
+// The reason why the form cannot be read; empty: it was.
+std::string parse_form(const NodeView& node, RecurrentForm* form) {
+  const std::string_view type = node.op_type(), direction = node.string_or("direction", "forward");
+  form->kind = type == "LSTM" ? RecurrentKind::lstm : type == "GRU" ? RecurrentKind::gru : RecurrentKind::rnn;
+  if (direction != "forward" && direction != "reverse" && direction != "bidirectional") return "direction " + std::string(direction);
+  form->directions = direction == "bidirectional" ? 2 : 1;
+  form->reverse = direction == "reverse";
+  form->batch_first = node.int_or("layout", 0) != 0;
+  form->linear_before_reset = node.int_or("linear_before_reset", 0) != 0;
+  form->input_forget = node.int_or("input_forget", 0) != 0;
+  form->clip = node.float_or("clip", 0);
+  const std::size_t each = form->kind == RecurrentKind::lstm ? 3 : form->kind == RecurrentKind::gru ? 2 : 1;
+  const auto names = node.strings("activations");
+  const auto alphas = node.floats("activation_alpha"), betas = node.floats("activation_beta");
+  std::size_t next_alpha = 0, next_beta = 0;
+  const std::size_t wanted = each * static_cast<std::size_t>(form->directions);
+  if (!names.empty() && names.size() < wanted) return "too few activations";
+  for (std::size_t i = 0; i < wanted; ++i) {
+    static constexpr std::string_view defaults[3] = {"sigmoid", "tanh", "tanh"};
+    std::string_view name = form->kind == RecurrentKind::rnn ? "tanh" : defaults[i % each];
+    if (!names.empty()) name = {names[i].data, names[i].size};
+    Activation& activation = form->activations[i / each][i % each];
+    bool alpha, beta;
+    if (!parse_activation(name, &activation, &alpha, &beta)) return "activation " + std::string(name);
+    if (alpha && next_alpha < alphas.size()) activation.alpha = alphas[next_alpha++];
+    if (beta && next_beta < betas.size()) activation.beta = betas[next_beta++];
+  }
+  return {};
+}
+
+class RecurrentOp final : public Op {
+ public:
+  RecurrentOp(const NodeView& node, CompileContext& context) {
+    parse_form(node, &form_);
+    fast_ = node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain;
+    isa_ = context.options().isa;
+    packing_.kind = form_.kind;
+    packing_.directions = form_.directions;
+    packing_.gates = form_.gates();
+    packing_.lanes = panel_lanes();
+    packing_.split_hidden_gate = form_.kind == RecurrentKind::gru && !form_.linear_before_reset;
+    packing_.keeps_hidden_bias = form_.kind == RecurrentKind::gru && form_.linear_before_reset;
+    if (!fast_) return;
+    if (node.is_constant(1) && node.is_constant(2)) pack(node, context);
+  }
+
+  void plan(PlanBuilder& builder) const override {
+    const Shape &x = builder.in(0), &w = builder.in(1), &r = builder.in(2);
+    if (x.rank() != 3 || w.rank() != 3 || r.rank() != 3) invalid_argument("X, W and R must have rank 3");
+    RecurrentSizes sizes{x[form_.batch_first ? 1 : 0], x[form_.batch_first ? 0 : 1], x[2], r[2]};
+    check(builder, sizes);
+    RecurrentRefs refs;
+    const bool lstm = form_.kind == RecurrentKind::lstm;
+    refs.x = builder.in_ref(0), refs.w = builder.in_ref(1), refs.r = builder.in_ref(2), refs.bias = builder.in_ref(3);
+    refs.lengths = builder.in_ref(4), refs.h0 = builder.in_ref(5);
+    if (lstm) refs.c0 = builder.in_ref(6), refs.peepholes = builder.in_ref(7);
+    refs.y = builder.out_ref(0), refs.y_h = builder.out_ref(1);
+    if (lstm) refs.y_c = builder.out_ref(2);
+    if (sizes.batch == 0 || sizes.hidden == 0) return;
+    if (!fast_) {
+      plan_recurrent_plain(builder, form_, sizes, refs, x.dtype);
+      return;
+    }
+    plan_fast(builder, sizes, refs);
+  }
+
+ private:
+  void check(PlanBuilder& builder, const RecurrentSizes& s) const {
+    const std::int64_t d = form_.directions, g = form_.gates() * s.hidden;
+    const auto expect = [&](std::uint32_t i, std::int64_t count, const char* name) {
+      if (builder.in_ref(i).present() && builder.in(i).count() != count) {
+        invalid_argument(std::string(name) + " has " + std::to_string(builder.in(i).count()) + " elements, " + std::to_string(count) +
+                         " were expected");
+      }
+    };
+    expect(1, d * g * s.input, "W");
+    expect(2, d * g * s.hidden, "R");
+    expect(3, d * 2 * g, "B");
+    expect(4, s.batch, "sequence_lens");
+    expect(5, d * s.batch * s.hidden, "initial_h");
+    if (form_.kind != RecurrentKind::lstm) return;
+    expect(6, d * s.batch * s.hidden, "initial_c");
+    expect(7, d * 3 * s.hidden, "P");
+  }
+
+  void pack(const NodeView& node, CompileContext& context) {
+    const tenon_const_tensor r = context.constant(node, 2), w = context.constant(node, 1);
+    if (r.rank != 3 || w.rank != 3) return;
+    const std::int64_t rows = form_.directions * form_.gates();
+    packing_.hidden = r.dims[2];
+    const std::int64_t input = w.dims[2];
+    if (r.dims[0] * r.dims[1] != rows * packing_.hidden || w.dims[0] * w.dims[1] != rows * packing_.hidden) return;
+    if (packing_.hidden == 0 || input == 0) return;
+    const gemm::Kernels& kernels = gemm::kernels(isa_);
+    const std::string id = std::string(node.op_type()) + (packing_.split_hidden_gate ? "-split-" : "-") + std::to_string(packing_.lanes);
+    const RecurrentPacking packing = packing_;
+    const std::uint64_t r_bytes = static_cast<std::uint64_t>(packing.directions * packing.recurrent_floats()) * sizeof(float);
+    r_.constant = context.packed(node, 2, "recurrent-r-" + id, r_bytes, [packing](const tenon_const_tensor& t, void* to) {
+      packing.pack_recurrent(static_cast<const float*>(t.data), static_cast<float*>(to));
+    });
+    // The product takes few columns as they are.
+    const bool panels = gemm::wants_packing(packing.columns());
+    const std::uint64_t dense = static_cast<std::uint64_t>(input * packing.columns());
+    const std::uint64_t w_floats = panels ? gemm::packed_floats(kernels, input, packing.columns()) : dense;
+    w_.constant = context.packed(node, 1, "recurrent-w-" + id + "-isa" + std::to_string(static_cast<int>(isa_)), w_floats * sizeof(float),
+                                 [packing, input, dense, panels, &kernels](const tenon_const_tensor& t, void* to) {
+                                   const float* w = static_cast<const float*>(t.data);
+                                   if (!panels) return packing.pack_input(w, input, static_cast<float*>(to));
+                                   std::vector<float> columns(dense);
+                                   packing.pack_input(w, input, columns.data());
+                                   gemm::pack_b(kernels, columns.data(), packing.columns(), 1, input, packing.columns(), static_cast<float*>(to));
+                                 });
+    packed_hidden_ = packing_.hidden, packed_input_ = input;
+    if (node.is_constant(3)) {
+      const tenon_const_tensor b = context.constant(node, 3);
+      if (b.bytes != static_cast<std::uint64_t>(2 * rows * packing.hidden) * sizeof(float)) return;
+      float* bias = static_cast<float*>(context.alloc(static_cast<std::uint64_t>(packing.bias_floats()) * sizeof(float)));
+      packing.pack_bias(static_cast<const float*>(b.data), bias);
+      bias_.constant = bias;
+    }
+  }
+
+  void plan_fast(PlanBuilder& builder, const RecurrentSizes& sizes, const RecurrentRefs& refs) const {
+    RecurrentPacking packing = packing_;
+    packing.hidden = sizes.hidden;
+    const bool packed = w_.present() && packed_hidden_ == sizes.hidden && packed_input_ == sizes.input;
+    const auto floats = [&](std::int64_t n) { return builder.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1)) * sizeof(float)); };
+    PackStep pack{};
+    pack.packing = packing, pack.input = sizes.input;
+    pack.w = refs.w, pack.r = refs.r, pack.bias = refs.bias, pack.peepholes = refs.peepholes;
+    Ref w = w_, r = r_, bias = bias_, peepholes;
+    if (!packed) {
+      w = pack.packed_w = floats(sizes.input * packing.columns());
+      r = pack.packed_r = floats(packing.directions * packing.recurrent_floats());
+    }
+    if (!refs.bias.present()) bias = Ref{};
+    else if (!packed || !bias.present()) bias = pack.packed_bias = floats(packing.bias_floats());
+    if (refs.peepholes.present()) peepholes = pack.packed_peepholes = floats(packing.peephole_floats());
+    std::vector<Ref> reads, writes;
+    for (Ref q : {pack.packed_w, pack.packed_r, pack.packed_bias, pack.packed_peepholes}) {
+      if (q.present()) writes.push_back(q);
+    }
+    if (!writes.empty()) {
+      for (Ref q : {refs.w, refs.r, refs.bias, refs.peepholes}) {
+        if (q.present()) reads.push_back(q);
+      }
+      const double ns = static_cast<double>(sizes.input + sizes.hidden) * static_cast<double>(packing.columns());
+      builder.step("pack weights", pack, {.spmd = false, .est_ns = ns}, reads, writes);
+    }
+
+    gemm::Problem problem;
+    problem.m = sizes.steps * sizes.batch, problem.n = packing.columns(), problem.k = sizes.input;
+    problem.a_row = sizes.input, problem.a_k = 1;
+    problem.b_k = packing.columns(), problem.b_column = 1;
+    problem.c_row = packing.columns(), problem.c_column = 1;
+    gemm::ProductStep product{};
+    product.gemm = gemm::plan(gemm::kernels(isa_), problem, packed && gemm::wants_packing(problem.n));
+    product.a = refs.x, product.b = w, product.bias = bias;
+    product.c = floats(problem.m * problem.n);
+    reads = {refs.x};
+    for (Ref q : {w, bias}) {
+      if (q.present()) reads.push_back(q);
+    }
+    writes = {product.c};
+    gemm::emit(builder, "input projection", product, reads, writes);
+
+    RecurrenceStep step{};
+    step.form = form_, step.sizes = sizes, step.packing = packing, step.refs = refs;
+    step.projection = product.c, step.weights = r, step.peepholes = peepholes;
+    if (packing.keeps_hidden_bias) step.kept_bias = bias;
+    step.states = floats(form_.directions * sizes.batch * RecurrenceStep::state_rows * packing.padded());
+    step.chunk = sizes.batch <= 8 ? sizes.batch : std::min(max_chunk, (sizes.batch + 1) / 2);
+    reads.clear(), writes.clear();
+    for (Ref q : {product.c, r, bias, peepholes, refs.lengths, refs.h0, refs.c0}) {
+      if (q.present()) reads.push_back(q);
+    }
+    for (Ref q : {step.states, refs.y, refs.y_h, refs.y_c}) {
+      if (q.present()) writes.push_back(q);
+    }
+    const double flops = static_cast<double>(form_.directions * sizes.steps * sizes.batch) *
+                         static_cast<double>(2 * form_.gates() * sizes.hidden * sizes.hidden);
+    builder.step("recurrence", step, {.est_ns = flops / 20}, reads, writes);
+  }
+
+  RecurrentForm form_;
+  RecurrentPacking packing_;
+  Isa isa_ = Isa::plain;
+  bool fast_ = false;
+  Ref w_, r_, bias_;  // constants packed in compile
+  std::int64_t packed_hidden_ = -1, packed_input_ = -1;
+};
+
+Support supports(const NodeView& node) {
+  RecurrentForm form;
+  const std::string reason = parse_form(node, &form);
+  if (!reason.empty()) return Support::no(TENON_REJECT_ATTRIBUTE, reason);
+  for (std::uint32_t i : {1u, 2u, 3u, 5u, 6u, 7u}) {
+    if (node.has_input(i) && node.dtype(i) != node.dtype(0)) return refuse_dtype(node.dtype(i));
+  }
+  return supports_float(node);
+}
+
+std::unique_ptr<Op> make(const NodeView& node, CompileContext& context) { return std::make_unique<RecurrentOp>(node, context); }
+
+}  // namespace
+
+std::span<const OpRow> recurrent_rows() {
+  static const OpRow rows[] = {
+      {"", "LSTM", supports, make},
+      {"", "GRU", supports, make},
+      {"", "RNN", supports, make},
+  };
+  return rows;
+}
+
+}  // namespace tenon::cpu

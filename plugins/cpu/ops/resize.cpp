@@ -1,0 +1,450 @@
+// Resize: one table for each axis that changes; rows along the last of them.
+//
+// nearest copies elements of any type. linear and cubic blend input rows into one row (all axes but the last), then along the
+// row. What lies inside the last axis, such as the channels of a block, is a vector.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "plugins/cpu/families.h"
+#include "plugins/cpu/ops/elements.h"
+#include "plugins/cpu/ops/movement.h"
+#include "plugins/cpu/ops/resize_kernels.h"
+#include "plugins/cpu/ops/resize_table.h"
+#include "plugins/cpu/ops/strided_copy.h"
+
+namespace tenon::cpu {
+namespace {
+
+constexpr int max_rank = 12;
+
+// One axis as a step sees it: taps of output i at [i * taps]; offsets in input elements, -1 for the extrapolation value.
+template <class Weight>
+struct Axis {
+  std::int64_t out = 1, stride = 0, taps = 1;
+  bool outside = false;
+  const std::int64_t* offsets = nullptr;  // null: i * stride
+  const Weight* weights = nullptr;
+};
+
+// All axes; the last one that changes is the row, inner elements lie inside it.
+template <class Weight>
+struct Axes {
+  std::int32_t count = 0;   // outer axes, without the row
+  Axis<Weight> outer[max_rank];
+  Axis<Weight> row;
+  std::int64_t in = 1, inner = 1, rows = 1;  // length of an input row; output rows
+  double value = 0;                          // extrapolation
+};
+
+template <class Weight>
+Axes<Weight> lay_out(PlanBuilder& b, std::span<const std::int64_t> dims, const std::vector<ResizeTable>& tables, double value) {
+  Axes<Weight> a;
+  a.value = value;
+  const std::vector<std::int64_t> strides = dense_strides(dims);
+  std::size_t last = dims.size() - 1;
+  while (tables[last].identity) a.inner *= dims[last--];
+  for (std::size_t i = 0; i <= last; ++i) {
+    const ResizeTable& t = tables[i];
+    Axis<Weight> axis;
+    axis.out = t.out, axis.stride = strides[i], axis.taps = t.taps, axis.outside = t.outside;
+    if (!t.identity) {
+      std::vector<std::int64_t> offsets = t.index;
+      for (std::int64_t& o : offsets) o = o < 0 ? -1 : o * strides[i];
+      axis.offsets = b.keep(std::span<const std::int64_t>(offsets));
+      const std::vector<Weight> weights(t.weight.begin(), t.weight.end());
+      if (!weights.empty()) axis.weights = b.keep(std::span<const Weight>(weights));
+    }
+    if (i == last) {
+      a.row = axis, a.in = t.in;
+      continue;
+    }
+    a.rows *= axis.out;
+    // Neighbours that stay as they are become one.
+    if (a.count > 0 && !axis.offsets && !a.outer[a.count - 1].offsets) a.outer[a.count - 1].out *= axis.out, a.outer[a.count - 1].stride = axis.stride;
+    else a.outer[a.count++] = axis;
+  }
+  return a;
+}
+
+// ---- nearest ----------------------------------------------------------------------------------------------------------
+
+struct NearestStep {
+  Axes<float> axes;
+  Element kind;
+  Ref src, dst, value;  // value: the extrapolation value as an element
+
+  // Input row of an output row, given as an index for each axis; -1: outside.
+  std::int64_t from(const std::int64_t* index) const {
+    std::int64_t at = 0;
+    for (int k = 0; k < axes.count; ++k) {
+      const std::int64_t o = axes.outer[k].offsets ? axes.outer[k].offsets[index[k]] : index[k] * axes.outer[k].stride;
+      if (o < 0) return -1;
+      at += o;
+    }
+    return at;
+  }
+
+  template <class T>
+  void row(const T* s, T* d) const {
+    for (std::int64_t i = 0; i < axes.row.out; ++i) d[i] = s[axes.row.offsets[i]];
+  }
+  // A whole number of copies of each element.
+  template <class T>
+  void twice(const T* s, T* d) const {
+    for (std::int64_t i = 0; i < axes.in; ++i) d[2 * i] = d[2 * i + 1] = s[i];
+  }
+  bool doubles() const {
+    if (axes.row.out != 2 * axes.in || axes.inner != 1) return false;
+    for (std::int64_t i = 0; i < axes.row.out; ++i)
+      if (axes.row.offsets[i] != i / 2) return false;
+    return true;
+  }
+
+  void operator()(const StepContext& c) const {
+    auto [begin, end] = c.slice(axes.rows);
+    if (!is_bytes(kind)) begin = 0, end = c.worker == 0 ? axes.rows : 0;
+    if (begin >= end) return;
+    const Copier copier(c, kind, src, dst), blank(c, kind, value, dst);
+    const std::int64_t length = axes.row.out * axes.inner;
+    const bool fast = is_bytes(kind) && axes.inner == 1 && !axes.row.outside, two = fast && doubles();
+    std::int64_t before = -2, index[max_rank], rest = begin;
+    for (int k = axes.count; k-- > 0; rest /= axes.outer[k].out) index[k] = rest % axes.outer[k].out;
+    for (std::int64_t r = begin; r < end; ++r) {
+      const std::int64_t at = from(index), to = r * length;
+      if (at < 0) {
+        blank.fill(to, 0, length);
+      } else if (at == before && is_bytes(kind)) {
+        const std::int64_t bytes = element_bytes(kind) * length;
+        char* d = c.ptr<char>(dst) + r * bytes;
+        std::memcpy(d, d - bytes, static_cast<std::size_t>(bytes));
+      } else if (fast) {
+        with_bytes(kind, [&](auto zero) {
+          using T = decltype(zero);
+          const T* s = c.ptr<const T>(src) + at;
+          if (two) twice(s, c.ptr<T>(dst) + to);
+          else row(s, c.ptr<T>(dst) + to);
+        });
+      } else {
+        for (std::int64_t i = 0; i < axes.row.out; ++i) {
+          const std::int64_t o = axes.row.offsets[i];
+          if (o < 0) blank.fill(to + i * axes.inner, 0, axes.inner);
+          else copier.copy(to + i * axes.inner, at + o, axes.inner);
+        }
+      }
+      before = at;
+      for (int k = axes.count; k-- > 0 && ++index[k] == axes.outer[k].out;) index[k] = 0;
+    }
+  }
+};
+
+// ---- linear, cubic ----------------------------------------------------------------------------------------------------
+
+template <class T, class Acc>
+T narrowed(Acc v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return static_cast<T>(v);
+  } else {
+    const Acc rounded = std::nearbyint(v), low = static_cast<Acc>(std::numeric_limits<T>::min()), high = static_cast<Acc>(std::numeric_limits<T>::max());
+    return rounded >= high ? std::numeric_limits<T>::max() : rounded > low ? static_cast<T>(rounded) : std::numeric_limits<T>::min();
+  }
+}
+
+// The row's taps where there are two of them and elements are single numbers.
+struct Pairs {
+  const std::int32_t *left = nullptr, *right = nullptr;
+  const float *left_weight = nullptr, *right_weight = nullptr;
+};
+
+template <class T, class Acc>
+struct BlendStep {
+  static constexpr bool single = std::is_same_v<T, float>;  // float32 has kernels
+  Axes<Acc> axes;
+  Ref src, dst, scratch;
+  std::uint64_t scratch_bytes;
+  const ResizeKernels* kernels;
+  Pairs pairs;
+
+  // Adds the input rows that an output row is made of to line, from outer axis k on; false: outside.
+  bool gather(const T* s, std::int64_t row, int k, Acc weight, Acc* line, bool& fresh) const {
+    if (k < 0) {
+      const std::int64_t n = axes.in * axes.inner;
+      if constexpr (single) (fresh ? kernels->weigh : kernels->add)(s, weight, line, n);
+      else if (fresh)
+        for (std::int64_t i = 0; i < n; ++i) line[i] = weight * static_cast<Acc>(s[i]);
+      else
+        for (std::int64_t i = 0; i < n; ++i) line[i] += weight * static_cast<Acc>(s[i]);
+      fresh = false;
+      return true;
+    }
+    const Axis<Acc>& axis = axes.outer[k];
+    const std::int64_t i = row % axis.out, rest = row / axis.out;
+    if (!axis.offsets) return gather(s + i * axis.stride, rest, k - 1, weight, line, fresh);
+    for (std::int64_t t = 0; t < axis.taps; ++t) {
+      const std::int64_t o = axis.offsets[i * axis.taps + t];
+      if (o < 0 || !gather(s + o, rest, k - 1, weight * axis.weights[i * axis.taps + t], line, fresh)) return false;
+    }
+    return true;
+  }
+
+  // Output i of the row from its taps; inner elements at a time.
+  void blend(const Acc* line, T* d) const {
+    const std::int64_t taps = axes.row.taps, inner = axes.inner;
+    const std::int64_t* offsets = axes.row.offsets;
+    const Acc* w = axes.row.weights;
+    if constexpr (single) {
+      if (pairs.left) return kernels->pairs(line, pairs.left, pairs.right, pairs.left_weight, pairs.right_weight, d, axes.row.out);
+      if (inner >= 4 && !axes.row.outside) return kernels->vectors(line, offsets, w, taps, inner, d, axes.row.out);
+    }
+    for (std::int64_t i = 0; i < axes.row.out; ++i, offsets += taps, w += taps, d += inner) {
+      if (offsets[0] < 0) {
+        std::fill(d, d + inner, narrowed<T>(static_cast<Acc>(axes.value)));
+      } else if (taps == 2) {
+        const Acc *a = line + offsets[0], *b = line + offsets[1];
+        for (std::int64_t j = 0; j < inner; ++j) d[j] = narrowed<T>(a[j] * w[0] + b[j] * w[1]);
+      } else {
+        for (std::int64_t j = 0; j < inner; ++j) {
+          Acc sum = 0;
+          for (std::int64_t t = 0; t < taps; ++t) sum += line[offsets[t] + j] * w[t];
+          d[j] = narrowed<T>(sum);
+        }
+      }
+    }
+  }
+
+  void operator()(const StepContext& c) const {
+    const auto [begin, end] = c.slice(axes.rows);
+    const std::int64_t length = axes.row.out * axes.inner;
+    const T* s = c.ptr<const T>(src);
+    T* d = c.ptr<T>(dst) + begin * length;
+    Acc* line = worker_scratch<Acc>(c, scratch, scratch_bytes);
+    for (std::int64_t r = begin; r < end; ++r, d += length) {
+      bool fresh = true;
+      if (gather(s, r, axes.count - 1, 1, line, fresh)) blend(line, d);
+      else std::fill(d, d + length, narrowed<T>(static_cast<Acc>(axes.value)));
+    }
+  }
+};
+
+Pairs pairs_of(PlanBuilder& b, const Axes<float>& axes) {
+  const Axis<float>& row = axes.row;
+  if (row.taps != 2 || axes.inner != 1 || row.outside || axes.in > INT32_MAX) return {};
+  std::vector<std::int32_t> index[2];
+  std::vector<float> weight[2];
+  for (std::int64_t i = 0; i < 2 * row.out; ++i) {
+    index[i % 2].push_back(static_cast<std::int32_t>(row.offsets[i]));
+    weight[i % 2].push_back(row.weights[i]);
+  }
+  return {b.keep(std::span<const std::int32_t>(index[0])), b.keep(std::span<const std::int32_t>(index[1])), b.keep(std::span<const float>(weight[0])),
+          b.keep(std::span<const float>(weight[1]))};
+}
+
+template <class T, class Acc>
+void emit_blend(PlanBuilder& b, std::span<const std::int64_t> dims, const std::vector<ResizeTable>& tables, double value) {
+  BlendStep<T, Acc> s{lay_out<Acc>(b, dims, tables, value), b.in_ref(0), b.out_ref(0), {}, 0, &resize_kernels(b.options().isa), {}};
+  if constexpr (BlendStep<T, Acc>::single) s.pairs = pairs_of(b, s.axes);
+  s.scratch_bytes = static_cast<std::uint64_t>(s.axes.in * s.axes.inner) * sizeof(Acc);
+  s.scratch = b.scratch(s.scratch_bytes);
+  double taps = static_cast<double>(s.axes.row.taps);
+  for (int k = 0; k < s.axes.count; ++k) taps += static_cast<double>(s.axes.outer[k].taps);
+  StepOptions options;
+  options.est_ns = static_cast<double>(b.out(0).count()) * taps * 0.4;
+  b.step("resize", s, options, {{s.src}}, {{s.dst}});
+}
+
+// ---- the operator -----------------------------------------------------------------------------------------------------
+
+class ResizeOp final : public Op {
+ public:
+  ResizeOp(const NodeView& node, const ResizeRule& rule) : rule_(rule), value_(node.float_or("extrapolation_value", 0)) {
+    axes_.assign(node.ints("axes").begin(), node.ints("axes").end());
+    some_axes_ = node.attribute("axes") != nullptr;
+    policy_ = node.string_or("keep_aspect_ratio_policy", "stretch");
+    // Blocked values may be resized where channels are left alone.
+    if (node.dtype(0) == TENON_DTYPE_FLOAT && node.rank(0) >= 3 && node.has_output(0) && node.output(0).rank == node.rank(0))
+      channels_kept_ = rule.coordinates != CoordinateMode::tf_crop_and_resize && node.input(0).dims[1] > 0 && node.input(0).dims[1] == node.output(0).dims[1];
+  }
+
+  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t) override {
+    for (std::size_t i = channels_kept_ ? 1 : 0; i < inputs.size(); ++i) inputs[i] = 0;
+    return channels_kept_ ? inputs[0] : 0;
+  }
+
+  void plan(PlanBuilder& b) const override {
+    const Shape &x = b.in(0), &y = b.out(0);
+    if (x.rank() != y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "Resize: input and output differ in rank"};
+    if (x.rank() >= max_rank) throw Failure{TENON_UNIMPLEMENTED, "Resize of rank " + std::to_string(x.rank())};
+    if (y.count() == 0) return;
+    if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "Resize: the input is empty, the output is not"};
+    std::vector<ResizeTable> tables = make_tables(b, x, y);
+    std::vector<std::int64_t> dims = memory_dims(x);
+    if (x.block) {
+      if (!tables[1].identity) throw Failure{TENON_UNIMPLEMENTED, "Resize: the channels change"};
+      tables[1].in = tables[1].out = dims[1];
+      ResizeTable lane;
+      lane.in = lane.out = x.block, lane.identity = true;
+      tables.push_back(lane);
+    }
+    const Element kind = element_of(x.dtype);
+    if (std::all_of(tables.begin(), tables.end(), [](const ResizeTable& t) { return t.identity; })) {
+      const std::vector<std::int64_t> strides = dense_strides(dims);
+      const CopyPiece piece{strided_copy(b, kind, dims, strides, strides), b.in_ref(0), b.out_ref(0)};
+      return emit_copies(b, "resize", {&piece, 1});
+    }
+    if (rule_.mode != ResizeMode::nearest) return blend(b, dims, tables);
+    NearestStep s{lay_out<float>(b, dims, tables, 0), kind, b.in_ref(0), b.out_ref(0), {}};
+    s.value.constant = extrapolation(b, x.dtype);
+    const std::int64_t bytes = bytes_of(kind, x.count()) + bytes_of(kind, y.count());
+    b.step("resize", s, copy_options(kind, bytes), {{s.src}}, {{s.dst}});
+  }
+
+ private:
+  std::vector<ResizeTable> make_tables(PlanBuilder& b, const Shape& x, const Shape& y) const {
+    const std::size_t rank = x.dims.size();
+    std::vector<double> scales(rank, 1), begins(rank, 0), ends(rank, 1);
+    std::vector<std::int64_t> axes;
+    for (std::size_t i = 0; i < (some_axes_ ? axes_.size() : rank); ++i)
+      axes.push_back(some_axes_ ? checked_axis(axes_[i], x.rank()) : static_cast<std::int64_t>(i));
+    const auto at = [&](std::size_t i) { return static_cast<std::size_t>(axes[i]); };
+    const auto given = [&](std::uint32_t i) { return b.in(i).dtype != TENON_DTYPE_UNDEFINED && b.in(i).count() > 0; };
+    const auto known = [&](std::uint32_t i) {
+      const void* data = known_data(b, i);
+      if (!data) throw Failure{TENON_UNIMPLEMENTED, "Resize: input " + std::to_string(i) + " must be known before the run"};
+      return data;
+    };
+    const auto fits = [&](std::uint32_t i, std::size_t count) {
+      if (b.in(i).count() != static_cast<std::int64_t>(count))
+        throw Failure{TENON_INVALID_ARGUMENT, "Resize: input " + std::to_string(i) + " has " + std::to_string(b.in(i).count()) + " elements, expected " +
+                                                  std::to_string(count)};
+    };
+    for (std::size_t i = 0; i < rank; ++i) scales[i] = static_cast<double>(y.dims[i]) / static_cast<double>(x.dims[i]);
+    if (given(2)) {
+      fits(2, axes.size());
+      const auto* values = static_cast<const float*>(known(2));
+      for (std::size_t i = 0; i < axes.size(); ++i) scales[at(i)] = values[i];
+    } else if (given(3) && policy_ != "stretch") {
+      fits(3, axes.size());
+      const void* sizes = known(3);
+      double common = policy_ == "not_larger" ? INFINITY : 0;
+      for (std::size_t i = 0; i < axes.size(); ++i) {
+        const double s = static_cast<double>(int_at(sizes, b.in(3).dtype, static_cast<std::int64_t>(i))) / static_cast<double>(x.dims[at(i)]);
+        common = policy_ == "not_larger" ? std::min(common, s) : std::max(common, s);
+      }
+      for (std::size_t i = 0; i < axes.size(); ++i) scales[at(i)] = common;
+    }
+    if (rule_.coordinates == CoordinateMode::tf_crop_and_resize && given(1)) {
+      fits(1, 2 * axes.size());
+      const void* roi = known(1);
+      const bool wide = b.in(1).dtype == TENON_DTYPE_DOUBLE;
+      const auto number = [&](std::size_t i) { return wide ? static_cast<const double*>(roi)[i] : static_cast<const float*>(roi)[i]; };
+      for (std::size_t i = 0; i < axes.size(); ++i) begins[at(i)] = number(i), ends[at(i)] = number(axes.size() + i);
+    }
+    std::vector<ResizeTable> tables;
+    for (std::size_t i = 0; i < rank; ++i) {
+      if (!(scales[i] > 0)) throw Failure{TENON_INVALID_ARGUMENT, "Resize: a scale is not positive"};
+      tables.push_back(make_resize_table(rule_, x.dims[i], y.dims[i], scales[i], begins[i], ends[i]));
+    }
+    return tables;
+  }
+
+  void blend(PlanBuilder& b, std::span<const std::int64_t> dims, const std::vector<ResizeTable>& tables) const {
+    switch (b.in(0).dtype) {
+      case TENON_DTYPE_FLOAT: return emit_blend<float, float>(b, dims, tables, value_);
+      case TENON_DTYPE_UINT8: return emit_blend<std::uint8_t, float>(b, dims, tables, value_);
+      case TENON_DTYPE_INT8: return emit_blend<std::int8_t, float>(b, dims, tables, value_);
+      case TENON_DTYPE_DOUBLE: return emit_blend<double, double>(b, dims, tables, value_);
+      case TENON_DTYPE_INT16: return emit_blend<std::int16_t, double>(b, dims, tables, value_);
+      case TENON_DTYPE_UINT16: return emit_blend<std::uint16_t, double>(b, dims, tables, value_);
+      case TENON_DTYPE_INT32: return emit_blend<std::int32_t, double>(b, dims, tables, value_);
+      case TENON_DTYPE_UINT32: return emit_blend<std::uint32_t, double>(b, dims, tables, value_);
+      case TENON_DTYPE_INT64: return emit_blend<std::int64_t, double>(b, dims, tables, value_);
+      default: return emit_blend<std::uint64_t, double>(b, dims, tables, value_);
+    }
+  }
+
+  // extrapolation_value as one element of the type; strings have "".
+  const void* extrapolation(PlanBuilder& b, std::int32_t dtype) const {
+    unsigned char bytes[16] = {};
+    const auto put = [&](auto v) { std::memcpy(bytes, &v, sizeof(v)); };
+    switch (dtype) {
+      case TENON_DTYPE_FLOAT: case TENON_DTYPE_COMPLEX64: put(value_); break;
+      case TENON_DTYPE_DOUBLE: case TENON_DTYPE_COMPLEX128: put(static_cast<double>(value_)); break;
+      case TENON_DTYPE_UINT8: put(narrowed<std::uint8_t>(value_)); break;
+      case TENON_DTYPE_INT8: put(narrowed<std::int8_t>(value_)); break;
+      case TENON_DTYPE_UINT16: put(narrowed<std::uint16_t>(value_)); break;
+      case TENON_DTYPE_INT16: put(narrowed<std::int16_t>(value_)); break;
+      case TENON_DTYPE_UINT32: put(narrowed<std::uint32_t>(value_)); break;
+      case TENON_DTYPE_INT32: put(narrowed<std::int32_t>(value_)); break;
+      case TENON_DTYPE_UINT64: put(narrowed<std::uint64_t>(value_)); break;
+      case TENON_DTYPE_INT64: put(narrowed<std::int64_t>(value_)); break;
+      case TENON_DTYPE_BOOL: put(value_ != 0); break;
+      default: break;  // "" is a string without bytes
+    }
+    return b.keep(std::span<const unsigned char>(bytes));
+  }
+
+  ResizeRule rule_;
+  float value_;
+  std::vector<std::int64_t> axes_;
+  bool some_axes_ = false, channels_kept_ = false;
+  std::string policy_;
+};
+
+// The rule that a node's attributes spell; a refusal where they spell none.
+Support read_rule(const NodeView& node, ResizeRule& rule) {
+  const auto pick = [&](const char* name, const char* fallback, auto& out, std::initializer_list<const char*> names) {
+    const std::string_view given = node.string_or(name, fallback);
+    int i = 0;
+    for (const char* n : names) {
+      if (given == n) {
+        out = static_cast<std::remove_reference_t<decltype(out)>>(i);
+        return Support::yes();
+      }
+      ++i;
+    }
+    return Support::no(TENON_REJECT_ATTRIBUTE, std::string(name) + " \"" + std::string(given) + "\" is not known");
+  };
+  std::uint8_t policy = 0;
+  for (const Support& s :
+       {pick("mode", "nearest", rule.mode, {"nearest", "linear", "cubic"}),
+        pick("nearest_mode", "round_prefer_floor", rule.nearest, {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}),
+        pick("coordinate_transformation_mode", "half_pixel", rule.coordinates,
+             {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"}),
+        pick("keep_aspect_ratio_policy", "stretch", policy, {"stretch", "not_larger", "not_smaller"})})
+    if (s.reason) return s;
+  rule.antialias = node.int_or("antialias", 0) != 0 && rule.mode != ResizeMode::nearest;
+  rule.exclude_outside = node.int_or("exclude_outside", 0) != 0;
+  rule.cubic_a = node.float_or("cubic_coeff_a", -0.75f);
+  return Support::yes();
+}
+
+Support supports(const NodeView& node) {
+  ResizeRule rule;
+  if (Support s = read_rule(node, rule); s.reason) return s;
+  const std::int32_t dtype = node.dtype(0);
+  if (rule.mode != ResizeMode::nearest && dtype != TENON_DTYPE_FLOAT && dtype != TENON_DTYPE_DOUBLE && !is_integer(dtype))
+    return Support::no(TENON_REJECT_DTYPE, "elements of type " + std::to_string(dtype) + " cannot be blended");
+  if (node.has_input(2) && node.dtype(2) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "scales must be float32");
+  if (node.has_input(1) && node.dtype(1) != TENON_DTYPE_FLOAT && node.dtype(1) != TENON_DTYPE_DOUBLE)
+    return Support::no(TENON_REJECT_DTYPE, "roi must be floating point");
+  return any_type(node);
+}
+
+std::unique_ptr<Op> make(const NodeView& node, CompileContext&) {
+  ResizeRule rule;
+  read_rule(node, rule);
+  return std::make_unique<ResizeOp>(node, rule);
+}
+
+constexpr OpRow rows[] = {{"", "Resize", supports, make}};
+
+std::span<const OpRow> plain_resize_rows() { return rows; }
+
+}  // namespace
+
+std::span<const OpRow> resize_rows() {
+  static const std::vector<OpRow> all = join_rows({plain_resize_rows, grid_sample_rows});
+  return all;
+}
+
+}  // namespace tenon::cpu

@@ -1,0 +1,49 @@
+// Packing: what ops get in compile: the bytes of constants, packed forms shared through the host, private memory.
+//
+// One per compile; one thread. What it hands out belongs to the host or to the program and outlives it.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "plugins/cpu/program.h"
+
+namespace tenon::cpu {
+
+class Packing final : public CompileContext {
+ public:
+  Packing(const Program& program, const tenon_graph& graph, tenon_task* load) : program_(program), graph_(graph), load_(load) {}
+
+  const Options& options() const override { return program_.options; }
+  tenon_const_tensor constant(const NodeView& node, std::uint32_t i) override;
+  tenon_const_tensor raw_constant(const NodeView& node, std::uint32_t i) override;
+  const void* packed(const NodeView& node, std::uint32_t i, std::string_view layout_id, std::uint64_t bytes,
+                     const std::function<void(const tenon_const_tensor&, void*)>& fill) override;
+  void* alloc(std::uint64_t bytes) override { return program_.alloc(bytes); }
+
+  // Converted bytes of a half constant that were made, null where none were asked for.
+  const void* widened(std::uint64_t id) const;
+  // Whether a node of this unit took a packed form of the constant, and so will hardly read its bytes.
+  bool packed_by(const Unit& unit, std::uint64_t id) const;
+  // Tells the host which constants only packed forms were taken of, where nobody else in the graph reads them.
+  void release() const;
+
+ private:
+  struct Use {
+    bool read = false;                  // its bytes were handed out
+    const void* wide = nullptr;
+    std::vector<std::uint32_t> packers; // nodes that took a packed form
+  };
+  tenon_const_tensor fetch(std::uint64_t id) const;
+
+  const Program& program_;
+  const tenon_graph& graph_;
+  tenon_task* load_;
+  std::map<std::uint64_t, Use> uses_;
+};
+
+// float32 of count elements of a half type.
+void widen(std::int32_t dtype, const void* from, float* to, std::int64_t count);
+
+}  // namespace tenon::cpu

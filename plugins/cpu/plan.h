@@ -1,0 +1,51 @@
+// Plan: a program's steps for one set of shapes, and the walk over them.
+//
+// Made by program_plan, immutable afterwards, walked by any number of runs at once. The functors of all steps lie in one
+// arena that the plan owns.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "plugins/cpu/program.h"
+
+namespace tenon::cpu {
+
+// Memory that only grows; pointers into it stay.
+class Arena {
+ public:
+  void* alloc(std::size_t bytes, std::size_t alignment);
+
+ private:
+  struct Chunk {
+    std::unique_ptr<std::byte[]> memory;
+    std::size_t used, size;
+  };
+  std::vector<Chunk> chunks_;
+};
+
+struct Step {
+  void (*fn)(const void* params, const StepContext& context);
+  const void* params;
+  bool spmd;     // every worker; else worker 0 alone
+  bool barrier;  // the workers meet before it: always next to an SPMD step
+  bool poll;     // a good moment to ask whether the run was cancelled
+};
+
+class Plan {
+ public:
+  // Calls the sink. Throws Failure (UNSUPPORTED_SHAPE among others) and HostFailure.
+  static std::unique_ptr<Plan> make(const Program& program, const tenon_plan_args& args, tenon_plan_sink* sink);
+
+  // Failures inside steps go to the host's fail. Never throws.
+  void execute(const Host& host, const tenon_execute_args& args) const noexcept;
+  const std::vector<Step>& steps() const { return steps_; }
+
+ private:
+  friend class Planner;
+  std::vector<Step> steps_;
+  Arena arena_;
+  std::vector<std::shared_ptr<const void>> held_;
+};
+
+}  // namespace tenon::cpu

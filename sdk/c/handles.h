@@ -1,0 +1,79 @@
+// What stands behind the opaque types of tenon.h, and the border that no exception crosses.
+// Owned by the application through the release functions. Threads: see tenon.h.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tenon/tenon.h>
+
+#include "core/run/session.h"
+
+struct tenon_configuration {
+  tenon::Config config;
+};
+
+struct tenon_cancel_token {
+  std::shared_ptr<tenon::CancelToken> token = std::make_shared<tenon::CancelToken>();
+};
+
+struct tenon_profile {
+  mutable std::mutex mutex;
+  tenon::Profile profile;
+};
+
+namespace tenon::sdk {
+
+// The arrays that a tenon_port points into.
+struct PortText {
+  std::string type;
+  std::vector<std::int64_t> dims;
+  std::vector<const char*> dim_names;
+  tenon_port port{};
+};
+
+// A tenon_datum is a Datum; the cast keeps items of sequences reachable without a wrapper each.
+inline const Datum* unwrap(const tenon_datum* datum) { return reinterpret_cast<const Datum*>(datum); }
+inline Datum* unwrap(tenon_datum* datum) { return reinterpret_cast<Datum*>(datum); }
+inline const tenon_datum* wrap(const Datum* datum) { return reinterpret_cast<const tenon_datum*>(datum); }
+inline tenon_datum* wrap(Datum* datum) { return reinterpret_cast<tenon_datum*>(datum); }
+
+// The status for when there is no memory even for a status; never freed.
+tenon_status* out_of_memory();
+tenon_status* foreign_exception(const char* what);
+
+// Runs fn, which returns a Status, and lets nothing but a status out.
+template <class Fn>
+tenon_status* guard(Fn&& fn) noexcept {
+  try {
+    Status status = fn();
+    return status.release();
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  } catch (const std::exception& e) {
+    return foreign_exception(e.what());
+  } catch (...) {
+    return foreign_exception("an exception without a description");
+  }
+}
+
+inline Status missing(const char* what) { return invalid("{} is NULL", what); }
+
+// A copy for tenon_text_release.
+Status give_text(const std::string& text, char** out_text);
+
+// JSON of reports; report.cpp.
+std::string model_json(const ModelInfo& model);
+std::string placement_json(const PlacementReport& report);
+
+}  // namespace tenon::sdk
+
+struct tenon_session {
+  std::unique_ptr<tenon::Session> session;
+  std::vector<tenon::sdk::PortText> inputs, outputs;
+};

@@ -1,0 +1,16 @@
+// The commands of tenon, one file each. Each adds its subcommand; parsing runs it and leaves the exit code in `result`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace tenon::cli {
+
+void add_run(CLI::App& app, int& result);
+void add_bench(CLI::App& app, int& result);
+void add_inspect(CLI::App& app, int& result);
+void add_explain(CLI::App& app, int& result);
+void add_profile(CLI::App& app, int& result);
+void add_providers(CLI::App& app, int& result);
+void add_config(CLI::App& app, int& result);
+
+}  // namespace tenon::cli

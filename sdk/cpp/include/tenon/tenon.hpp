@@ -1,0 +1,515 @@
+// tenon: load ONNX models and run them. The C++20 API, header-only over tenon.h.
+//
+//   tenon::Session session("resnet50.onnx");
+//   tenon::Outputs out = session.run({{"data", tenon::view(image, {1, 3, 224, 224})}});
+//   std::span<const float> scores = out["scores"].data<float>();
+//
+// Everything owns what it needs: values and outputs outlive their session, a session outlives its options. Only view()
+// borrows, and says so. Failures throw Error; functions with try_ in their name return Expected instead.
+// Threads: a Session may run in any number of threads at once; other objects are used by one thread at a time.
+#ifndef TENON_TENON_HPP
+#define TENON_TENON_HPP
+
+#include <tenon/tenon.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tenon {
+inline namespace sdk0 {
+
+// Why something failed: a code of types.h and a text that says where, what was expected and what to do.
+class Error : public std::runtime_error {
+ public:
+  Error(std::int32_t code, const std::string& text) : std::runtime_error(text), code_(code) {}
+  std::int32_t code() const noexcept { return code_; }
+  const char* code_name() const noexcept { return tenon_code_name(code_); }
+
+ private:
+  std::int32_t code_;
+};
+
+// A value or the error that explains its absence.
+template <class T>
+class Expected {
+ public:
+  Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Expected(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+
+  explicit operator bool() const noexcept { return state_.index() == 0; }
+  T& value() & { return check(), std::get<0>(state_); }
+  const T& value() const& { return check(), std::get<0>(state_); }
+  T&& value() && { return check(), std::get<0>(std::move(state_)); }
+  T& operator*() { return *std::get_if<0>(&state_); }
+  const T& operator*() const { return *std::get_if<0>(&state_); }
+  T* operator->() { return std::get_if<0>(&state_); }
+  const T* operator->() const { return std::get_if<0>(&state_); }
+  const Error& error() const { return std::get<1>(state_); }
+
+ private:
+  void check() const {
+    if (const Error* e = std::get_if<1>(&state_)) throw *e;
+  }
+  std::variant<T, Error> state_;
+};
+
+namespace detail {
+
+inline void check(tenon_status* status) {
+  if (!status) return;
+  struct Release {
+    tenon_status* status;
+    ~Release() { tenon_status_release(status); }
+  } release{status};
+  throw Error(tenon_status_code(status), tenon_status_text(status));
+}
+
+template <class Fn>
+auto expected(Fn&& fn) -> Expected<decltype(fn())> {
+  try {
+    return fn();
+  } catch (Error& e) {
+    return std::move(e);
+  }
+}
+
+// The result of a call with one out-parameter.
+template <class T, class Fn, class... Args>
+T* out(Fn fn, Args... args) {
+  T* made = nullptr;
+  check(fn(args..., &made));
+  return made;
+}
+
+template <class Fn, class... Args>
+std::string text(Fn fn, Args... args) {
+  const std::unique_ptr<char, void (*)(char*)> raw(out<char>(fn, args...), &tenon_text_release);
+  return raw.get();
+}
+
+inline tenon_str str(std::string_view s) { return {s.data(), s.size()}; }
+inline std::string_view view(tenon_str s) { return s.size ? std::string_view(s.data, s.size) : std::string_view(); }
+
+}  // namespace detail
+
+using Dims = std::vector<std::int64_t>;
+
+// The bits of element types that C++20 has no type for.
+struct Float16 { std::uint16_t bits; };
+struct BFloat16 { std::uint16_t bits; };
+
+namespace detail {
+
+template <class T>
+constexpr std::int32_t dtype() {
+  if constexpr (std::is_same_v<T, bool>) return TENON_DTYPE_BOOL;
+  else if constexpr (std::is_same_v<T, float>) return TENON_DTYPE_FLOAT;
+  else if constexpr (std::is_same_v<T, double>) return TENON_DTYPE_DOUBLE;
+  else if constexpr (std::is_same_v<T, Float16>) return TENON_DTYPE_FLOAT16;
+  else if constexpr (std::is_same_v<T, BFloat16>) return TENON_DTYPE_BFLOAT16;
+  else if constexpr (std::is_integral_v<T>) {
+    constexpr std::int32_t with_sign[] = {0, TENON_DTYPE_INT8, TENON_DTYPE_INT16, 0, TENON_DTYPE_INT32, 0, 0, 0, TENON_DTYPE_INT64};
+    constexpr std::int32_t without[] = {0, TENON_DTYPE_UINT8, TENON_DTYPE_UINT16, 0, TENON_DTYPE_UINT32, 0, 0, 0, TENON_DTYPE_UINT64};
+    return std::is_signed_v<T> ? with_sign[sizeof(T)] : without[sizeof(T)];
+  } else return TENON_DTYPE_UNDEFINED;
+}
+
+}  // namespace detail
+
+// TENON_DTYPE_* of a C++ type; 0 where there is none.
+template <class T>
+inline constexpr std::int32_t dtype_of = detail::dtype<T>();
+
+// A tensor, sequence, map or optional. Copies are cheap and share the elements.
+class Value {
+ public:
+  Value() = default;  // nothing; only to be assigned to
+  // Takes over a handle of the C API.
+  explicit Value(tenon_datum* datum) : datum_(datum, &tenon_datum_release) {}
+
+  // A tensor that owns the elements of the vector, without copying them.
+  template <class T>
+  Value(std::vector<T>&& elements, const Dims& dims) {
+    static_assert(dtype_of<T> != 0 && !std::is_same_v<T, bool>, "no such element type, or std::vector<bool>: use Value::tensor");
+    auto held = std::make_unique<std::vector<T>>(std::move(elements));
+    *this = Value(detail::out<tenon_datum>(
+        &tenon_datum_borrow_tensor, dtype_of<T>, dims.data(), dims.size(), static_cast<void*>(held->data()), held->size() * sizeof(T),
+        +[](void* user) { delete static_cast<std::vector<T>*>(user); }, static_cast<void*>(held.get())));
+    held.release();
+  }
+  // A tensor with elements that are not set.
+  static Value tensor(std::int32_t dtype, const Dims& dims) {
+    return Value(detail::out<tenon_datum>(&tenon_datum_create_tensor, dtype, dims.data(), dims.size()));
+  }
+  template <class T>
+  static Value tensor(const Dims& dims) { return tensor(dtype_of<T>, dims); }
+  template <class T>
+  static Value scalar(T element) {
+    Value v = tensor(dtype_of<T>, {});
+    v.mutable_data<T>()[0] = element;
+    return v;
+  }
+  static Value strings(std::span<const std::string> elements, const Dims& dims) {
+    Value v = tensor(TENON_DTYPE_STRING, dims);
+    if (v.count() != elements.size()) throw Error(TENON_INVALID_ARGUMENT, "strings: the dims ask for another number of elements");
+    for (std::size_t i = 0; i < elements.size(); ++i) detail::check(tenon_datum_set_string(v.handle(), i, detail::str(elements[i])));
+    return v;
+  }
+  static Value sequence(std::span<const Value> items, std::int32_t dtype = TENON_DTYPE_UNDEFINED) {
+    const auto raw = handles(items);
+    return Value(detail::out<tenon_datum>(&tenon_datum_create_sequence, dtype, raw.data(), raw.size()));
+  }
+  static Value map(std::span<const std::int64_t> keys, std::span<const Value> values) {
+    if (keys.size() != values.size()) throw Error(TENON_INVALID_ARGUMENT, "map: there are not as many keys as values");
+    const auto raw = handles(values);
+    return Value(detail::out<tenon_datum>(&tenon_datum_create_map, keys.data(), nullptr, raw.data(), raw.size()));
+  }
+  static Value map(std::span<const std::string> keys, std::span<const Value> values) {
+    if (keys.size() != values.size()) throw Error(TENON_INVALID_ARGUMENT, "map: there are not as many keys as values");
+    const auto raw = handles(values);
+    std::vector<tenon_str> names;
+    for (const std::string& key : keys) names.push_back(detail::str(key));
+    return Value(detail::out<tenon_datum>(&tenon_datum_create_map, nullptr, names.data(), raw.data(), raw.size()));
+  }
+  static Value optional(const Value& value = {}) { return Value(detail::out<tenon_datum>(&tenon_datum_create_optional, value.handle())); }
+
+  explicit operator bool() const noexcept { return datum_ != nullptr; }
+  tenon_datum* handle() const noexcept { return datum_.get(); }
+  std::int32_t kind() const noexcept { return tenon_datum_kind(handle()); }
+  std::int32_t dtype() const noexcept { return tenon_datum_dtype(handle()); }
+  std::span<const std::int64_t> dims() const noexcept { return {tenon_datum_dims(handle()), tenon_datum_rank(handle())}; }
+  // Elements of a tensor, items of a sequence or map, 0 or 1 for an optional.
+  std::size_t count() const noexcept { return tenon_datum_count(handle()); }
+  std::size_t size_bytes() const noexcept { return tenon_datum_bytes(handle()); }
+  const void* bytes() const noexcept { return tenon_datum_data(handle()); }
+
+  // Errors: INVALID_ARGUMENT when the tensor has another element type.
+  template <class T>
+  std::span<const T> data() const& { return {elements<T>(), count()}; }
+  template <class T>
+  std::span<const T> data() const&& = delete;  // the elements would go with the value
+  template <class T>
+  std::span<T> mutable_data() { return {elements<T>(), count()}; }
+  // Element of a string tensor; valid as long as the value.
+  std::string_view string(std::size_t index) const {
+    tenon_str s{};
+    detail::check(tenon_datum_string(handle(), index, &s));
+    return detail::view(s);
+  }
+  std::vector<std::string> strings() const {
+    std::vector<std::string> all;
+    for (std::size_t i = 0, n = count(); i < n; ++i) all.emplace_back(string(i));
+    return all;
+  }
+  // Item of a sequence, value of a map or an optional. Errors: OUT_OF_RANGE.
+  Value item(std::size_t index) const {
+    const tenon_datum* found = tenon_datum_item(handle(), index);
+    if (!found) throw Error(TENON_OUT_OF_RANGE, "item " + std::to_string(index) + " of " + std::to_string(count()));
+    return Value(detail::out<tenon_datum>(&tenon_datum_copy, found));
+  }
+  std::int64_t int_key(std::size_t index) const {
+    std::int64_t key = 0;
+    detail::check(tenon_datum_int_key(handle(), index, &key));
+    return key;
+  }
+  std::string_view string_key(std::size_t index) const {
+    tenon_str key{};
+    detail::check(tenon_datum_string_key(handle(), index, &key));
+    return detail::view(key);
+  }
+
+ private:
+  template <class T>
+  T* elements() const {
+    if (kind() != TENON_KIND_TENSOR || dtype() != dtype_of<T> || !datum_)
+      throw Error(TENON_INVALID_ARGUMENT, std::string("the elements are ") + tenon_dtype_name(dtype()) + ", asked for as " +
+                                              tenon_dtype_name(dtype_of<T>));
+    return static_cast<T*>(tenon_datum_data(handle()));
+  }
+  static std::vector<const tenon_datum*> handles(std::span<const Value> values) {
+    std::vector<const tenon_datum*> raw;
+    for (const Value& v : values) raw.push_back(v.handle());
+    return raw;
+  }
+  std::shared_ptr<tenon_datum> datum_;
+};
+
+// A tensor over memory of the caller, which must outlive it and every run with it. Runs do not write inputs.
+template <class T>
+Value view(std::span<T> elements, const Dims& dims) {
+  using Element = std::remove_const_t<T>;
+  static_assert(dtype_of<Element> != 0, "no such element type");
+  return Value(detail::out<tenon_datum>(&tenon_datum_borrow_tensor, dtype_of<Element>, dims.data(), dims.size(),
+                                        const_cast<void*>(static_cast<const void*>(elements.data())), elements.size_bytes(),
+                                        static_cast<void (*)(void*)>(nullptr), static_cast<void*>(nullptr)));
+}
+template <class T>
+Value view(const std::vector<T>& elements, const Dims& dims) { return view(std::span<const T>(elements), dims); }
+template <class T>
+Value view(std::vector<T>& elements, const Dims& dims) { return view(std::span<T>(elements), dims); }
+template <class T>
+Value view(std::vector<T>&& elements, const Dims& dims) = delete;  // would be gone at once; use Value(std::move(v), dims)
+
+// The checked configuration of a session.
+class Config {
+ public:
+  Config() : Config(detail::out<tenon_configuration>(&tenon_configuration_create)) {}
+  static Config parse(const std::string& json, const std::string& source = "configuration") {
+    return Config(detail::out<tenon_configuration>(&tenon_configuration_parse, json.c_str(), source.c_str(), nullptr));
+  }
+  static Config load(const std::filesystem::path& path) {
+    return Config(detail::out<tenon_configuration>(&tenon_configuration_load, path.c_str()));
+  }
+  // The one file that counts, see tenon_configuration_find.
+  static Config find(const std::filesystem::path& path = {}, const std::filesystem::path& model = {}) {
+    return Config(detail::out<tenon_configuration>(&tenon_configuration_find, path.c_str(), model.c_str()));
+  }
+  Config(const Config& other) : Config(detail::out<tenon_configuration>(&tenon_configuration_copy, other.handle())) {}
+  Config(Config&&) noexcept = default;
+  Config& operator=(Config other) noexcept { return configuration_.swap(other.configuration_), *this; }
+
+  // pointer: "/session/threads"; value: JSON, or a bare word.
+  Config& set(const std::string& pointer, const std::string& value) {
+    detail::check(tenon_configuration_set(handle(), pointer.c_str(), value.c_str()));
+    return *this;
+  }
+  Config& add_provider(const std::string& name, const std::string& options_json = "{}", const std::string& device = "",
+                       bool required = true) {
+    detail::check(tenon_configuration_add_provider(handle(), name.c_str(), device.c_str(), options_json.c_str(), required));
+    return *this;
+  }
+  Config& clear_providers() { return detail::check(tenon_configuration_clear_providers(handle())), *this; }
+  std::string text() const { return detail::text(&tenon_configuration_text, handle()); }
+  std::string origins() const { return detail::text(&tenon_configuration_origins, handle()); }
+  static std::string schema() { return detail::text(&tenon_configuration_schema); }
+  tenon_configuration* handle() const noexcept { return configuration_.get(); }
+
+ private:
+  explicit Config(tenon_configuration* raw) : configuration_(raw, &tenon_configuration_release) {}
+  std::unique_ptr<tenon_configuration, void (*)(tenon_configuration*)> configuration_;
+};
+
+// Times of the steps of the runs that it was given to. Any thread.
+class Profile {
+ public:
+  Profile() : profile_(detail::out<tenon_profile>(&tenon_profile_create), &tenon_profile_release) {}
+  std::string trace() const { return detail::text(&tenon_profile_trace, handle()); }  // Chrome trace format
+  std::size_t event_count() const noexcept { return tenon_profile_event_count(handle()); }
+  tenon_profile* handle() const noexcept { return profile_.get(); }
+
+ private:
+  std::unique_ptr<tenon_profile, void (*)(tenon_profile*)> profile_;
+};
+
+namespace detail {
+
+// A cancel token that follows a stop_token; none when that can never stop.
+class Cancel {
+ public:
+  explicit Cancel(const std::stop_token& stop) : token_(nullptr, &tenon_cancel_token_release) {
+    if (!stop.stop_possible()) return;
+    token_.reset(out<tenon_cancel_token>(&tenon_cancel_token_create));
+    callback_.emplace(stop, Stop{token_.get()});
+  }
+  const tenon_cancel_token* handle() const { return token_.get(); }
+
+ private:
+  struct Stop {
+    const tenon_cancel_token* token;
+    void operator()() const noexcept { tenon_cancel_token_cancel(token); }
+  };
+  std::unique_ptr<tenon_cancel_token, void (*)(tenon_cancel_token*)> token_;
+  std::optional<std::stop_callback<Stop>> callback_;
+};
+
+}  // namespace detail
+
+struct SessionOptions {
+  std::vector<std::string> providers;                          // ids or aliases, the preferred one first; empty: the configuration's
+  std::filesystem::path config;                                // file; empty: the one that counts
+  std::optional<Config> configuration;                         // instead of any file
+  std::vector<std::pair<std::string, std::string>> settings;   // pointer and value, on top of it
+  std::stop_token stop;
+  std::function<void(double fraction, const char* what)> progress;  // on the loading thread; must not throw
+};
+
+struct RunOptions {
+  std::stop_token stop;
+  std::chrono::nanoseconds timeout{0};  // 0: none
+  Profile* profile = nullptr;
+};
+
+// An input or output of the model. The views live as long as the session.
+struct Port {
+  std::string_view name, type;  // type as ONNX writes it: "tensor(float)"
+  std::int32_t kind = TENON_KIND_TENSOR, dtype = 0;
+  std::optional<Dims> dims;                 // -1: not fixed; nullopt: rank unknown
+  std::vector<std::string_view> dim_names;  // "" where fixed or anonymous
+  bool optional = false;
+};
+
+struct Feed {
+  std::string name;
+  Value value;
+};
+
+// The outputs of a run, in the order asked for.
+class Outputs {
+ public:
+  explicit Outputs(std::vector<Feed> all) : all_(std::move(all)) {}
+  const Value& operator[](std::size_t index) const { return all_.at(index).value; }
+  const Value& operator[](std::string_view name) const {
+    for (const Feed& output : all_)
+      if (output.name == name) return output.value;
+    throw Error(TENON_NOT_FOUND, "there is no output \"" + std::string(name) + "\"");
+  }
+  std::size_t size() const noexcept { return all_.size(); }
+  auto begin() const noexcept { return all_.begin(); }
+  auto end() const noexcept { return all_.end(); }
+
+ private:
+  std::vector<Feed> all_;
+};
+
+// A loaded model. Copies are the same session.
+class Session {
+ public:
+  explicit Session(const std::filesystem::path& model, const SessionOptions& options = {}) {
+    make(options, model, [&](const tenon_load_options* o) {
+      return detail::out<tenon_session>(&tenon_session_load_file, model.c_str(), o);
+    });
+  }
+  // The bytes are not needed afterwards.
+  explicit Session(std::span<const std::byte> model, const SessionOptions& options = {}) {
+    make(options, {}, [&](const tenon_load_options* o) {
+      return detail::out<tenon_session>(&tenon_session_load_bytes, static_cast<const void*>(model.data()), model.size(), o);
+    });
+  }
+  static Expected<Session> try_load(const std::filesystem::path& model, const SessionOptions& options = {}) {
+    return detail::expected([&] { return Session(model, options); });
+  }
+
+  const std::vector<Port>& inputs() const noexcept { return state_->inputs; }
+  const std::vector<Port>& outputs() const noexcept { return state_->outputs; }
+
+  // names: the outputs wanted, all when empty.
+  Outputs run(std::span<const Feed> feeds, std::span<const std::string> names = {}, const RunOptions& options = {}) const {
+    std::vector<Feed> results;
+    if (names.empty())
+      for (const Port& port : outputs()) results.push_back({std::string(port.name), {}});
+    else
+      for (const std::string& name : names) results.push_back({name, {}});
+    run_into(feeds, results, options);
+    return Outputs(std::move(results));
+  }
+  Outputs run(std::initializer_list<Feed> feeds, const RunOptions& options = {}) const {
+    return run(std::span<const Feed>(feeds.begin(), feeds.size()), {}, options);
+  }
+  Expected<Outputs> try_run(std::span<const Feed> feeds, std::span<const std::string> names = {}, const RunOptions& options = {}) const {
+    return detail::expected([&] { return run(feeds, names, options); });
+  }
+  // Fills results by name: in place where there is a value, else with a new one.
+  void run_into(std::span<const Feed> feeds, std::span<Feed> results, const RunOptions& options = {}) const {
+    std::vector<const char*> feed_names, result_names;
+    std::vector<const tenon_datum*> inputs;
+    std::vector<tenon_datum*> outputs;
+    for (const Feed& f : feeds) feed_names.push_back(f.name.c_str()), inputs.push_back(f.value.handle());
+    for (const Feed& r : results) result_names.push_back(r.name.c_str()), outputs.push_back(r.value.handle());
+    const detail::Cancel cancel(options.stop);
+    const auto timeout = options.timeout.count() > 0 ? static_cast<std::uint64_t>(options.timeout.count()) : 0;
+    const tenon_run_options raw{sizeof raw, 0, cancel.handle(), timeout, options.profile ? options.profile->handle() : nullptr};
+    detail::check(tenon_session_run(handle(), feed_names.data(), inputs.data(), inputs.size(), result_names.data(), outputs.size(), &raw,
+                                    outputs.data()));
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      if (!results[i].value) results[i].value = Value(outputs[i]);
+  }
+  // On a thread of its own; the session and the feeds' values live until it is done.
+  std::future<Outputs> run_async(std::vector<Feed> feeds, RunOptions options = {}) const {
+    return std::async(std::launch::async, [session = *this, feeds = std::move(feeds), options = std::move(options)] {
+      return session.run(feeds, {}, options);
+    });
+  }
+
+  std::vector<std::string> providers() const {
+    std::vector<std::string> all;
+    for (std::size_t i = 0; i < tenon_session_provider_count(handle()); ++i) all.emplace_back(tenon_session_provider(handle(), i));
+    return all;
+  }
+  std::optional<std::string_view> metadata(const std::string& key) const {
+    const char* value = tenon_session_metadata(handle(), key.c_str());
+    return value ? std::optional<std::string_view>(value) : std::nullopt;
+  }
+  std::string model_json() const { return detail::text(&tenon_session_model_text, handle()); }
+  std::string placement_json() const { return detail::text(&tenon_session_placement_text, handle()); }
+  std::string graph_text() const { return detail::text(&tenon_session_graph_text, handle()); }
+  std::string plan_text() const { return detail::text(&tenon_session_plan_text, handle()); }
+  tenon_session* handle() const noexcept { return state_->session.get(); }
+
+ private:
+  struct State {
+    std::unique_ptr<tenon_session, void (*)(tenon_session*)> session;
+    std::vector<Port> inputs, outputs;
+  };
+
+  template <class Load>
+  void make(const SessionOptions& options, const std::filesystem::path& model, Load load) {
+    if (tenon_version_number() / 1000 != TENON_VERSION_NUMBER / 1000)
+      throw Error(TENON_ABI_MISMATCH, std::string("built with the headers of tenon ") + std::to_string(TENON_VERSION_MAJOR) + "." +
+                                          std::to_string(TENON_VERSION_MINOR) + ", but libtenon is " + tenon_version());
+    Config config = options.configuration ? *options.configuration : Config::find(options.config, model);
+    if (!options.providers.empty()) config.clear_providers();
+    for (const std::string& provider : options.providers) config.add_provider(provider);
+    for (const auto& [pointer, value] : options.settings) config.set(pointer, value);
+    const detail::Cancel cancel(options.stop);
+    tenon_load_options raw{};
+    raw.struct_size = sizeof raw;
+    raw.configuration = config.handle();
+    raw.cancel = cancel.handle();
+    if (options.progress) {
+      raw.progress = [](void* user, double fraction, const char* what) {
+        (*static_cast<decltype(options.progress)*>(user))(fraction, what);
+      };
+      raw.progress_user = const_cast<void*>(static_cast<const void*>(&options.progress));
+    }
+    tenon_session* session = load(&raw);
+    auto state = std::make_shared<State>(State{{session, &tenon_session_release}, {}, {}});
+    for (std::size_t i = 0; i < tenon_session_input_count(session); ++i) state->inputs.push_back(port(session, i, &tenon_session_input));
+    for (std::size_t i = 0; i < tenon_session_output_count(session); ++i) state->outputs.push_back(port(session, i, &tenon_session_output));
+    state_ = std::move(state);
+  }
+  template <class Get>
+  static Port port(tenon_session* session, std::size_t index, Get get) {
+    tenon_port raw{};
+    raw.struct_size = sizeof raw;
+    detail::check(get(session, index, &raw));
+    Port port{raw.name, raw.type, raw.kind, raw.dtype, std::nullopt, {}, raw.optional != 0};
+    if (raw.rank >= 0) port.dims = Dims(raw.dims, raw.dims + raw.rank);
+    for (std::int32_t d = 0; d < raw.rank; ++d) port.dim_names.emplace_back(raw.dim_names[d]);
+    return port;
+  }
+  std::shared_ptr<const State> state_;
+};
+
+// Every provider found, usable or not and why, as JSON.
+inline std::string providers_json() { return detail::text(&tenon_provider_list, static_cast<const tenon_configuration*>(nullptr)); }
+inline void add_provider_path(const std::filesystem::path& path) { detail::check(tenon_provider_path_add(path.c_str())); }
+inline std::string version() { return tenon_version(); }
+
+}  // namespace sdk0
+}  // namespace tenon
+#endif

@@ -1,0 +1,207 @@
+"""InferenceSession: onnxruntime's everyday interface over _core.Session."""
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from typing import Any, Mapping, Sequence
+
+from . import _core, _errors, _providers
+from ._options import RunOptions, SessionOptions
+
+
+class NodeArg:
+    """An input or output of a model: name, type as ONNX writes it, shape of int, str (a named dim) or None."""
+
+    __slots__ = ("name", "shape", "type", "optional")
+
+    def __init__(self, name: str, type: str, shape: list[int | str | None] | None, optional: bool = False) -> None:
+        self.name = name
+        self.type = type
+        self.shape = shape
+        self.optional = optional
+
+    def __repr__(self) -> str:
+        return f"NodeArg(name='{self.name}', type='{self.type}', shape={self.shape})"
+
+
+class ModelMetadata:
+    """What a model says of itself."""
+
+    def __init__(self, model: dict[str, Any]) -> None:
+        self.producer_name: str = model["producer_name"]
+        self.graph_name: str = model["graph_name"]
+        self.domain: str = model["domain"]
+        self.description: str = model["description"]
+        self.graph_description: str = model["graph_description"]
+        self.version: int = model["model_version"]
+        self.custom_metadata_map: dict[str, str] = model["metadata"]
+        self.producer_version: str = model["producer_version"]
+        self.ir_version: int = model["ir_version"]
+        self.opsets: dict[str, int] = model["opsets"]
+        self.node_count: int = model["node_count"]
+        self.weight_bytes: int = model["weight_bytes"]
+
+
+class InferenceSession:
+    """A loaded model. run may be called from several threads at once."""
+
+    def __init__(
+        self,
+        path_or_bytes: str | bytes | os.PathLike[str],
+        sess_options: SessionOptions | None = None,
+        providers: Sequence[str | tuple[str, dict]] | None = None,
+        provider_options: Sequence[dict] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(path_or_bytes, bytes):
+            self._model_path: str | None = None
+            self._model_bytes: bytes | None = path_or_bytes
+        elif isinstance(path_or_bytes, (str, os.PathLike)):
+            self._model_path = os.fsdecode(path_or_bytes)
+            self._model_bytes = None
+        else:
+            raise TypeError(f"Unable to load from type '{type(path_or_bytes)}': a path or bytes are expected")
+        self._sess_options = sess_options if sess_options is not None else SessionOptions()
+        self._cancel = kwargs.get("cancel")
+        self._progress = kwargs.get("progress")
+        self._create(_providers.normalise(providers, provider_options) or list(self._sess_options._providers))
+
+    def _create(self, pairs: list[tuple[str, dict]]) -> None:
+        options = self._sess_options
+        path = self._model_path
+        if path is not None and not os.path.exists(path):
+            raise _errors.make("NOT_FOUND", f"Load model from {path} failed. File doesn't exist", kind=_errors.NoSuchFile)
+        file = os.fsdecode(options.config_file) if options.config_file is not None else None
+        configuration = _core.Configuration.find(file, path)
+        _providers.add_to(configuration, pairs)
+        options._apply(configuration)
+        try:
+            self._sess = _core.Session(path, self._model_bytes, configuration, self._cancel, self._progress)
+        except _errors.Error as error:
+            raise _of_load(error) from None
+        self._profile = _core.Profile() if options.enable_profiling else None
+        self._profile_start_ns = time.time_ns()
+        self._inputs_meta = [NodeArg(*port) for port in self._sess.inputs()]
+        self._outputs_meta = [NodeArg(*port) for port in self._sess.outputs()]
+        self._providers = _providers.spelling_of(self._sess.providers())
+        given = dict(zip(_providers.spelling_of(name.partition(":")[0] for name, _ in pairs), (given for _, given in pairs)))
+        self._provider_options = {name: {k: str(v) for k, v in given.get(name, {}).items()} for name in self._providers}
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: RunOptions | None = None,
+    ) -> list[Any]:
+        """Computes the named outputs (None: all). Arrays in the result own their memory.
+
+        The GIL is released meanwhile; Ctrl-C, run_options.terminate and run_options.deadline_ms end it."""
+        if run_options is None and self._profile is None:
+            return self._sess.run(output_names, input_feed)
+        if run_options is None:
+            return self._sess.run(output_names, input_feed, None, 0, self._profile)
+        return self._sess.run(output_names, input_feed, run_options._token, run_options._timeout_ns(), self._profile)
+
+    def get_inputs(self) -> list[NodeArg]:
+        return [arg for arg in self._inputs_meta if not _is_overridable(arg)]
+
+    def get_outputs(self) -> list[NodeArg]:
+        return list(self._outputs_meta)
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """Inputs that have a default and need not be fed."""
+        return [arg for arg in self._inputs_meta if _is_overridable(arg)]
+
+    def get_modelmeta(self) -> ModelMetadata:
+        return ModelMetadata(json.loads(self._sess.model_text()))
+
+    def get_session_options(self) -> SessionOptions:
+        return self._sess_options
+
+    def get_providers(self) -> list[str]:
+        return list(self._providers)
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return copy.deepcopy(self._provider_options)
+
+    def set_providers(self, providers: Sequence[Any] | None = None, provider_options: Sequence[dict] | None = None) -> None:
+        """Loads the model again for other providers."""
+        self._create(_providers.normalise(providers, provider_options))
+
+    def disable_fallback(self) -> None:
+        """Nothing to switch off: a provider that was asked for and cannot be used is an error."""
+
+    def enable_fallback(self) -> None:
+        """There is no silent fallback; see the option "required" of a provider."""
+
+    def end_profiling(self) -> str:
+        """Writes what was timed since the session was made; the path of the file, "" without enable_profiling."""
+        if self._profile is None:
+            return ""
+        profile, self._profile = self._profile, None
+        path = f"{self._sess_options.profile_file_prefix}_{time.strftime('%Y-%m-%d_%H-%M-%S')}.json"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(profile.trace())
+        return path
+
+    def get_profiling_start_time_ns(self) -> int:
+        return self._profile_start_ns
+
+    def placement(self) -> dict[str, Any]:
+        """What runs where, at what cost, and why not elsewhere: nodes, parts, copies, notes."""
+        return json.loads(self._sess.placement_text())
+
+    def explain(self) -> str:
+        """The placement as a text for people."""
+        from ._explain import explain
+
+        return explain(self)
+
+    def graph_text(self) -> str:
+        """The optimised graph."""
+        return self._sess.graph_text()
+
+    def plan_text(self) -> str:
+        """The steps for the shapes that were run last."""
+        return self._sess.plan_text()
+
+    def __enter__(self) -> InferenceSession:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+    def __reduce__(self) -> Any:
+        source = self._model_bytes if self._model_path is None else self._model_path
+        pairs = [(name, options) for name, options in self._provider_options.items()]
+        return (type(self), (source, self._sess_options, pairs))
+
+    def __repr__(self) -> str:
+        names = ", ".join(arg.name for arg in self._inputs_meta)
+        outputs = ", ".join(arg.name for arg in self._outputs_meta)
+        return f"<InferenceSession {self._model_path or 'of bytes'}: ({names}) -> ({outputs}) on {', '.join(self._providers)}>"
+
+
+def _is_overridable(arg: NodeArg) -> bool:
+    return arg.optional and not arg.type.startswith("optional(")
+
+
+def _of_load(error: _errors.Error) -> _errors.Error:
+    """While a model is loaded some codes have a narrower meaning."""
+    kinds = {
+        _errors.InvalidArgument: _errors.InvalidGraph,
+        _errors.NotFound: _errors.NoSuchFile,
+        _errors.Cancelled: _errors.ModelLoadCanceled,
+    }
+    kind = kinds.get(type(error))
+    about_provider = "provider" in str(error)
+    if kind is None or (about_provider and kind is not _errors.ModelLoadCanceled):
+        if type(error) is _errors.NotFound:
+            kind = _errors.EPFail
+        else:
+            return error
+    made = kind(str(error))
+    made.code, made.hint = error.code, error.hint
+    return made

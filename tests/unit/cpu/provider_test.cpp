@@ -1,0 +1,149 @@
+// The provider as a host sees it: entry, device, query, and what it tells of constants.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plugins/cpu/program.h"
+#include "plugins/cpu/query.h"
+#include "tests/unit/cpu/fake_host.h"
+#include "tests/unit/cpu/op_harness.h"
+
+namespace tenon::cpu::test {
+namespace {
+
+tenon_query_args asks(std::uint32_t major, char (&reason)[256]) {
+  tenon_query_args args{};
+  args.struct_size = sizeof args;
+  args.abi_major = major;
+  args.minor_max = TENON_ABI_MINOR;
+  args.error = reason;
+  args.error_capacity = sizeof reason;
+  return args;
+}
+
+struct Opened {
+  Opened() {
+    char reason[256] = {};
+    const tenon_query_args args = asks(TENON_ABI_MAJOR, reason);
+    api = tenon_provider_query(&args)->api;
+    EXPECT_EQ(api->create(&fake_host(), nullptr, nullptr, &provider), nullptr);
+    EXPECT_EQ(api->device_open(provider, 0, &device), nullptr);
+  }
+  ~Opened() {
+    api->device_close(device);
+    api->destroy(provider);
+  }
+  const tenon_provider_api* api;
+  tenon_provider* provider = nullptr;
+  tenon_device* device = nullptr;
+};
+
+TEST(Provider, SpeaksItsAbiOnly) {
+  char reason[256] = {};
+  tenon_query_args args = asks(TENON_ABI_MAJOR, reason);
+  const tenon_provider_desc* desc = tenon_provider_query(&args);
+  ASSERT_NE(desc, nullptr);
+  EXPECT_EQ(view(desc->id), "cpu");
+  EXPECT_EQ(desc->header_hash, TENON_ABI_HEADER_HASH);
+  args = asks(TENON_ABI_MAJOR + 1, reason);
+  EXPECT_EQ(tenon_provider_query(&args), nullptr);
+  EXPECT_NE(reason[0], 0);
+}
+
+TEST(Provider, HasOneDevice) {
+  Opened p;
+  tenon_span devices{};
+  ASSERT_EQ(p.api->enumerate(p.provider, &devices), nullptr);
+  ASSERT_EQ(devices.count, 1u);
+  const auto& info = element<tenon_device_info>(devices, 0);
+  EXPECT_EQ(view(element<tenon_domain>(info.domains, 0).uid), "host");
+  EXPECT_GT(info.flops_per_ns, 0);
+  tenon_device* none = nullptr;
+  tenon_status* s = p.api->device_open(p.provider, 1, &none);
+  ASSERT_NE(s, nullptr);
+  EXPECT_EQ(s->code, TENON_OUT_OF_RANGE);
+  EXPECT_EQ(none, nullptr);
+  delete s;
+  char text[4];
+  std::uint64_t length = 0;
+  ASSERT_EQ(p.api->fingerprint(p.device, text, sizeof text, &length), nullptr);
+  EXPECT_GT(length, sizeof text);  // says how much there is, writes what fits
+  EXPECT_EQ(std::string_view(text, 4), "cpu ");
+}
+
+TEST(Query, AnswersEveryNode) {
+  OpTest t({});
+  t.input("x", tensor<float>({4}, {1, 2, 3, 4}));
+  t.input("h", tensor<std::uint16_t>({4}, {0, 0, 0, 0}, TENON_DTYPE_FLOAT16));
+  for (const char* v : {"a", "b"}) t.value(v, TENON_DTYPE_FLOAT, {4});
+  t.value("n", TENON_DTYPE_INT64, {1, -1});
+  t.value("untyped", 0, {4});
+  t.node("Relu", {"x"}, {"a"});
+  t.node("NoSuchOperator", {"x"}, {"b"});
+  t.node("NonZero", {"h"}, {"n"});
+  t.node("Relu", {"x"}, {"untyped"});
+  tenon_query_sink sink;
+  tenon_query query{};
+  query.struct_size = sizeof query;
+  query.graph = &t.graph();
+  answer_query({&fake_host(), nullptr}, query, &sink);
+  ASSERT_EQ(sink.claims.size(), 1u);
+  EXPECT_EQ(sink.claims[0].token, 0u);
+  EXPECT_EQ(sink.claims[0].est_bytes, 32);
+  ASSERT_EQ(sink.refusals.size(), 3u);
+  EXPECT_EQ(sink.refusals[1].first, TENON_REJECT_OP);
+  EXPECT_EQ(sink.refusals[2].first, TENON_REJECT_DTYPE);
+  EXPECT_EQ(sink.refusals[3].first, TENON_REJECT_DTYPE);
+  for (auto& [node, why] : sink.refusals) EXPECT_FALSE(why.second.empty());
+}
+
+// Packs its second input, and reads the third directly.
+class PacksOne final : public Op {
+ public:
+  PacksOne(const NodeView& node, CompileContext& context) {
+    for (int again = 0; again < 2; ++again)
+      packed_ = static_cast<const float*>(context.packed(node, 1, "negated", 16, [&](const tenon_const_tensor& from, void* to) {
+        ++fills;
+        for (int i = 0; i < 4; ++i) static_cast<float*>(to)[i] = -static_cast<const float*>(from.data)[i];
+      }));
+  }
+  void plan(PlanBuilder&) const override {}
+  static inline int fills = 0;
+
+ private:
+  const float* packed_;
+};
+const OpRow* packing_row(std::string_view, std::string_view) {
+  static const OpRow row{"", "Packs", [](const NodeView&) { return Support::yes(); },
+                         [](const NodeView& n, CompileContext& c) -> std::unique_ptr<Op> { return std::make_unique<PacksOne>(n, c); }};
+  return &row;
+}
+
+TEST(Packing, IsSharedAndGivesBackWhatNobodyElseReads) {
+  PacksOne::fills = 0;
+  OpTest t({});
+  t.input("x", tensor<float>({4}, {1, 2, 3, 4}));
+  for (const char* c : {"only_packed", "read", "read_elsewhere"}) t.constant(c, tensor<float>({4}, {1, 2, 3, 4}));
+  for (const char* v : {"a", "b", "c"}) t.value(v, TENON_DTYPE_FLOAT, {4});
+  t.node("Packs", {"x", "only_packed", "read"}, {"a"});
+  t.node("Packs", {"a", "read_elsewhere"}, {"b"});
+  t.node("Packs", {"b", "only_packed", "read_elsewhere"}, {"c"});  // not in the part
+  const std::uint32_t in[] = {t.index("x")}, out[] = {t.index("b")}, nodes[] = {0, 1};
+  const tenon_graph& graph = t.graph();
+  const tenon_chosen chosen[] = {{sizeof(tenon_chosen), 1, nodes, 0}, {sizeof(tenon_chosen), 1, nodes + 1, 1}};
+  tenon_part part{sizeof(part), 0, &graph, {chosen, 2, sizeof(tenon_chosen), 0}, in, out, 1, 1};
+  tenon_task load;
+  load.constant = [&](std::uint64_t id) { return t.constant_bytes(id); };
+  const auto program = Program::compile({&fake_host(), nullptr}, {}, part, &load, packing_row);
+  EXPECT_EQ(PacksOne::fills, 2);
+  EXPECT_TRUE(load.released.empty());  // node 2 reads both packed ones
+  // Without node 2 only "read" stays: nobody packed it.
+  const std::uint32_t all_nodes[] = {0, 1, 2}, all_out[] = {t.index("c")};
+  const tenon_chosen all[] = {{sizeof(tenon_chosen), 3, all_nodes, 0}};
+  part.claims = {all, 1, sizeof(tenon_chosen), 0};
+  part.outputs = all_out;
+  const auto whole = Program::compile({&fake_host(), nullptr}, {}, part, &load, packing_row);
+  EXPECT_THAT(load.released, testing::ElementsAre(t.index("only_packed") + 1));
+}
+
+}  // namespace
+}  // namespace tenon::cpu::test
