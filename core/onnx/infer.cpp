@@ -10,6 +10,7 @@
 #include "core/onnx/proto.h"
 #include "core/ops/evaluator.h"
 #include "core/ops/microsoft.h"
+#include "core/ops/ml.h"
 
 namespace tenon {
 
@@ -92,6 +93,7 @@ struct GraphInference::Impl {
     for (NodeId n = 0; n < g.nodes.size(); ++n) prepare(n);
   }
 
+  void complete_ml(NodeId id, const ShapeTable& shapes);
   void prepare(NodeId id) {
     const Node& node = graph.nodes[id];
     Prepared& p = nodes[id];
@@ -172,6 +174,37 @@ void set_known(const Value& value, const ConstantPtr& known, ShapeTable::Entry& 
 
 }  // namespace
 
+// The library knows the types of ai.onnx.ml and few of its shapes.
+void GraphInference::Impl::complete_ml(NodeId id, const ShapeTable& shapes) {
+  const Node& node = graph.nodes[id];
+  const auto& values = graph.values;
+  const onnx::OpSchema& schema = *nodes[id].schema;
+  NodeContext& c = *nodes[id].context;
+  std::vector<Type> in, out(node.outputs.size());
+  for (ValueId v : node.inputs) {
+    Type& t = in.emplace_back();
+    if (v == none) continue;
+    t = values[v].type;
+    t.dims.reset();
+    if (!shapes.values[v].ranked) continue;
+    t.dims.emplace();
+    for (std::int64_t d : shapes.values[v].dims) t.dims->push_back({d, 0});
+  }
+  complete_ml_shapes(node, in, out);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    onnx::TypeProto& t = c.outputs[i];
+    if (node.outputs[i] == none || !out[i].dims || (t.value_case() != onnx::TypeProto::VALUE_NOT_SET && !t.has_tensor_type())) continue;
+    if (t.has_tensor_type() && t.tensor_type().has_shape()) continue;
+    auto* tensor = t.mutable_tensor_type();
+    if (!tensor->elem_type()) tensor->set_elem_type(values[node.outputs[i]].type.dtype ? values[node.outputs[i]].type.dtype : formal_dtype(schema, node, i, values));
+    auto* shape = tensor->mutable_shape();
+    for (const Dim& d : *out[i].dims) {
+      auto* dim = shape->add_dim();
+      if (d.fixed()) dim->set_dim_value(d.value);
+    }
+  }
+}
+
 Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
   const Node& node = impl_->graph.nodes[id];
   Impl::Prepared& p = impl_->nodes[id];
@@ -248,6 +281,7 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
   } catch (const std::exception& e) {
     return invalid("{}: {}", node.label(), e.what());
   }
+  if (node.domain == "ai.onnx.ml") impl_->complete_ml(id, shapes);
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i] == none) continue;
     const onnx::TypeProto& t = c.outputs[i];

@@ -17,12 +17,23 @@ HWY_BEFORE_NAMESPACE();
 namespace tenon::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// c[0] + c[1] x + ... by Horner's rule.
+// c[0] + c[1] x + ...: by Horner's rule; long ones with even and odd powers apart, which halves the latency.
 template <class D, class V, class T, std::size_t N>
 HWY_INLINE V polynomial(D d, V x, const T (&c)[N]) {
-  V p = hn::Set(d, c[N - 1]);
-  for (std::size_t i = N - 1; i-- > 0;) p = hn::MulAdd(p, x, hn::Set(d, c[i]));
-  return p;
+  if constexpr (N < 8) {
+    V p = hn::Set(d, c[N - 1]);
+    for (std::size_t i = N - 1; i-- > 0;) p = hn::MulAdd(p, x, hn::Set(d, c[i]));
+    return p;
+  } else {
+    static_assert(N % 2 == 0);
+    const V z = x * x;
+    V odd = hn::Set(d, c[N - 1]), even = hn::Set(d, c[N - 2]);
+    for (std::size_t i = N - 2; i > 0; i -= 2) {
+      odd = hn::MulAdd(odd, z, hn::Set(d, c[i - 1]));
+      even = hn::MulAdd(even, z, hn::Set(d, c[i - 2]));
+    }
+    return hn::MulAdd(odd, x, even);
+  }
 }
 
 // A whole number from -2^21 to 2^21, and the sum whose low bits hold it: cheaper than a conversion to integer.

@@ -51,7 +51,7 @@ struct Aligned {
 double peak(const gemm::Kernels& kr) {
   const std::int64_t k = 128;
   Aligned a(static_cast<std::size_t>(kr.rows * k)), b(static_cast<std::size_t>(kr.columns * k)), c(static_cast<std::size_t>(kr.rows * kr.columns));
-  gemm::TileArgs t{a.p, 1, kr.rows, b.p, kr.columns, k, c.p, kr.columns, c.p, 1, false, false, b.p, 0};
+  gemm::TileArgs t{a.p, 1, kr.rows, b.p, kr.columns, k, c.p, kr.columns, c.p, 1, false, false, nullptr, 0};
   const double flops = 2.0 * static_cast<double>(kr.rows * kr.columns * k);
   return flops / fastest(flops, [&] { kr.tiles[0][kr.rows - 1](t); }) * 1e-9;
 }
@@ -66,12 +66,12 @@ void measure(const gemm::Kernels& kr, double top, Kind kind, std::int64_t batch,
   p.b_k = kind == Kind::scores ? 1 : n;
   p.b_column = kind == Kind::scores ? k : 1;
   p.push_batch(batch, m * k, n * k, m * n);
-  const bool packed = kind == Kind::weights;
+  const bool packed = kind == Kind::weights && gemm::wants_packing(n);
   Aligned packed_b(z(static_cast<std::int64_t>(gemm::packed_floats(kr, k, n))));
   if (packed) gemm::pack_b(kr, b.p, n, 1, k, n, packed_b.p);
   const gemm::Gemm g = gemm::plan(kr, p, packed);
   Aligned scratch(z(static_cast<std::int64_t>(g.scratch_bytes / 4 + 16)));
-  gemm::RunArgs args{a.p, packed ? packed_b.p : b.p, c.p, packed ? bias.p : nullptr, scratch.p};
+  gemm::RunArgs args{a.p, packed ? packed_b.p : b.p, c.p, kind == Kind::weights ? bias.p : nullptr, scratch.p};
   const double flops = 2.0 * static_cast<double>(batch * m * n * k);
   const double ours = fastest(flops, [&] { gemm::run(g, args); });
   const double theirs = fastest(flops, [&] {

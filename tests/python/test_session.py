@@ -38,6 +38,18 @@ def test_describes_inputs_and_outputs(session):
     assert scalar.get_inputs()[1].shape == [None, 2]
 
 
+def test_loading_reports_and_stops():
+    steps = []
+    rt.InferenceSession(model(SUMS), progress=lambda fraction, what: steps.append((fraction, what)))
+    assert steps[-1][0] == 1 and steps == sorted(steps, key=lambda s: s[0])
+    token = rt.CancelToken()
+    token.cancel()
+    with pytest.raises(rt.ModelLoadCanceled):
+        rt.InferenceSession(model(SUMS), cancel=token)
+    with pytest.warns(UserWarning, match='"provider" is ignored'):
+        rt.InferenceSession(model(SUMS), provider="cpu")
+
+
 def test_runs_all_or_named_outputs_in_order(session):
     total, same = session.run(None, {"x": X, "y": X})
     np.testing.assert_array_equal(total, X + X)

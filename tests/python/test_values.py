@@ -105,8 +105,10 @@ def test_lists_and_python_numbers():
     for value in (2, 2.0, np.float32(2), np.array(2, np.float32), True):
         y = scalar.run(None, {"x": value})[0]
         assert y.shape == () and y.dtype == np.float32 and y == float(value)
-    with pytest.raises(rt.InvalidArgument, match="Unexpected input data type"):
-        i.run(None, {"x": [1.5]})
+    assert identity("uint8").run(None, {"x": [1, 255]})[0].tolist() == [1, 255]
+    for session, value in ((i, [1.5]), (identity("uint8"), [256]), (identity("int32"), [2**40]), (identity("uint8"), [-1]), (f, ["a"])):
+        with pytest.raises(rt.InvalidArgument, match="Unexpected input data type"):
+            session.run(None, {"x": value})
 
 
 def test_layouts_that_are_copied():

@@ -22,7 +22,9 @@ def test_wheel(tmp_path):
 
     build = os.environ.get("TENON_WHEEL_BUILD", str(tmp_path / "build"))
     pip_wheel = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
-    call(*pip_wheel, "-w", tmp_path, "-C", f"build-dir={build}", root / "sdk/python")
+    # The compiler as the rest of the tree is built with, so that ccache knows its results.
+    compilers = {"CC": "/usr/bin/cc", "CXX": "/usr/bin/c++", **os.environ}
+    call(*pip_wheel, "-w", tmp_path, "--config-settings", f"build-dir={build}", root / "sdk/python", env=compilers)
     (wheel,) = tmp_path.glob("tenonrt-*.whl")
     venv = tmp_path / "venv"
     call(sys.executable, "-m", "venv", venv)

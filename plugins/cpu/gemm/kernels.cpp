@@ -20,33 +20,24 @@ constexpr std::int64_t kRows = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
 // Keeps an address in its register: left alone, gcc computes one address per row and spills.
 HWY_INLINE void pin(const float*& p) { __asm__("" : "+r"(p)); }
 
-template <int kMr, int kNv>
-void tile(const TileArgs& args) {
-  constexpr int kGroups = (kMr + 2) / 3;  // row i is at group i / 3, offset i % 3: 0, 1 or 2 times the stride
-  Vec sum[kMr][kNv];
-#pragma GCC unroll 16
-  for (int i = 0; i < kMr; ++i)
-#pragma GCC unroll 2
-    for (int j = 0; j < kNv; ++j) sum[i][j] = zero();
-
+// sum[i][j] += A[i, k] B[k, j]. Row i is at group i / 3 of a, offset i % 3: 0, 1 or 2 times the stride.
+template <int kMr, int kNv, bool kPrefetch>
+HWY_INLINE void multiply(const TileArgs& args, Vec (&sum)[kMr][kNv]) {
+  constexpr int kGroups = (kMr + 2) / 3;
   const std::int64_t row = args.a_row, a_k = args.a_k, b_k = args.b_k, ahead_k = args.prefetch_k;
   const float* a[kGroups];
 #pragma GCC unroll 5
   for (int g = 0; g < kGroups; ++g) a[g] = args.a + 3 * g * row;
   const float* b = args.b;
   const float* ahead = args.prefetch;
-  float* c = args.c;
-#pragma GCC unroll 16
-  for (int i = 0; i < kMr; ++i) {
-    __builtin_prefetch(c + i * args.c_row, 1);
-    if constexpr (kNv * kLanes > 16) __builtin_prefetch(c + i * args.c_row + kNv * kLanes - 1, 1);
-  }
-
   for (std::int64_t k = args.k; k > 0; --k) {
     Vec vb[kNv];
 #pragma GCC unroll 2
     for (int j = 0; j < kNv; ++j) vb[j] = load(b + j * kLanes);
-    __builtin_prefetch(ahead, 0, 2);
+    if constexpr (kPrefetch) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_k;
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < kMr; ++i) {
       const Vec va = set(a[i / 3][(i % 3) * row]);
@@ -59,8 +50,24 @@ void tile(const TileArgs& args) {
       pin(a[g]);
     }
     b += b_k;
-    ahead += ahead_k;
   }
+}
+
+template <int kMr, int kNv>
+void tile(const TileArgs& args) {
+  Vec sum[kMr][kNv];
+#pragma GCC unroll 16
+  for (int i = 0; i < kMr; ++i)
+#pragma GCC unroll 2
+    for (int j = 0; j < kNv; ++j) sum[i][j] = zero();
+  float* c = args.c;
+#pragma GCC unroll 16
+  for (int i = 0; i < kMr; ++i) {
+    __builtin_prefetch(c + i * args.c_row, 1);
+    if constexpr (kNv * kLanes > 16) __builtin_prefetch(c + i * args.c_row + kNv * kLanes - 1, 1);
+  }
+  if (args.prefetch) multiply<kMr, kNv, true>(args, sum);
+  else multiply<kMr, kNv, false>(args, sum);
 
   if (args.accumulate)
 #pragma GCC unroll 16

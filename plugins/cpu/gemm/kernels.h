@@ -25,7 +25,7 @@ struct TileArgs {
   const float* bias;      // one value per column, never null
   float alpha;
   bool accumulate, last;
-  const float* prefetch;  // read ahead, prefetch_k floats further per k
+  const float* prefetch;  // read ahead, prefetch_k floats further per k; may be null
   std::int64_t prefetch_k;
 };
 

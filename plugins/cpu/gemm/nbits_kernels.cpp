@@ -64,7 +64,7 @@ struct Decode<4> {
 template <int kBits, int kRows>
 void rows_of(const Quantized& q, std::int64_t panel, const float* a, std::int64_t a_row, const float* sums, float* out) {
   constexpr int kPerStep = 32 / kBits;
-  constexpr int kChains = 4 / kRows;  // sums per row, to hide the latency of an addition
+  constexpr int kChains = kRows == 4 ? 2 : 4;  // sums per row, to hide the latency of an addition
   const Decode<kBits> decode;
   const std::int64_t steps = q.block_steps();
   const std::uint32_t* w = q.weights + panel * q.blocks * steps * kLanes;

@@ -7,8 +7,9 @@
 namespace tenon::cpu::gemm {
 namespace {
 
-constexpr std::int64_t kDepth = 384;                // of a block: a panel of B stays in L1 or close to it
-constexpr std::int64_t kBlockA = 256 << 10;         // bytes of a packed block of A: part of L2
+constexpr std::int64_t kPanelBytes = 64 << 10;      // of a panel's part of a block of B: in L1 or close to it
+constexpr std::int64_t kMaxDepth = 768;             // of a block
+constexpr std::int64_t kBlockA = 448 << 10;         // bytes of a packed block of A: part of L2
 constexpr std::int64_t kBlockB = 384 << 10;         // bytes of a block of B that is packed in a run
 constexpr std::int64_t kFinishBytes = 128 << 10;    // C that is finished while it is in L2
 constexpr std::int64_t kFewRows = 4;                // up to here dot products beat packing
@@ -176,8 +177,8 @@ struct Walk {
     // One line per k: the first tiles fetch all of the next panel's part of this block.
     const std::int64_t fetched = (i - k.t0) * k.kc;
     const bool fetch = panel.next && fetched < panel.width * k.kc / 16;
-    t.prefetch = fetch ? panel.next + fetched * 16 : t.b;
-    t.prefetch_k = fetch ? 16 : 0;
+    t.prefetch = fetch ? panel.next + fetched * 16 : nullptr;
+    t.prefetch_k = 16;
     const int half = panel.width == kr.lanes;
     const TileFn fn = p.m == 1 ? kr.gemv[half] : kr.tiles[half][rows - 1];
     float* out = k.c + row * p.c_row + panel.column;
@@ -373,7 +374,7 @@ void plan_into(Gemm& g, const Kernels& kernels, bool packed) {
   // A few rows are read where they are: so are rows of one line each with few columns to use them.
   g.pack_a = p.a_k != 1 ? p.m > 1 : p.m > 4 && (p.n > 128 || p.a_row % 512 == 0);
   g.kc = p.k;
-  if (g.tiles > 1 || g.b == Source::block) g.kc = ceil_div(p.k, ceil_div(p.k, kDepth));
+  if (g.tiles > 1 || g.b == Source::block) g.kc = ceil_div(p.k, ceil_div(p.k, std::min(kMaxDepth, kPanelBytes / (kr.columns * 4))));
   if (g.pack_a) g.kc = std::min<std::int64_t>(g.kc, 4096);
   if (g.b == Source::direct) g.kc = std::min<std::int64_t>(g.kc, 4096);
   if (g.dequantize) g.kc = std::min(p.k, ceil_div(g.kc, 16) * 16);
@@ -443,7 +444,7 @@ void run(const Gemm& g, const RunArgs& args) {
 double estimate_ns(const Gemm& g) {
   const double macs = static_cast<double>(g.batch_count) * static_cast<double>(g.p.m) * static_cast<double>(g.p.n) * static_cast<double>(g.p.k);
   const double bytes = 4.0 * static_cast<double>(g.p.k) * static_cast<double>(g.p.n);
-  return 60 + macs / (g.kernels->lanes * 2) + bytes / 20;
+  return 60 + macs / static_cast<double>(g.kernels->lanes * 3) + bytes / 20;
 }
 
 }  // namespace tenon::cpu::gemm

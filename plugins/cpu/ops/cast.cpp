@@ -105,7 +105,6 @@ class Cast final : public Op {
     const Ref reads[] = {step.from}, writes[] = {step.to};
     const double ns = step.pack ? 4 : step.unpack ? 2 : 0.3;
     builder.step("Cast", step, {.est_ns = 20 + ns * static_cast<double>(step.count)}, reads, writes);
-    if (!step.unpack && !step.pack && step.from_bytes == step.to_bytes && !step.from.constant) builder.inplace(0, 0);
   }
 
  private:

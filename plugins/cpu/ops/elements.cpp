@@ -53,7 +53,7 @@ Copier::Copier(const StepContext& context, Element kind, Ref src, const tenon_ad
 void Copier::copy_slow(std::int64_t to, std::int64_t from, std::int64_t count) const {
   if (kind_ == Element::text) {
     for (std::int64_t i = 0; i < count; ++i)
-      if (!set_text(*context_, *dst_address_, to + i, text_at(*context_, src_ref_, from + i))) return;
+      if (!set_text(*context_, *dst_address_, to + i, context_->text(src_ref_, from + i))) return;
     return;
   }
   const int bits = kind_ == Element::bits4 ? 4 : 2;
@@ -92,12 +92,6 @@ void Copier::seal(std::int64_t count) const {
 
 // ---- strings ----------------------------------------------------------------------------------------------------------
 
-std::string_view text_at(const StepContext& context, Ref r, std::int64_t index) {
-  const tenon_str s = r.constant ? static_cast<const tenon_str*>(r.constant)[index]
-                                 : context.host->string_get(&context.addresses[r.operand], static_cast<std::uint64_t>(index));
-  return {s.data, s.size};
-}
-
 bool set_text(const StepContext& context, const tenon_address& address, std::int64_t index, std::string_view text) {
   tenon_status* status = context.host->string_set(&address, static_cast<std::uint64_t>(index), {text.data(), text.size()});
   if (!status) return true;
@@ -125,7 +119,8 @@ bool open_output(const StepContext& context, const Output& output, std::span<con
     if (count != output.planned) context.fail(TENON_INVALID_ARGUMENT, "the data do not give the planned size");
     return count == output.planned;
   }
-  tenon_status* status = context.host->alloc_output(context.run, output.operand, static_cast<std::uint32_t>(dims.size()), dims.data(), &out);
+  const auto rank = static_cast<std::uint32_t>(dims.size());
+  tenon_status* status = context.host->alloc_output(context.run, output.operand, rank, dims.data(), &out);
   if (status) context.host->fail(context.run, status);
   return !status;
 }
@@ -199,7 +194,7 @@ Support any_type(const NodeView& node) {
 Support index_type(const NodeView& node, std::uint32_t i) {
   const std::int32_t dtype = node.dtype(i);
   if (node.has_input(i) && dtype != TENON_DTYPE_INT32 && dtype != TENON_DTYPE_INT64)
-    return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " must be int32 or int64, found element type " + std::to_string(dtype));
+    return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " must be int32 or int64, found type " + std::to_string(dtype));
   return Support::yes();
 }
 

@@ -49,7 +49,8 @@ inline StepOptions copy_options(Element e, std::int64_t bytes) {
 // Copies elements inside a step, whatever their type. Indices count elements and are the caller's to check.
 class Copier {
  public:
-  Copier(const StepContext& context, Element kind, Ref src, Ref dst) : Copier(context, kind, src, dst.present() ? &context.addresses[dst.operand] : nullptr) {}
+  Copier(const StepContext& context, Element kind, Ref src, Ref dst)
+      : Copier(context, kind, src, dst.present() ? &context.addresses[dst.operand] : nullptr) {}
   // dst: for memory that alloc_output gave; it must outlive the copier.
   Copier(const StepContext& context, Element kind, Ref src, const tenon_address* dst);
 
@@ -98,9 +99,7 @@ T* data_of(const tenon_address& address) {
   return reinterpret_cast<T*>(static_cast<char*>(address.handle) + address.offset);
 }
 
-// Strings of an operand or a constant.
-std::string_view text_at(const StepContext& context, Ref r, std::int64_t index);
-// False, and the failure reported, when the host has no memory.
+// StepContext::set_text for memory that alloc_output gave. False, and the failure reported, when the host has none.
 bool set_text(const StepContext& context, const tenon_address& address, std::int64_t index, std::string_view text);
 
 // An integer of any integer type or bool.

@@ -68,7 +68,7 @@ struct IndexSpace {
 // Tuples of `depth` indices into the dims of data from `first` on. Throws Failure.
 inline IndexSpace index_space(const char* op, const Shape& data, std::int64_t first, std::int64_t depth) {
   if (depth < 0 || first + depth > data.rank())
-    throw Failure{TENON_INVALID_ARGUMENT, std::string(op) + ": an index tuple of " + std::to_string(depth) + " is longer than the rank of data"};
+    throw Failure{TENON_INVALID_ARGUMENT, std::string(op) + ": an index tuple of " + std::to_string(depth) + " is too long for data"};
   if (depth > IndexSpace::max_depth) throw Failure{TENON_UNIMPLEMENTED, std::string(op) + ": an index tuple of " + std::to_string(depth)};
   IndexSpace s;
   s.depth = depth;

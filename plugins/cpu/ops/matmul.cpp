@@ -130,6 +130,8 @@ bool MatMulOp::pull(const NodeView& producer, std::uint32_t slot, std::uint32_t 
       if (side.perm.size() != q.size()) return false;
       for (std::size_t i = 0; i < q.size(); ++i) perm[i] = q[static_cast<std::size_t>(side.perm[i])];
     }
+    // One of the matrix dims must stay contiguous: gathering single elements costs more than the transposition.
+    if (side.batch_last || std::max(perm[perm.size() - 1], perm[perm.size() - 2]) != rank - 1) return false;
     side.perm = std::move(perm);
     if (&side == &b_ && dtype_ == TENON_DTYPE_FLOAT) pack(producer, 0, context);
     return true;

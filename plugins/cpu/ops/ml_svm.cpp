@@ -123,7 +123,6 @@ struct SvmStep {
     value += m.vectors > 0 ? m.weighted(k, 0, 0, m.vectors) : k[0];
     if (one_class) value = value > 0 ? 1.0f : -1.0f;
     else if (post == PostTransform::probit) value = ml_probit(value);
-    else if (post == PostTransform::logistic) value = ml_logistic(value);
     if (scores.present()) c.ptr<float>(scores)[row] = value;
   }
 
@@ -155,14 +154,12 @@ struct SvmStep {
         float* estimate = estimates(s, votes + classes_count);
         std::copy(estimate, estimate + classes_count, s);
         n = classes_count;
-        best = std::max_element(s, s + n) - s;
-        weight = s[best];
       }
     }
     SecondClass second = SecondClass::absent;
     std::int64_t chosen = best;
     if (m.rho.size() == 1) {
-      if (labels->count() == 2) second = SecondClass::opposite;
+      if (labels->count() == 2) second = post == PostTransform::none ? SecondClass::opposite : SecondClass::complement;
       else chosen = weight > 0 ? 1 : 0;
       if (labels->count() == 2 && !probabilities && m.positive && m.vectors == 0) chosen = weight >= 0.5f ? 1 : best;
     }

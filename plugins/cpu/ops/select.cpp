@@ -127,7 +127,7 @@ bool nonzero_at(const StepContext& c, std::int32_t dtype, Ref x, const void* dat
     case TENON_DTYPE_DOUBLE: return static_cast<const double*>(data)[i] != 0;
     case TENON_DTYPE_COMPLEX64: return static_cast<const float*>(data)[2 * i] != 0 || static_cast<const float*>(data)[2 * i + 1] != 0;
     case TENON_DTYPE_COMPLEX128: return static_cast<const double*>(data)[2 * i] != 0 || static_cast<const double*>(data)[2 * i + 1] != 0;
-    case TENON_DTYPE_STRING: return !text_at(c, x, i).empty();
+    case TENON_DTYPE_STRING: return !c.text(x, i).empty();
     default: return int_at(data, dtype, i) != 0;
   }
 }

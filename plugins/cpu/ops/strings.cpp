@@ -37,8 +37,8 @@ struct ConcatTextStep {
     for (std::int64_t i = 0; i < count; ++i) {
       std::int64_t rest = i, a = 0, b = 0;
       for (std::size_t d = rank; d-- > 0; rest /= dims[d]) a += rest % dims[d] * x_strides[d], b += rest % dims[d] * y_strides[d];
-      text = text_at(c, x, a);
-      text += text_at(c, y, b);
+      text = c.text(x, a);
+      text += c.text(y, b);
       if (!set_text(c, c.addresses[z.operand], i, text)) return;
     }
   }
@@ -117,7 +117,7 @@ struct NormalizeStep {
   void operator()(const StepContext& c) const {
     std::vector<std::string> kept;
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::string_view text = text_at(c, x, i);
+      const std::string_view text = c.text(x, i);
       if (!normalizer->stops(text)) kept.push_back(with_case(text, normalizer->change));
     }
     if (kept.empty()) kept.emplace_back();  // nothing left: one empty string
@@ -193,7 +193,7 @@ struct SplitStep {
     std::vector<std::vector<std::string_view>> parts;
     std::int64_t width = 0, sizes[max_rank + 1];
     for (std::int64_t i = 0; i < count; ++i) {
-      parts.push_back(split(text_at(c, x, i), *delimiter, most));
+      parts.push_back(split(c.text(x, i), *delimiter, most));
       width = std::max(width, static_cast<std::int64_t>(parts.back().size()));
     }
     std::copy(dims, dims + rank, sizes);
@@ -257,7 +257,7 @@ class RegexOp final : public Op {
     b.step("regex full match", [=, regex = regex_.get()](const StepContext& c) {
       const auto [begin, end] = c.slice(count, 64);
       for (std::int64_t i = begin; i < end; ++i) {
-        const std::string_view text = text_at(c, x, i);
+        const std::string_view text = c.text(x, i);
         c.ptr<bool>(y)[i] = re2::RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *regex);
       }
     }, options, {{x}}, {{y}});

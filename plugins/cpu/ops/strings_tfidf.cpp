@@ -118,7 +118,7 @@ struct CountStep {
   // A word that the pool does not have is -1.
   std::int64_t element(const StepContext& c, std::int64_t i) const {
     if (dtype != TENON_DTYPE_STRING) return int_at(c.ptr<const void>(x), dtype, i);
-    const auto word = vectorizer->words.find(text_at(c, x, i));
+    const auto word = vectorizer->words.find(c.text(x, i));
     return word == vectorizer->words.end() ? -1 : word->second;
   }
 };

@@ -75,7 +75,7 @@ struct UniqueStep {
     const void* data;
     if (kind == Element::text) {
       texts.resize(static_cast<std::size_t>(outer * size * inner));
-      for (std::size_t i = 0; i < texts.size(); ++i) texts[i] = text_at(c, x, static_cast<std::int64_t>(i));
+      for (std::size_t i = 0; i < texts.size(); ++i) texts[i] = c.text(x, static_cast<std::int64_t>(i));
       data = texts.data();
     } else {
       data = c.ptr<const void>(x);

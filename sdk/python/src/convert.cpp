@@ -166,7 +166,7 @@ void unpack(const std::uint8_t* from, std::size_t count, int bits, bool with_sig
 }
 
 // An array of anything array-like. Lists and Python numbers take the input's element type where that loses nothing but
-// precision; arrays keep theirs.
+// precision of floats; arrays keep theirs.
 nb::object as_array(PyObject* value, std::int32_t dtype) {
   if (PyArray_Check(value)) return nb::borrow(value);
   const bool number = PyBool_Check(value) || PyLong_CheckExact(value) || PyFloat_CheckExact(value);
@@ -179,11 +179,16 @@ nb::object as_array(PyObject* value, std::int32_t dtype) {
   nb::object made = steal(PyArray_FromAny(value, nullptr, 0, 0, 0, nullptr));
   if (!plain) return made;
   PyArray_Descr* wanted = descr_of(dtype);
-  if (PyArray_SIZE(array(made)) != 0 && !PyArray_CanCastTypeTo(PyArray_DESCR(array(made)), wanted, NPY_SAME_KIND_CASTING)) {
+  const bool integers = PyArray_ISINTEGER(array(made)) && PyTypeNum_ISINTEGER(wanted->type_num);
+  const bool same_kind = PyArray_CanCastTypeTo(PyArray_DESCR(array(made)), wanted, NPY_SAME_KIND_CASTING);
+  if (PyArray_SIZE(array(made)) != 0 && !integers && !same_kind) {
     Py_DECREF(wanted);
     return made;
   }
-  return steal(PyArray_FromArray(array(made), wanted, NPY_ARRAY_CARRAY | NPY_ARRAY_FORCECAST));
+  nb::object cast = steal(PyArray_FromArray(array(made), wanted, NPY_ARRAY_CARRAY | NPY_ARRAY_FORCECAST));
+  if (!integers) return cast;
+  const nb::object equal = steal(PyObject_RichCompare(made.ptr(), cast.ptr(), Py_EQ));
+  return nb::cast<bool>(nb::bool_(equal.attr("all")())) ? cast : made;
 }
 
 DatumPtr tensor_from(const char* input, std::int32_t dtype, const tenon_port* port, PyObject* value, Keep& keep) {

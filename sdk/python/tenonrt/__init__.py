@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from . import _core
+from ._core import CancelToken
 from ._errors import (
     Cancelled,
     DeadlineExceeded,
@@ -80,6 +81,7 @@ def disable_telemetry_events() -> None:
 
 
 __all__ = [
+    "CancelToken",
     "Cancelled",
     "DeadlineExceeded",
     "DeviceReset",

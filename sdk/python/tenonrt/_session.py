@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import time
+import warnings
 from typing import Any, Mapping, Sequence
 
 from . import _core, _errors, _providers
@@ -12,14 +13,17 @@ from ._options import RunOptions, SessionOptions
 
 
 class NodeArg:
-    """An input or output of a model: name, type as ONNX writes it, shape of int, str (a named dim) or None."""
+    """An input or output of a model: name, type as ONNX writes it, shape of int, str (a named dim) or None.
 
-    __slots__ = ("name", "shape", "type", "optional")
+    shape is empty for scalars, for what is no tensor, and where the rank is unknown; rank is None in the last case."""
+
+    __slots__ = ("name", "shape", "type", "optional", "rank")
 
     def __init__(self, name: str, type: str, shape: list[int | str | None] | None, optional: bool = False) -> None:
         self.name = name
         self.type = type
-        self.shape = shape
+        self.shape = shape if shape is not None else []
+        self.rank = len(shape) if shape is not None else None
         self.optional = optional
 
     def __repr__(self) -> str:
@@ -64,8 +68,10 @@ class InferenceSession:
         else:
             raise TypeError(f"Unable to load from type '{type(path_or_bytes)}': a path or bytes are expected")
         self._sess_options = sess_options if sess_options is not None else SessionOptions()
-        self._cancel = kwargs.get("cancel")
-        self._progress = kwargs.get("progress")
+        self._cancel = kwargs.pop("cancel", None)  # a CancelToken that stops the load
+        self._progress = kwargs.pop("progress", None)  # called with a fraction and what is being done
+        for name in kwargs.keys() - {"enable_fallback", "read_config_from_model", "disabled_optimizers"}:
+            warnings.warn(f'InferenceSession: unknown argument "{name}" is ignored', stacklevel=2)
         self._create(_providers.normalise(providers, provider_options) or list(self._sess_options._providers))
 
     def _create(self, pairs: list[tuple[str, dict]]) -> None:
