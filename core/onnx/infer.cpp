@@ -300,7 +300,11 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
     if (!t.tensor_type().has_shape()) continue;
     entry.ranked = true;
     entry.dims.clear();
-    for (const auto& d : t.tensor_type().shape().dim()) entry.dims.push_back(d.has_dim_value() ? d.dim_value() : -1);
+    for (const auto& d : t.tensor_type().shape().dim()) {
+      if (d.has_dim_value() && d.dim_value() < 0)
+        return invalid("{}: its output \"{}\" would have the negative size {} in dimension {}", node.label(), value.name, d.dim_value(), entry.dims.size());
+      entry.dims.push_back(d.has_dim_value() ? d.dim_value() : -1);
+    }
   }
   return {};
 }

@@ -17,7 +17,8 @@ namespace onnx = ::ONNX_NAMESPACE;
 // The serialized model that a text spells: `<ir_version: 9, opset_import: ["" : 18]> g (float[N] x) => (float[N] y) {...}`.
 inline std::string model_bytes(std::string_view text) {
   onnx::ModelProto model;
-  onnx::OnnxParser parser(std::string(text).c_str());
+  const std::string held(text);  // the parser keeps the pointer
+  onnx::OnnxParser parser(held.c_str());
   const auto status = parser.Parse(model);
   EXPECT_TRUE(status.IsOK()) << status.ErrorMessage() << "\n" << text;
   return model.SerializeAsString();

@@ -27,7 +27,7 @@ struct CopyStep {
   void operator()(const StepContext& c) const {
     if (strings >= 0) {
       for (std::int64_t i = 0; i < strings; ++i)
-        if (!set_text(c, c.addresses[to.operand], i, text_at(c, from, i))) return;
+        if (!set_text(c, c.addresses[to.operand], i, c.text(from, i))) return;
       return;
     }
     const auto [begin, end] = c.slice(bytes, 4096);

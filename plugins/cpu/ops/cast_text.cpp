@@ -256,7 +256,7 @@ struct ReadStep {
   void operator()(const StepContext& c) const {
     char* y = count ? c.ptr<char>(to) : nullptr;
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::string_view whole = text_at(c, from, i);
+      const std::string_view whole = c.text(from, i);
       std::string_view text = trimmed(whole);
       const bool plus = text.starts_with('+');
       if (plus) text.remove_prefix(1);

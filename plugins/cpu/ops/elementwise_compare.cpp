@@ -127,7 +127,7 @@ struct TextEqualStep {
     bool* to = c.ptr<bool>(out);
     const std::int64_t sx = placement.strides[placement.rank - 1], sy = placement.strides[2 * placement.rank - 1];
     for_runs(placement, begin, end, [&](const std::int64_t* at, std::int64_t first, std::int64_t n) {
-      for (std::int64_t i = 0; i < n; ++i) to[first + i] = text_at(c, x, at[0] + i * sx) == text_at(c, y, at[1] + i * sy);
+      for (std::int64_t i = 0; i < n; ++i) to[first + i] = c.text(x, at[0] + i * sx) == c.text(y, at[1] + i * sy);
     });
   }
 };

@@ -63,7 +63,7 @@ struct TextWhereStep {
       for (std::int64_t i = 0; i < n && good; ++i) {
         const bool from_x = chosen[at[0] + i * stride(0)];
         good = set_text(c, c.addresses[out.operand], first + i,
-                        text_at(c, from_x ? x : y, from_x ? at[1] + i * stride(1) : at[2] + i * stride(2)));
+                        c.text(from_x ? x : y, from_x ? at[1] + i * stride(1) : at[2] + i * stride(2)));
       }
     });
   }

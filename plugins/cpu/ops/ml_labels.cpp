@@ -92,7 +92,7 @@ struct LabelIndex {
       const auto found = map.find(key);
       return found == map.end() ? std::int64_t(-1) : found->second;
     };
-    if (dtype == TENON_DTYPE_STRING) return at(text, text_at(c, x, i));
+    if (dtype == TENON_DTYPE_STRING) return at(text, c.text(x, i));
     const void* data = c.ptr<const char>(x);
     if (dtype == TENON_DTYPE_FLOAT || dtype == TENON_DTYPE_DOUBLE) {
       const double v = real_at(data, dtype, i);
