@@ -194,14 +194,14 @@ void GraphInference::Impl::complete_ml(NodeId id, const ShapeTable& shapes) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     onnx::TypeProto& t = c.outputs[i];
     if (node.outputs[i] == none || !out[i].dims || (t.value_case() != onnx::TypeProto::VALUE_NOT_SET && !t.has_tensor_type())) continue;
-    if (t.has_tensor_type() && t.tensor_type().has_shape()) continue;
     auto* tensor = t.mutable_tensor_type();
     if (!tensor->elem_type()) tensor->set_elem_type(values[node.outputs[i]].type.dtype ? values[node.outputs[i]].type.dtype : formal_dtype(schema, node, i, values));
+    const int rank = static_cast<int>(out[i].dims->size());
+    if (tensor->has_shape() && tensor->shape().dim_size() != rank) continue;
     auto* shape = tensor->mutable_shape();
-    for (const Dim& d : *out[i].dims) {
-      auto* dim = shape->add_dim();
-      if (d.fixed()) dim->set_dim_value(d.value);
-    }
+    while (shape->dim_size() < rank) shape->add_dim();
+    for (int d = 0; d < rank; ++d)
+      if (const Dim& dim = (*out[i].dims)[static_cast<std::size_t>(d)]; dim.fixed() && !shape->dim(d).has_dim_value()) shape->mutable_dim(d)->set_dim_value(dim.value);
   }
 }
 

@@ -38,7 +38,7 @@ struct Slimmer {
 
   Status walk(std::span<const std::byte> in, Kind kind, int depth, std::string& out) {
     if (depth > max_nesting)
-      return error(TENON_RESOURCE_EXHAUSTED, "the model nests deeper than limits.nesting = {} messages", max_nesting);
+      return error(TENON_RESOURCE_EXHAUSTED, "the model nests {} messages deep, which is too deep for limits.nesting = {}", max_nesting, max_nesting / 4);
     std::size_t at = 0;
     auto bad = [&](const char* what) {
       return error(TENON_DATA_LOSS, "not a complete ONNX model: {} at byte {}; the file is truncated or of another format", what,

@@ -50,7 +50,8 @@ struct Aligned {
 // The tile kernel on operands that stay in L1: what the instruction set can do.
 double peak(const gemm::Kernels& kr) {
   const std::int64_t k = 128;
-  Aligned a(static_cast<std::size_t>(kr.rows * k)), b(static_cast<std::size_t>(kr.columns * k)), c(static_cast<std::size_t>(kr.rows * kr.columns));
+  Aligned a(static_cast<std::size_t>(kr.rows * k)), b(static_cast<std::size_t>(kr.columns * k)),
+      c(static_cast<std::size_t>(kr.rows * kr.columns));
   gemm::TileArgs t{a.p, 1, kr.rows, b.p, kr.columns, k, c.p, kr.columns, c.p, 1, false, false, nullptr, 0};
   const double flops = 2.0 * static_cast<double>(kr.rows * kr.columns * k);
   return flops / fastest(flops, [&] { kr.tiles[0][kr.rows - 1](t); }) * 1e-9;
@@ -80,9 +81,9 @@ void measure(const gemm::Kernels& kr, double top, Kind kind, std::int64_t batch,
                  c.p + i * m * n, n);
   });
   const char* names[] = {"weights", "scores", "values"};
-  std::printf("%-8s %3ld x %5ld x %5ld x %5ld  ours %9.2f us %7.1f GF/s %3.0f %%   dnnl %9.2f us %7.1f GF/s\n", names[static_cast<int>(kind)],
-              static_cast<long>(batch), static_cast<long>(m), static_cast<long>(n), static_cast<long>(k), ours * 1e6, flops / ours * 1e-9,
-              100 * flops / ours * 1e-9 / top, theirs * 1e6, flops / theirs * 1e-9);
+  std::printf("%-8s %3ld x %5ld x %5ld x %5ld  ours %9.2f us %7.1f GF/s %3.0f %%   dnnl %9.2f us %7.1f GF/s\n",
+              names[static_cast<int>(kind)], static_cast<long>(batch), static_cast<long>(m), static_cast<long>(n), static_cast<long>(k),
+              ours * 1e6, flops / ours * 1e-9, 100 * flops / ours * 1e-9 / top, theirs * 1e6, flops / theirs * 1e-9);
   std::fflush(stdout);
 }
 
@@ -92,7 +93,8 @@ void measure_quantized(Isa isa, std::int32_t bits, bool zeros, std::int64_t m, s
   gemm::Quantized q;
   q.bits = bits, q.k = k, q.n = n, q.blocks = (k + 31) / 32, q.lanes = kernels.lanes;
   const auto z = [](std::uint64_t x) { return static_cast<std::size_t>(x); };
-  Aligned weights(z(q.weight_bytes() / 4)), scales(z(q.scale_bytes() / 4)), a(z(static_cast<std::uint64_t>(m * k))), sums(z(static_cast<std::uint64_t>(m * q.blocks)));
+  Aligned weights(z(q.weight_bytes() / 4)), scales(z(q.scale_bytes() / 4)), a(z(static_cast<std::uint64_t>(m * k))),
+      sums(z(static_cast<std::uint64_t>(m * q.blocks)));
   q.weights = reinterpret_cast<const std::uint32_t*>(weights.p);
   q.scales = scales.p;
   if (zeros) q.zeros = scales.p;
@@ -101,8 +103,9 @@ void measure_quantized(Isa isa, std::int32_t bits, bool zeros, std::int64_t m, s
   const double t = fastest(flops, [&] {
     for (std::int64_t p = 0; p < q.panels(); ++p) kernels.rows(q, p, a.p, k, m, sums.p, out);
   });
-  std::printf("%d bits%s %3ld x %5ld x %5ld  %9.2f us %7.1f GF/s %6.2f GB/s\n", bits, zeros ? " zeros" : "", static_cast<long>(m), static_cast<long>(n),
-              static_cast<long>(k), t * 1e6, flops / t * 1e-9, static_cast<double>(q.weight_bytes() + q.scale_bytes()) / t * 1e-9);
+  std::printf("%d bits%s %3ld x %5ld x %5ld  %9.2f us %7.1f GF/s %6.2f GB/s\n", bits, zeros ? " zeros" : "", static_cast<long>(m),
+              static_cast<long>(n), static_cast<long>(k), t * 1e6, flops / t * 1e-9,
+              static_cast<double>(q.weight_bytes() + q.scale_bytes()) / t * 1e-9);
 }
 
 }  // namespace
@@ -134,10 +137,11 @@ int main(int argc, char** argv) {
   struct Sizes {
     long m, n, k;
   };
-  for (auto [m, n, k] : std::initializer_list<Sizes>{{128, 768, 768}, {128, 3072, 768}, {128, 768, 3072}, {128, 384, 384}, {128, 1536, 384}, {128, 384, 1536},
-                         {197, 3072, 768}, {197, 768, 3072}, {1500, 1536, 384}, {1500, 384, 1536}, {50, 768, 768}, {32, 512, 512}, {16, 768, 768},
-                         {8, 768, 768}, {4, 768, 768}, {2, 768, 768}, {1, 768, 768}, {1, 3072, 768}, {1, 50257, 768}, {128, 2, 768},
-                         {1, 1000, 2048}, {128, 64, 13}})
+  for (auto [m, n, k] : std::initializer_list<Sizes>{
+           {128, 768, 768},  {128, 3072, 768}, {128, 768, 3072},  {128, 384, 384},   {128, 1536, 384}, {128, 384, 1536},
+           {197, 3072, 768}, {197, 768, 3072}, {1500, 1536, 384}, {1500, 384, 1536}, {50, 768, 768},   {32, 512, 512},
+           {16, 768, 768},   {8, 768, 768},    {4, 768, 768},     {2, 768, 768},     {1, 768, 768},    {1, 3072, 768},
+           {1, 50257, 768},  {128, 2, 768},    {1, 1000, 2048},   {128, 64, 13}})
     measure(kr, top, Kind::weights, 1, m, n, k);
   for (auto [batch, s, d] : std::initializer_list<Sizes>{{12, 128, 64}, {12, 197, 64}, {6, 1500, 64}, {12, 128, 32}, {12, 32, 64}}) {
     measure(kr, top, Kind::scores, batch, s, s, d);

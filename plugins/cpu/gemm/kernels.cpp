@@ -201,8 +201,9 @@ HWY_INLINE void dot_group(const float* a, const float* b, std::int64_t b_row, st
   }
 }
 
-void dots(const float* a, std::int64_t a_row, const float* b, std::int64_t b_row, std::int64_t m, std::int64_t n, std::int64_t k, float alpha,
-          const float* bias, std::int64_t bias_row, std::int64_t bias_column, float* c, std::int64_t c_row, std::int64_t c_column) {
+void dots(const float* a, std::int64_t a_row, const float* b, std::int64_t b_row, std::int64_t m, std::int64_t n, std::int64_t k,
+          float alpha, const float* bias, std::int64_t bias_row, std::int64_t bias_column, float* c, std::int64_t c_row,
+          std::int64_t c_column) {
   for (std::int64_t j = 0; j < n; j += 4) {
     const int group = n - j >= 4 ? 4 : 1;
     for (std::int64_t jj = j; jj < n && jj < j + 4; jj += group)

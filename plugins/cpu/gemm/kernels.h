@@ -45,7 +45,8 @@ struct Kernels {
   // C[i, j] = alpha * dot(a + i * a_row, b + j * b_row) + bias[i * bias_row + j * bias_column] over k contiguous elements,
   // for small m.
   void (*dots)(const float* a, std::int64_t a_row, const float* b, std::int64_t b_row, std::int64_t m, std::int64_t n, std::int64_t k,
-               float alpha, const float* bias, std::int64_t bias_row, std::int64_t bias_column, float* c, std::int64_t c_row, std::int64_t c_column);
+               float alpha, const float* bias, std::int64_t bias_row, std::int64_t bias_column, float* c, std::int64_t c_row,
+               std::int64_t c_column);
 };
 
 const Kernels& kernels(Isa isa);

@@ -40,7 +40,8 @@ struct QuantizedKernels {
   std::int64_t lanes;
   // out[r * lanes + j] = sum over k of a[r * a_row + k] * B[k, panel * lanes + j]; rows 1 to 4. sums: of A per row and block,
   // [rows][blocks], read only where there are zero points.
-  void (*rows)(const Quantized& q, std::int64_t panel, const float* a, std::int64_t a_row, std::int64_t rows, const float* sums, float* out);
+  void (*rows)(const Quantized& q, std::int64_t panel, const float* a, std::int64_t a_row, std::int64_t rows, const float* sums,
+               float* out);
   // dst[i * width + j] = B[k0 + i, panel * lanes + j] for i < depth; k0 is a multiple of 16.
   void (*fill)(const Quantized& q, std::int64_t panel, std::int64_t k0, std::int64_t depth, float* dst, std::int64_t width);
 };

@@ -118,7 +118,8 @@ void rows_of(const Quantized& q, std::int64_t panel, const float* a, std::int64_
 }
 
 template <int kBits>
-void rows_bits(const Quantized& q, std::int64_t panel, const float* a, std::int64_t a_row, std::int64_t rows, const float* sums, float* out) {
+void rows_bits(const Quantized& q, std::int64_t panel, const float* a, std::int64_t a_row, std::int64_t rows, const float* sums,
+               float* out) {
   while (rows >= 4) {
     rows_of<kBits, 4>(q, panel, a, a_row, sums, out);
     a += 4 * a_row, sums += sums ? 4 * q.blocks : 0, out += 4 * kLanes, rows -= 4;

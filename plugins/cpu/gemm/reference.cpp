@@ -86,8 +86,8 @@ struct ReferenceStep {
 };
 
 template <class T>
-void emit_type(PlanBuilder& builder, const char* name, const Problem& p, Ref a, Ref b, Ref c, const Addend& addend, std::span<const Ref> reads,
-               std::span<const Ref> writes) {
+void emit_type(PlanBuilder& builder, const char* name, const Problem& p, Ref a, Ref b, Ref c, const Addend& addend,
+               std::span<const Ref> reads, std::span<const Ref> writes) {
   std::int64_t batch = 1;
   for (int d = 0; d < p.batch_rank; ++d) batch *= p.batch[d];
   if (batch * p.m * p.n == 0) return;

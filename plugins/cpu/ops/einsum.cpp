@@ -157,7 +157,8 @@ struct LoopStep {
             sx += at * sum.at[d].x, sy += at * sum.at[d].y;
           }
           if (y0)
-            for (std::int64_t k = 0; k < inner.size; ++k) total += static_cast<S>(x0[sx + k * inner.x]) * static_cast<S>(y0[sy + k * inner.y]);
+            for (std::int64_t k = 0; k < inner.size; ++k)
+              total += static_cast<S>(x0[sx + k * inner.x]) * static_cast<S>(y0[sy + k * inner.y]);
           else
             for (std::int64_t k = 0; k < inner.size; ++k) total += static_cast<S>(x0[sx + k * inner.x]);
         }
@@ -219,7 +220,8 @@ void EinsumOp::plan(PlanBuilder& builder) const {
       const auto at = static_cast<std::size_t>(l[static_cast<std::size_t>(d)]);
       std::int64_t& size = sizes.of[at];
       if (size != v.dims[d] && size != 1 && size != -1 && v.dims[d] != 1)
-        throw Failure{TENON_INVALID_ARGUMENT, "Einsum: sizes " + std::to_string(size) + " and " + std::to_string(v.dims[d]) + " under one label"};
+        throw Failure{TENON_INVALID_ARGUMENT,
+                      "Einsum: sizes " + std::to_string(size) + " and " + std::to_string(v.dims[d]) + " under one label"};
       if (size == -1 || size == 1) size = v.dims[d];
       o.has[at] = true;
       if (v.dims[d] != 1) o.strides[at] += v.strides[d];  // twice in one term: the diagonal
@@ -388,7 +390,8 @@ Support supports_einsum(const NodeView& node) {
   if (node.input_count() == 0) return Support::no(TENON_REJECT_OTHER, "no operand");
   for (std::uint32_t i = 0; i < node.input_count(); ++i) {
     if (!node.has_input(i)) return Support::no(TENON_REJECT_OTHER, "an operand is omitted");
-    if (node.dtype(i) != node.dtype(0) || !gemm::reference_takes(node.dtype(i))) return Support::no(TENON_REJECT_DTYPE, "no product of this type");
+    if (node.dtype(i) != node.dtype(0) || !gemm::reference_takes(node.dtype(i)))
+      return Support::no(TENON_REJECT_DTYPE, "no product of this type");
     if (node.rank(i) > gemm::kMaxRank) return Support::no(TENON_REJECT_RANK, "rank above 8");
   }
   if (!parse(node.string_or("equation", ""), node.input_count())) return Support::no(TENON_REJECT_ATTRIBUTE, "equation is not valid");

@@ -157,9 +157,11 @@ bool MatMulOp::pull(const NodeView& producer, std::uint32_t slot, std::uint32_t 
 
 // One value per column, known to be as many.
 bool MatMulOp::absorb_bias(const NodeView& next, std::uint32_t slot, std::uint32_t first_input) {
-  if (bias_ >= 0 || addend_ >= 0 || !out_perm_.empty() || !epilogue_.empty() || next.op_type() != "Add" || next.input_count() != 2) return false;
+  if (bias_ >= 0 || addend_ >= 0 || !out_perm_.empty() || !epilogue_.empty() || next.op_type() != "Add" || next.input_count() != 2)
+    return false;
   const std::uint32_t other = 1 - slot;
-  if (next.rank(other) < 1 || next.rank(slot) < next.rank(other) || next.dtype(other) != TENON_DTYPE_FLOAT || next.output(0).rank < 1) return false;
+  if (next.rank(other) < 1 || next.rank(slot) < next.rank(other) || next.dtype(other) != TENON_DTYPE_FLOAT || next.output(0).rank < 1)
+    return false;
   const tenon_value& y = next.input(other);
   for (std::int32_t d = 0; d + 1 < y.rank; ++d)
     if (y.dims[d] != 1) return false;
@@ -252,8 +254,10 @@ void MatMulOp::plan(PlanBuilder& builder) const {
 // ---- rows ---------------------------------------------------------------------------------------------------------------
 
 Support supports_matmul(const NodeView& node) {
-  if (node.input_count() != 2 || !node.has_input(0) || !node.has_input(1)) return Support::no(TENON_REJECT_OTHER, "two inputs are expected");
-  if (!gemm::reference_takes(node.dtype(0)) || node.dtype(0) != node.dtype(1)) return Support::no(TENON_REJECT_DTYPE, "no product of this type");
+  if (node.input_count() != 2 || !node.has_input(0) || !node.has_input(1))
+    return Support::no(TENON_REJECT_OTHER, "two inputs are expected");
+  if (!gemm::reference_takes(node.dtype(0)) || node.dtype(0) != node.dtype(1))
+    return Support::no(TENON_REJECT_DTYPE, "no product of this type");
   for (std::uint32_t i = 0; i < 2; ++i) {
     if (node.rank(i) > gemm::kMaxRank) return Support::no(TENON_REJECT_RANK, "rank above 8");
     if (node.rank(i) == 0) return Support::no(TENON_REJECT_RANK, "a scalar operand");

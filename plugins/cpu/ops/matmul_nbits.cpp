@@ -77,7 +77,9 @@ class MatMulNBitsOp final : public Op {
 };
 
 MatMulNBitsOp::MatMulNBitsOp(const NodeView& node, CompileContext& context)
-    : plain_(context.options().plain), kernels_(&gemm::kernels(context.options().isa)), quantized_(&gemm::quantized_kernels(context.options().isa)) {
+    : plain_(context.options().plain),
+      kernels_(&gemm::kernels(context.options().isa)),
+      quantized_(&gemm::quantized_kernels(context.options().isa)) {
   q_.bits = static_cast<std::int32_t>(node.int_or("bits", 4));
   q_.k = node.int_or("K", 0);
   q_.n = node.int_or("N", 0);
@@ -93,17 +95,22 @@ MatMulNBitsOp::MatMulNBitsOp(const NodeView& node, CompileContext& context)
 void MatMulNBitsOp::pack(const NodeView& node, CompileContext& context) {
   const std::string form = "nbits/" + std::to_string(q_.bits) + "/" + std::to_string(q_.block) + "/" + std::to_string(q_.n) + "x" +
                            std::to_string(q_.k) + "/" + std::to_string(q_.lanes);
-  q_.weights = static_cast<const std::uint32_t*>(context.packed(node, in_b, form + "/weights", q_.weight_bytes(), [&](const tenon_const_tensor& from, void* to) {
-    gemm::pack_weights(q_, static_cast<const std::uint8_t*>(from.data), static_cast<std::uint32_t*>(to));
-  }));
-  q_.scales = static_cast<const float*>(context.packed(node, in_scales, form + "/scales", q_.scale_bytes(), [&](const tenon_const_tensor& from, void* to) {
-    gemm::pack_scales(q_, static_cast<const float*>(from.data), static_cast<float*>(to));
-  }));
+  q_.weights = static_cast<const std::uint32_t*>(
+      context.packed(node, in_b, form + "/weights", q_.weight_bytes(), [&](const tenon_const_tensor& from, void* to) {
+        gemm::pack_weights(q_, static_cast<const std::uint8_t*>(from.data), static_cast<std::uint32_t*>(to));
+      }));
+  q_.scales = static_cast<const float*>(
+      context.packed(node, in_scales, form + "/scales", q_.scale_bytes(), [&](const tenon_const_tensor& from, void* to) {
+        gemm::pack_scales(q_, static_cast<const float*>(from.data), static_cast<float*>(to));
+      }));
   if (!node.has_input(in_zeros)) return;
-  q_.zeros = static_cast<const float*>(context.packed(node, in_zeros, form + "/zeros", q_.scale_bytes(), [&](const tenon_const_tensor& from, void* to) {
-    if (from.dtype == TENON_DTYPE_UINT8) gemm::pack_zeros(q_, static_cast<const std::uint8_t*>(from.data), static_cast<float*>(to));
-    else gemm::pack_zeros(q_, static_cast<const float*>(from.data), static_cast<float*>(to));
-  }));
+  q_.zeros = static_cast<const float*>(
+      context.packed(node, in_zeros, form + "/zeros", q_.scale_bytes(), [&](const tenon_const_tensor& from, void* to) {
+        if (from.dtype == TENON_DTYPE_UINT8)
+          gemm::pack_zeros(q_, static_cast<const std::uint8_t*>(from.data), static_cast<float*>(to));
+        else
+          gemm::pack_zeros(q_, static_cast<const float*>(from.data), static_cast<float*>(to));
+      }));
 }
 
 void MatMulNBitsOp::dequantize(const NodeView& node, CompileContext& context) {
@@ -168,11 +175,12 @@ void MatMulNBitsOp::plan(PlanBuilder& builder) const {
   for (int d = 0; d + 1 < a.rank; ++d) p.m *= a.dims[d];
   p.n = q_.n, p.k = q_.k, p.a_row = q_.k, p.b_k = 1, p.b_column = q_.k, p.c_row = q_.n, p.alpha = alpha_;
   const Ref bias = bias_ >= 0 ? builder.in_ref(static_cast<std::uint32_t>(bias_)) : Ref{};
-  if (bias_ >= 0 && builder.in(static_cast<std::uint32_t>(bias_)).count() != q_.n) throw Failure{TENON_INVALID_ARGUMENT, "MatMulNBits: bias has not N elements"};
+  if (bias_ >= 0 && builder.in(static_cast<std::uint32_t>(bias_)).count() != q_.n)
+    throw Failure{TENON_INVALID_ARGUMENT, "MatMulNBits: bias has not N elements"};
   if (p.m == 0 || p.n == 0) return;
   if (plain_) {
-    gemm::emit_reference(builder, "product.nbits", TENON_DTYPE_FLOAT, p, builder.in_ref(in_a), Ref{TENON_NO_VALUE, dense_}, builder.out_ref(0),
-                         {bias, 0, 1, 1});
+    gemm::emit_reference(builder, "product.nbits", TENON_DTYPE_FLOAT, p, builder.in_ref(in_a), Ref{TENON_NO_VALUE, dense_},
+                         builder.out_ref(0), {bias, 0, 1, 1});
     return;
   }
   EpiloguePlan epilogue;
@@ -203,32 +211,42 @@ bool constant(const NodeView& node, std::uint32_t i) { return !node.has_input(i)
 }  // namespace
 
 Support supports_matmul_nbits(const NodeView& node) {
-  if (!node.has_input(in_a) || !node.has_input(in_b) || !node.has_input(in_scales)) return Support::no(TENON_REJECT_OTHER, "A, B and scales are expected");
-  const std::int64_t bits = node.int_or("bits", 4), block = node.int_or("block_size", 32), k = node.int_or("K", -1), n = node.int_or("N", -1);
+  if (!node.has_input(in_a) || !node.has_input(in_b) || !node.has_input(in_scales))
+    return Support::no(TENON_REJECT_OTHER, "A, B and scales are expected");
+  const std::int64_t bits = node.int_or("bits", 4), block = node.int_or("block_size", 32), k = node.int_or("K", -1),
+                     n = node.int_or("N", -1);
   if (bits != 2 && bits != 4 && bits != 8) return Support::no(TENON_REJECT_ATTRIBUTE, "bits is none of 2, 4, 8");
-  if (block < 16 || (block & (block - 1)) != 0 || block > 65536) return Support::no(TENON_REJECT_ATTRIBUTE, "block_size is no power of two from 16");
-  if (k < 1 || n < 0 || k > (std::int64_t{1} << 31) || n > (std::int64_t{1} << 31)) return Support::no(TENON_REJECT_ATTRIBUTE, "K or N is out of range");
+  if (block < 16 || (block & (block - 1)) != 0 || block > 65536)
+    return Support::no(TENON_REJECT_ATTRIBUTE, "block_size is no power of two from 16");
+  if (k < 1 || n < 0 || k > (std::int64_t{1} << 31) || n > (std::int64_t{1} << 31))
+    return Support::no(TENON_REJECT_ATTRIBUTE, "K or N is out of range");
   if (node.dtype(in_a) != TENON_DTYPE_FLOAT || node.dtype(in_scales) != TENON_DTYPE_FLOAT || node.dtype(in_b) != TENON_DTYPE_UINT8)
     return Support::no(TENON_REJECT_DTYPE, "float A and scales, uint8 B");
   for (std::uint32_t i : {in_b, in_scales, in_zeros, in_groups})
     if (!constant(node, i)) return Support::no(TENON_REJECT_NEEDS_CONSTANT, "quantized weights must be constant");
   const std::int64_t blocks = (k + block - 1) / block;
   const tenon_value& b = node.input(in_b);
-  if (b.rank < 0 || elements(b) != n * blocks * (block * bits / 8)) return Support::no(TENON_REJECT_OTHER, "B has another size than N, K, bits and block_size say");
-  if (node.input(in_scales).rank < 0 || elements(node.input(in_scales)) != n * blocks) return Support::no(TENON_REJECT_OTHER, "scales are not one per block");
+  if (b.rank < 0 || elements(b) != n * blocks * (block * bits / 8))
+    return Support::no(TENON_REJECT_OTHER, "B has another size than N, K, bits and block_size say");
+  if (node.input(in_scales).rank < 0 || elements(node.input(in_scales)) != n * blocks)
+    return Support::no(TENON_REJECT_OTHER, "scales are not one per block");
   if (node.has_input(in_zeros)) {
     const bool packed = node.dtype(in_zeros) == TENON_DTYPE_UINT8;
     if (!packed && node.dtype(in_zeros) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "zero points are uint8 or float");
     const std::int64_t want = packed ? n * ((blocks * bits + 7) / 8) : n * blocks;
-    if (node.input(in_zeros).rank < 0 || elements(node.input(in_zeros)) != want) return Support::no(TENON_REJECT_OTHER, "zero points are not one per block");
+    if (node.input(in_zeros).rank < 0 || elements(node.input(in_zeros)) != want)
+      return Support::no(TENON_REJECT_OTHER, "zero points are not one per block");
   }
-  if (node.has_input(in_groups) && (node.dtype(in_groups) != TENON_DTYPE_INT32 || node.input(in_groups).rank < 0 || elements(node.input(in_groups)) < k))
+  if (node.has_input(in_groups) &&
+      (node.dtype(in_groups) != TENON_DTYPE_INT32 || node.input(in_groups).rank < 0 || elements(node.input(in_groups)) < k))
     return Support::no(TENON_REJECT_OTHER, "g_idx is not one int32 per row");
   if (node.has_input(in_bias) && node.dtype(in_bias) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "bias is not float");
   return Support::yes();
 }
 
-std::unique_ptr<Op> make_matmul_nbits(const NodeView& node, CompileContext& context) { return std::make_unique<MatMulNBitsOp>(node, context); }
+std::unique_ptr<Op> make_matmul_nbits(const NodeView& node, CompileContext& context) {
+  return std::make_unique<MatMulNBitsOp>(node, context);
+}
 
 double matmul_nbits_flops(const NodeView& node) {
   if (node.rank(in_a) < 1) return 0;

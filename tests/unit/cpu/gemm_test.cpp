@@ -47,9 +47,9 @@ struct Case {
 };
 
 std::string name(const Case& c) {
-  return std::to_string(c.batch) + "x" + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) + (c.a_turned ? " At" : "") +
-         (c.b_turned ? " Bt" : "") + (c.packed ? " packed" : "") + (c.bias ? " bias" : "") + (c.shared_b ? " shared" : "") + " w" +
-         std::to_string(c.workers);
+  return std::to_string(c.batch) + "x" + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) +
+         (c.a_turned ? " At" : "") + (c.b_turned ? " Bt" : "") + (c.packed ? " packed" : "") + (c.bias ? " bias" : "") +
+         (c.shared_b ? " shared" : "") + " w" + std::to_string(c.workers);
 }
 
 // Finished pieces are counted, so that every element is finished exactly once.
@@ -86,7 +86,9 @@ std::vector<float> check(Isa isa, const Case& c) {
   const Counter counter{out.data(), &seen};
   for (std::uint32_t w = 0; w < c.workers; ++w) {
     std::vector<float> scratch(g.scratch_bytes / 4);
-    RunArgs args{a.data(), c.packed ? packed.data() : b.data(), out.data(), c.bias ? bias.data() : nullptr, scratch.data(), w, c.workers, count, &counter};
+    RunArgs args{
+        a.data(), c.packed ? packed.data() : b.data(), out.data(), c.bias ? bias.data() : nullptr, scratch.data(), w, c.workers, count,
+        &counter};
     run(g, args);
   }
   // The same case for other instruction sets and workers has the same reference.
@@ -103,8 +105,9 @@ std::vector<float> check(Isa isa, const Case& c) {
         for (std::int64_t n = 0; n < c.n; ++n) {
           Number x{0, 0};
           for (std::int64_t k = 0; k < c.k; ++k) {
-            const double term = static_cast<double>(a[static_cast<std::size_t>(i * c.m * c.k + m * p.a_row + k * p.a_k)]) *
-                                static_cast<double>(b[static_cast<std::size_t>((c.shared_b ? 0 : i) * c.k * c.n + k * p.b_k + n * p.b_column)]);
+            const double term =
+                static_cast<double>(a[static_cast<std::size_t>(i * c.m * c.k + m * p.a_row + k * p.a_k)]) *
+                static_cast<double>(b[static_cast<std::size_t>((c.shared_b ? 0 : i) * c.k * c.n + k * p.b_k + n * p.b_column)]);
             x.sum += term, x.size += std::fabs(term);
           }
           x.sum = x.sum * static_cast<double>(c.alpha) + (c.bias ? static_cast<double>(bias[static_cast<std::size_t>(n)]) : 0);
@@ -112,8 +115,8 @@ std::vector<float> check(Isa isa, const Case& c) {
         }
   for (std::size_t i = 0; i < out.size(); ++i)
     if (seen[i] != 1 || !(std::fabs(static_cast<double>(out[i]) - reference[i].sum) <= 1e-6 * (reference[i].size + 1))) {
-      ADD_FAILURE() << name(c) << " isa " << static_cast<int>(isa) << " at " << i << ": " << out[i] << " not " << reference[i].sum << ", finished "
-                    << seen[i] << " times";
+      ADD_FAILURE() << name(c) << " isa " << static_cast<int>(isa) << " at " << i << ": " << out[i] << " not " << reference[i].sum
+                    << ", finished " << seen[i] << " times";
       break;
     }
   return out;
@@ -139,7 +142,8 @@ TEST(Gemm, BlocksOfDepthRowsAndColumns) {
   for (Isa isa : isas())
     for (std::uint32_t workers : {1u, 2u, 3u, 5u})
       for (bool packed : {false, true})
-        for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{197, 70, 1000}, {3, 530, 5000}, {400, 33, 770}, {20, 600, 390}, {1, 100, 9000}}) {
+        for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{
+                 {197, 70, 1000}, {3, 530, 5000}, {400, 33, 770}, {20, 600, 390}, {1, 100, 9000}}) {
           Case c{m, n, k};
           c.packed = packed, c.workers = workers, c.bias = true, c.b_turned = workers == 3, c.a_turned = workers == 5;
           check(isa, c);
@@ -153,9 +157,11 @@ TEST(Gemm, Batches) {
       for (bool packed : {false, true})
         for (bool shared : {false, true})
           for (bool turned : {false, true})
-            for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{1, 65, 64}, {17, 40, 9}, {5, 3, 20}, {2, 2, 2}, {30, 64, 31}}) {
+            for (auto [m, n, k] :
+                 std::initializer_list<std::array<std::int64_t, 3>>{{1, 65, 64}, {17, 40, 9}, {5, 3, 20}, {2, 2, 2}, {30, 64, 31}}) {
               Case c{m, n, k};
-              c.batch = 7, c.packed = packed && wants_packing(n), c.workers = workers, c.shared_b = shared, c.b_turned = turned, c.bias = turned;
+              c.batch = 7, c.packed = packed && wants_packing(n), c.workers = workers, c.shared_b = shared, c.b_turned = turned,
+              c.bias = turned;
               check(isa, c);
               if (HasFailure()) return;
             }

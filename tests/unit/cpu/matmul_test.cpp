@@ -25,7 +25,8 @@ void expect_near(const Tensor& got, const std::vector<float>& want, const std::s
   ASSERT_EQ(g.size(), want.size()) << where;
   for (std::size_t i = 0; i < g.size(); ++i) {
     if (std::isnan(want[i]) && std::isnan(g[i])) continue;
-    ASSERT_TRUE(g[i] == want[i] || std::fabs(g[i] - want[i]) <= tolerance * (1 + std::fabs(want[i]))) << where << " at " << i << ": " << g[i] << " not " << want[i];
+    ASSERT_TRUE(g[i] == want[i] || std::fabs(g[i] - want[i]) <= tolerance * (1 + std::fabs(want[i])))
+        << where << " at " << i << ": " << g[i] << " not " << want[i];
   }
 }
 
@@ -38,7 +39,8 @@ void compare(OpTest& t, const std::string& out, std::size_t steps = 0, float tol
     for (std::uint32_t workers : {1u, 3u})
       for (bool fuse : {false, true}) {
         const Results r = t.run({.isa = isa, .workers = workers, .fuse = fuse});
-        const std::string where = "isa " + std::to_string(static_cast<int>(isa)) + " workers " + std::to_string(workers) + (fuse ? " fused" : "");
+        const std::string where =
+            "isa " + std::to_string(static_cast<int>(isa)) + " workers " + std::to_string(workers) + (fuse ? " fused" : "");
         ASSERT_EQ(r.error, "") << where;
         expect_near(r[out], want, where, tolerance);
         if (fuse && steps) {
@@ -316,7 +318,8 @@ TEST(FusedMatMul, TransposesAndAlpha) {
     t.input("a", random_tensor(a, 1));
     t.input("b", random_tensor(b, 2));
     t.value("y", TENON_DTYPE_FLOAT, {3, 5, 8});
-    t.node("FusedMatMul", {"a", "b"}, {"y"}, {{"transA", ta}, {"transB", tb}, {"transBatchA", ba}, {"transBatchB", bb}, {"alpha", 0.5}}, ms);
+    t.node("FusedMatMul", {"a", "b"}, {"y"}, {{"transA", ta}, {"transB", tb}, {"transBatchA", ba}, {"transBatchB", bb}, {"alpha", 0.5}},
+           ms);
     compare(t, "y");
     if (HasFailure()) FAIL() << flags;
   }
@@ -446,7 +449,8 @@ Tensor random_bytes(std::vector<std::int64_t> dims, std::uint32_t seed) {
 TEST(MatMulNBits, SizesBitsAndZeroPoints) {
   for (std::int64_t bits : {2, 4, 8})
     for (std::int64_t block : {16, 32, 128})
-      for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{1, 33, 64}, {2, 16, 100}, {7, 5, 33}, {30, 70, 400}, {3, 80, 1000}})
+      for (auto [m, n, k] :
+           std::initializer_list<std::array<std::int64_t, 3>>{{1, 33, 64}, {2, 16, 100}, {7, 5, 33}, {30, 70, 400}, {3, 80, 1000}})
         for (int zeros = 0; zeros < 3; ++zeros)
           for (bool groups : {false, true}) {
             if (groups && (m != 7 || block != 16)) continue;
@@ -469,7 +473,9 @@ TEST(MatMulNBits, SizesBitsAndZeroPoints) {
                    {{"K", k}, {"N", n}, {"bits", bits}, {"block_size", block}}, ms);
             t.node("Relu", {"p"}, {"y"});
             compare(t, "y", 1, bits == 8 ? 1e-3f : 5e-5f);
-            if (HasFailure()) FAIL() << bits << " bits, block " << block << ", " << m << "x" << n << "x" << k << " zeros " << zeros << " groups " << groups;
+            if (HasFailure())
+              FAIL() << bits << " bits, block " << block << ", " << m << "x" << n << "x" << k << " zeros " << zeros << " groups "
+                     << groups;
           }
 }
 
