@@ -48,6 +48,7 @@ class RunContext {
 
   std::vector<Datum> slots;       // by value
   std::vector<std::int64_t> key;  // scratch for signatures
+  std::vector<std::pair<ValueId, Datum*>> destinations;  // scratch: where the caller wants outputs
 
  private:
   struct Arena {

@@ -66,22 +66,38 @@ Status RunTask::alloc_output(std::uint32_t operand, std::uint32_t rank, const st
   return {};
 }
 
+// Forgets what a slot refers to and keeps its capacity for dims: a warm run allocates nothing.
+static void let_go(Datum& d) {
+  d.kind = TENON_KIND_TENSOR;
+  d.dtype = TENON_DTYPE_UNDEFINED;
+  d.dims.clear();
+  d.data = nullptr;
+  d.bytes = 0;
+  d.keep.reset();
+  d.strings.reset();
+  d.items.clear();
+  d.int_keys.clear();
+  d.string_keys.clear();
+}
+
 Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) const {
   std::unique_ptr<RunContext> context = take_context();
   Status status = Execution(*this, state, *context).run(feeds, outputs, wanted);
   // Nothing of the caller's stays behind: feeds and handed-out outputs.
-  for (ValueId v : feeds_) context->slots[v] = Datum{};
+  for (ValueId v : feeds_) let_go(context->slots[v]);
   give_back(std::move(context));
   return status;
 }
 
 Execution::Execution(const Block& block, RunState& state, RunContext& context)
-    : block_(block), state_(state), context_(context), task_(state.control, block.graph_, context, block.environment_.config->limits.memory) {
+    : block_(block), state_(state), context_(context), task_(state.control, block.graph_, context, block.environment_.config->limits.memory),
+      destinations_(context.destinations) {
+  destinations_.clear();
   task_.destinations = &destinations_;
 }
 
 Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) {
-  for (std::size_t i = 0; i < feeds.size(); ++i) context_.slots[block_.feeds_[i]] = *feeds[i];
+  for (std::size_t i = 0; i < feeds.size(); ++i) context_.slots[block_.feeds_[i]] = *feeds[i];  // into the capacity that is there
   TENON_TRY(signature(feeds));
   place_outputs(outputs, wanted);
   std::shared_ptr<const Plan> plan;
@@ -348,10 +364,10 @@ Status Execution::finish(std::span<Datum> outputs, const std::vector<bool>* want
       TENON_SET(out, copy_datum(made));
     }
   }
-  for (auto& [v, destination] : destinations_) context_.slots[v] = Datum{};
+  for (auto& [v, destination] : destinations_) let_go(context_.slots[v]);
   for (ValueId v : g.outputs) {
     const NodeId producer = g.values[v].producer;
-    if (producer != none && block_.placement_.host_step[producer]) context_.slots[v] = Datum{};
+    if (producer != none && block_.placement_.host_step[producer]) let_go(context_.slots[v]);
   }
   return {};
 }

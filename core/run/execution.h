@@ -57,7 +57,7 @@ class Execution {
   RunContext& context_;
   RunTask task_;
   const Plan* plan_ = nullptr;
-  std::vector<std::pair<ValueId, Datum*>> destinations_;  // outputs that programs write directly
+  std::vector<std::pair<ValueId, Datum*>>& destinations_;  // outputs that programs write directly; the context's
 };
 
 // A datum of its own with the same contents. Errors: RESOURCE_EXHAUSTED.

@@ -1,6 +1,7 @@
 # Makes an installed package stand alone: copies the shared libraries that are not part of every Linux beside libtenon and lets
 # every binary look there. `package` is the folder tenonrt.
 find_program(PATCHELF patchelf REQUIRED)
+find_program(STRIP strip REQUIRED)
 file(GLOB_RECURSE binaries ${package}/*.so ${package}/*.so.*)
 if(EXISTS ${package}/bin/tenon)
   list(APPEND binaries ${package}/bin/tenon)
@@ -37,5 +38,6 @@ foreach(binary ${binaries})
   if(to_lib STREQUAL "")
     set(to_lib ".")
   endif()
+  execute_process(COMMAND ${STRIP} --strip-unneeded ${binary} COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND ${PATCHELF} --set-rpath "$ORIGIN/${to_lib}" ${binary} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()

@@ -1,13 +1,11 @@
 #include "plugins/cpu/gemm/sgemm.h"
 
 #include <algorithm>
-#include <cstring>
-#include <utility>
 
 namespace tenon::cpu::gemm {
 namespace {
 
-constexpr std::int64_t kFinishBytes = 128 << 10;    // C that is finished while it is in L2
+constexpr std::int64_t kFinishBytes = 128 << 10;  // C that is finished while it is in L2
 
 alignas(64) constexpr float kNoBias[kMaxColumns] = {};
 

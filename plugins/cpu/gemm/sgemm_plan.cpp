@@ -8,9 +8,9 @@ namespace {
 
 constexpr std::int64_t kPanelBytes = 64 << 10;  // of a panel's part of a block of B: in L1 or close to it
 constexpr std::int64_t kMaxDepth = 768;  // of a block
-constexpr std::int64_t kBlockA = 448 << 10;         // bytes of a packed block of A: part of L2
-constexpr std::int64_t kBlockB = 384 << 10;         // bytes of a block of B that is packed in a run
-constexpr std::int64_t kFewRows = 4;                // up to here dot products beat packing
+constexpr std::int64_t kBlockA = 448 << 10;  // bytes of a packed block of A: part of L2
+constexpr std::int64_t kBlockB = 384 << 10;  // bytes of a block of B that is packed in a run
+constexpr std::int64_t kFewRows = 4;  // up to here dot products beat packing
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 

@@ -21,6 +21,7 @@ struct DirectConv {
   std::int64_t src_image, dst_image;
   std::int64_t block, blocks, last;         // input channels side by side; products of the last block
   bool unpacked, flat, merged, prunes, separate;
+  bool chained;                             // packed rows follow each other without gaps: tiles reach over their ends
   std::int64_t last_row;                    // columns of the last row of a flat image
   const ConvChannels* channels;
   std::int64_t channel_count, group_floats;
@@ -153,15 +154,16 @@ class Pass {
       args.weights = weights_ + channels.offset + first * args.block_weight;
       // The weights that follow are fetched meanwhile, a share with each tile.
       const float* next = args.weights + args.blocks * args.block_weight;
-      const std::int64_t passes = (end_ - begin_) * ((c_.w.out + kind.columns - 1) / kind.columns);
+      const std::int64_t passes = std::max<std::int64_t>(1, (end_ - begin_) * c_.w.out / kind.columns);
       args.prefetch_step = (kind.channels * static_cast<std::int64_t>(sizeof(float)) + passes - 1) / passes;
       std::int64_t pass = 0;
       const float* from = from_ + first * block_src_;
       std::int64_t pending = begin_, pending_floats = 0;
-      for (std::int64_t r = begin_; r < end_; ++r) {
+      const std::int64_t rows = c_.chained ? end_ - begin_ : 1;  // that are one row to the tiles
+      for (std::int64_t r = begin_; r < end_; r += rows) {
         args.taps = taps_, args.tap_count = tap_count;
         if (c_.prunes) prune(r, taps_per_row, args);
-        const std::int64_t columns = c_.columns(r), pixel = c_.pixel(r);
+        const std::int64_t columns = c_.columns(r) * rows, pixel = c_.pixel(r);
         const float* row = from + (r - begin_) * row_step_;
         float* results = results_ + (r - begin_) * c_.w.out * kind.channels;
         const std::int64_t pieces = (columns + kind.columns - 1) / kind.columns;
@@ -183,9 +185,9 @@ class Pass {
         if (!ends) continue;
         if (!whole) scatter_pixels(results, kind.channels, columns, dst_, c_.dst, channel, channels.count, pixel, c_.w.dst_step);
         pending_floats += columns * channels.count;
-        if (pending_floats < kEpilogueFloats && r + 1 < end_) continue;
-        if (!c_.separate) finish(whole ? c_.rest : c_.all, channel, channels.count, pending, r + 1);
-        pending = r + 1, pending_floats = 0;
+        if (pending_floats < kEpilogueFloats && r + rows < end_) continue;
+        if (!c_.separate) finish(whole ? c_.rest : c_.all, channel, channels.count, pending, r + rows);
+        pending = r + rows, pending_floats = 0;
       }
     }
   }
@@ -293,13 +295,16 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
 
   const std::int64_t taps = c.d.taps * c.h.taps * c.w.taps;
   const bool whole_blocks = problem.src_block != 0 && c.ic % problem.src_block == 0;
-  if (whole_blocks && c.d.inside() && c.h.inside() && c.w.inside() && (taps == 1 || problem.src_block == c.block)) {
+  const std::int64_t most = c.tiles->kinds[0].columns;
+  const bool one_tap = c.d.used() == 1 && c.h.used() == 1 && c.w.used() == 1 && c.d.dst_step == 1 && c.h.dst_step == 1 && c.w.dst_step == 1;
+  c.chained = one_tap && !c.flat && (c.w.out + most - 1) / most * most * 4 > c.w.out * 5;
+  if (!c.chained && whole_blocks && c.d.inside() && c.h.inside() && c.w.inside() && (taps == 1 || problem.src_block == c.block)) {
     c.unpacked = true;
     c.block = c.last = problem.src_block;  // with one tap the weights are in channel order, whatever the block
     c.blocks = c.ic / c.block;
   }
   c.merged = c.w.used() == 1 || c.w.step == 1;
-  c.prunes = c.d.used() == 1 && !c.flat;
+  c.prunes = c.d.used() == 1 && !c.flat && !c.chained;
 
   const auto row_bytes = [&](std::int64_t rows) {
     return c.ic == 0 ? 0 : c.blocks * c.block * c.d.used() * c.h.reach(rows) * c.packed_width() * static_cast<std::int64_t>(sizeof(float));

@@ -51,6 +51,11 @@ void conv_tile(const ConvTileArgs& args) {
     const std::int64_t length = block + 1 == blocks ? args.last_length : args.length;
     const float* src = args.src + block * args.block_src;
     const float* weights = args.weights + block * args.block_weight;
+    if (tap_count == 1) {  // a short run, far from the next
+      const float* next = src + args.taps[0].src + args.block_src;
+#pragma GCC unroll 16
+      for (int t = 0; t < kColumns; ++t) __builtin_prefetch(next + t * step);
+    }
     for (std::int64_t tap = 0; tap < tap_count; ++tap) {
       const float* w = weights + args.taps[tap].weight;
       const float* a[kGroups];

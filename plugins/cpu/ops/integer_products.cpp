@@ -51,7 +51,30 @@ constexpr ProductInputs integer_inputs{0, 0, 2, 1, 0, 3, 0, 0, false}, linear_in
 
 class IntegerMatMulOp final : public Op {
  public:
-  explicit IntegerMatMulOp(const ProductInputs& in) : in_(in) {}
+  // A constant B with a constant zero point is packed here, once for all sessions.
+  IntegerMatMulOp(const NodeView& node, const ProductInputs& in, CompileContext& context) : in_(in) {
+    const bool fixed = node.is_constant(in.b) && node.rank(in.b) == 2 && (!node.has_input(in.b_zero) || node.is_constant(in.b_zero));
+    if (!fixed || context.options().plain) return;
+    const IntKernels& kernels = gemm::int_kernels(context.options().isa);
+    const tenon_value& b = node.input(in.b);
+    const std::int64_t k = b.dims[0], n = b.dims[1];
+    std::vector<std::int32_t> zeros(static_cast<std::size_t>(n), 0);
+    std::string id = "int_b/" + std::to_string(kernels.columns) + "/" + std::to_string(static_cast<int>(context.options().isa));
+    if (node.has_input(in.b_zero)) {
+      const tenon_const_tensor z = context.constant(node, in.b_zero);
+      for (std::int64_t j = 0; j < n; ++j) {
+        zeros[static_cast<std::size_t>(j)] = read_quantized(z.data, z.dtype, z.rank == 0 || z.dims[0] == 1 ? 0 : j);
+        id += (j == 0 || zeros[static_cast<std::size_t>(j)] != zeros[static_cast<std::size_t>(j - 1)]) ? "/" + std::to_string(j) + ":" + std::to_string(zeros[static_cast<std::size_t>(j)]) : "";
+      }
+    }
+    packed_ = static_cast<const std::int16_t*>(
+        context.packed(node, in.b, id, static_cast<std::uint64_t>(gemm::packed_b_count(kernels, k, n)) * 2, [&](const tenon_const_tensor& t, void* to) {
+          const std::int64_t panels = (n + kernels.columns - 1) / kernels.columns;
+          std::vector<std::int32_t> padded = zeros;
+          padded.resize(static_cast<std::size_t>(panels * kernels.columns), 0);
+          gemm::pack_b(kernels, t.data, t.dtype == TENON_DTYPE_INT8, n, 1, k, n, padded.data(), true, 0, panels, static_cast<std::int16_t*>(to));
+        }));
+  }
 
   void plan(PlanBuilder& b) const override {
     const Shape &a = b.in(in_.a), &w = b.in(in_.b), &y = b.out(0);
@@ -71,13 +94,13 @@ class IntegerMatMulOp final : public Op {
     const Zero a_zero = zero_of(b, in_.a_zero), b_zero = zero_of(b, in_.b_zero);
     const Ref wr = b.in_ref(in_.b), ar = b.in_ref(in_.a), yr = b.out_ref(0);
     const bool a_signed = a.dtype == TENON_DTYPE_INT8, b_signed = w.dtype == TENON_DTYPE_INT8;
-    const Ref packed_b = b.temp(static_cast<std::uint64_t>(packed * matrices) * 2);
+    const Ref packed_b = packed_ ? Ref{TENON_NO_VALUE, packed_} : b.temp(static_cast<std::uint64_t>(packed * matrices) * 2);
     const double flops = 2.0 * static_cast<double>(y.count()) * static_cast<double>(k);
     StepOptions o;
     o.est_ns = static_cast<double>(k * n * matrices) * 0.5;
     std::vector<Ref> pack_reads{wr};
     if (b_zero.count) pack_reads.push_back(b_zero.ref);
-    b.step("pack B", [=, &kernels](const StepContext& c) {
+    if (!packed_) b.step("pack B", [=, &kernels](const StepContext& c) {
       const auto [begin, end] = c.slice(panels * matrices);
       for (std::int64_t p = begin; p < end; ++p) {
         const std::int64_t matrix = p / panels, panel = p % panels;
@@ -100,7 +123,8 @@ class IntegerMatMulOp final : public Op {
       r.a_scale = b.in_ref(in_.a_scale), r.b_scale = b.in_ref(in_.b_scale), r.y_scale = b.in_ref(in_.y_scale);
       r.b_scales = b.in(in_.b_scale).count(), r.y_zero = zero_of(b, in_.y_zero), r.dtype = y.dtype;
     }
-    std::vector<Ref> reads{ar, packed_b, scratch};
+    std::vector<Ref> reads{ar, scratch};
+    if (!packed_) reads.push_back(packed_b);
     for (const Ref& x : {a_zero.ref, r.a_scale, r.b_scale, r.y_scale, r.y_zero.ref})
       if (x.present()) reads.push_back(x);
     o.est_ns = flops / 100;
@@ -157,6 +181,7 @@ class IntegerMatMulOp final : public Op {
     }
   }
   ProductInputs in_;
+  const std::int16_t* packed_ = nullptr;
 };
 
 // ---- convolutions -----------------------------------------------------------------------------------------------------------
@@ -304,8 +329,8 @@ Support supports_product(const NodeView& n) {
   return Support::yes();
 }
 template <const ProductInputs& in>
-std::unique_ptr<Op> make_matmul(const NodeView&, CompileContext&) {
-  return std::make_unique<IntegerMatMulOp>(in);
+std::unique_ptr<Op> make_matmul(const NodeView& n, CompileContext& context) {
+  return std::make_unique<IntegerMatMulOp>(n, in, context);
 }
 template <const ProductInputs& in>
 std::unique_ptr<Op> make_conv(const NodeView& n, CompileContext&) {
