@@ -51,6 +51,6 @@ Status infer_types(Model& model, Graph& graph, const CustomOps* custom);
 
 // Marks the nodes that core evaluates itself (Node::host_evaluated), and says which values inference needs on the host
 // although a provider makes them.
-std::vector<bool> mark_host_evaluated(Graph& graph);
+std::vector<bool> mark_host_evaluated(const Model& model, Graph& graph, const CustomOps* custom);
 
 }  // namespace tenon

@@ -63,7 +63,7 @@ class Placer {
     out_ = Placement{};
     composite_.clear();
     graph_.index_producers();
-    out_.host_read = mark_host_evaluated(graph_);
+    out_.host_read = mark_host_evaluated(*in_.model, graph_, in_.import->custom);
     out_.view = GraphView::build(graph_, in_.bounds, &in_.load->constants);
     out_.refusals.resize(graph_.nodes.size());
     for (std::uint32_t d = 0; d < devices_.size(); ++d) {
@@ -151,7 +151,7 @@ class Placer {
 
   // Where the device takes every node of the body, that is a claim for the whole.
   Status offer(NodeId n, std::uint32_t d, Graph& body) {
-    (void)mark_host_evaluated(body);
+    (void)mark_host_evaluated(*in_.model, body, in_.import->custom);
     const auto view = GraphView::build(body, in_.bounds, &in_.load->constants);
     LoadTask task(*in_.load, devices_[d].device);
     TENON_ASSIGN(QueryAnswer answer, query_device(devices_[d], d, *view, in_.max_workers, task));

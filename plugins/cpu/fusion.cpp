@@ -8,7 +8,8 @@ namespace {
 class Fuser {
  public:
   Fuser(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
-      : graph_(graph), values_(values), units_(units), context_(context), state_(units.size()), producer_(values.size(), no_value), readers_(values.size()) {
+      : graph_(graph), values_(values), units_(units), context_(context), state_(units.size()),
+        producer_(values.size(), no_value), readers_(values.size()) {
     for (std::uint32_t u = 0; u < units.size(); ++u) {
       state_[u].position = u;
       for (std::uint32_t v : units[u].inputs)

@@ -108,7 +108,8 @@ class Layouter {
   void require_blockable(std::uint32_t v, std::int32_t block, const Unit& unit) const {
     const auto& g = element<tenon_value>(graph_.values, values_[v].graph_value);
     const bool ok = values_[v].dtype == TENON_DTYPE_FLOAT && g.rank >= 3 && g.rank <= 5 && g.dims[1] > 0 && g.dims[1] % block == 0;
-    if (!ok) throw Failure{TENON_INTERNAL, unit.label + ": value \"" + std::string(view(g.name)) + "\" cannot have blocks of " + std::to_string(block)};
+    if (ok) return;
+    throw Failure{TENON_INTERNAL, unit.label + ": value \"" + std::string(view(g.name)) + "\" cannot have blocks of " + std::to_string(block)};
   }
 
   void find_aliases() {
@@ -116,8 +117,8 @@ class Layouter {
     kept.reserve(program_.units.size());
     for (Unit& unit : program_.units) {
       const std::int32_t source = unit.op->alias_of();
-      const bool inside = source >= 0 && static_cast<std::size_t>(source) < unit.inputs.size() && unit.inputs[source] != no_value && !unit.data_dependent &&
-                          !unit.outputs.empty() && unit.outputs[0] != no_value && values_[unit.outputs[0]].operand == no_value;
+      const bool named = source >= 0 && static_cast<std::size_t>(source) < unit.inputs.size() && unit.inputs[source] != no_value;
+      const bool inside = named && !unit.data_dependent && !unit.outputs.empty() && unit.outputs[0] != no_value && values_[unit.outputs[0]].operand == no_value;
       if (inside) {
         Value& to = values_[unit.outputs[0]];
         const std::uint32_t from = unit.inputs[static_cast<std::size_t>(source)];

@@ -213,7 +213,8 @@ class Planner final : public PlanBuilder {
     while (next_pair_ < inplace_.size() && inplace_[next_pair_].end <= s) ++next_pair_;
     for (std::size_t p = next_pair_; p < inplace_.size() && inplace_[p].begin <= s; ++p) {
       const tenon_inplace& pair = inplace_[p].pair;
-      if (std::count(step.reads.begin(), step.reads.end(), pair.read) && std::count(step.writes.begin(), step.writes.end(), pair.write)) pairs.push_back(pair);
+      const bool both = std::count(step.reads.begin(), step.reads.end(), pair.read) && std::count(step.writes.begin(), step.writes.end(), pair.write);
+      if (both) pairs.push_back(pair);
     }
     tenon_step out{};
     out.struct_size = sizeof out;

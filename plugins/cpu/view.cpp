@@ -9,7 +9,9 @@ const T& element(const tenon_span& span, std::uint64_t i) {
 }
 
 // ONNX AttributeProto.AttributeType.
-enum AttributeType : std::int32_t { type_float = 1, type_int = 2, type_string = 3, type_tensor = 4, type_floats = 6, type_ints = 7, type_strings = 8 };
+enum AttributeType : std::int32_t {
+  type_float = 1, type_int = 2, type_string = 3, type_tensor = 4, type_floats = 6, type_ints = 7, type_strings = 8,
+};
 
 template <class T>
 std::span<const T> list(const tenon_attr* a, std::int32_t type) {

@@ -157,16 +157,9 @@ struct SvmStep {
       }
     }
     SecondClass second = SecondClass::absent;
-    std::int64_t chosen = best;
-    if (m.rho.size() == 1) {
-      if (labels->count() == 2) second = post == PostTransform::none ? SecondClass::opposite : SecondClass::complement;
-      else chosen = weight > 0 ? 1 : 0;
-      if (labels->count() == 2 && !probabilities && m.positive && m.vectors == 0) chosen = weight >= 0.5f ? 1 : best;
-    }
-    if (classes.present()) {
-      const bool mapped = labels->count() > 0 && !(m.rho.size() == 1 && labels->count() != 2);
-      c.ptr<std::int64_t>(classes)[row] = mapped && !labels->strings() ? labels->number(chosen) : chosen;
-    }
+    if (m.rho.size() == 1 && labels->count() == 2) second = post == PostTransform::none ? SecondClass::opposite : SecondClass::complement;
+    if (labels->count() < 2) best = weight > 0 ? 1 : 0;
+    if (classes.present()) c.ptr<std::int64_t>(classes)[row] = labels->strings() || labels->count() < 2 ? best : labels->number(best);
     if (scores.present()) write_scores(post, second, s, n, c.ptr<float>(scores) + row * columns, columns);
   }
 
