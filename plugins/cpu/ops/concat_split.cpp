@@ -31,11 +31,12 @@ std::int64_t channels(const tenon_value& v) {
 }
 
 // The piece of `whole` that starts at `at` along axis, copied from or to `part`.
-CopyPiece piece(const PlanBuilder& b, const Shape& whole, const Shape& part, std::int64_t axis, std::int64_t at, Ref whole_ref, Ref part_ref,
-                bool into_whole) {
+CopyPiece piece(const PlanBuilder& b, const Shape& whole, const Shape& part, std::int64_t axis, std::int64_t at, Ref whole_ref,
+                Ref part_ref, bool into_whole) {
   const std::int32_t block = std::max(whole.block, part.block);
   if (block && axis == 1 && at % block) throw Failure{TENON_INTERNAL, "a piece does not start at a block"};
-  const std::vector<std::int64_t> outer = blocked_strides(whole, block), inner = blocked_strides(part, block), dims = blocked_dims(part, block);
+  const std::vector<std::int64_t> outer = blocked_strides(whole, block), inner = blocked_strides(part, block),
+                                  dims = blocked_dims(part, block);
   const std::int64_t offset = (block && axis == 1 ? at / block : at) * outer[static_cast<std::size_t>(axis)];
   const Element kind = element_of(part.dtype);
   if (into_whole) return {strided_copy(b, kind, dims, inner, outer, 0, offset), part_ref, whole_ref};
@@ -146,7 +147,8 @@ Support concat_supports(const NodeView& node) {
 }
 
 constexpr OpRow rows[] = {
-    {"", "Concat", concat_supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<ConcatOp>(node); }},
+    {"", "Concat", concat_supports,
+     [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<ConcatOp>(node); }},
     {"", "Split", any_type, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<SplitOp>(node); }},
 };
 

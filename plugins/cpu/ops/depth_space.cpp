@@ -11,7 +11,8 @@ class DepthSpaceOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
-    if (x.rank() != 4 || y.rank() != 4) throw Failure{TENON_INVALID_ARGUMENT, "the input must have 4 dimensions, found " + std::to_string(x.rank())};
+    if (x.rank() != 4 || y.rank() != 4)
+      throw Failure{TENON_INVALID_ARGUMENT, "the input must have 4 dimensions, found " + std::to_string(x.rank())};
     if (y.count() == 0) return;
     // [n, c, h, w] with few large planes, and [n, c, h, size, w, size] with many small ones, in either direction.
     const Shape &deep = to_space_ ? x : y, &wide = to_space_ ? y : x;
@@ -43,7 +44,8 @@ Support supports(const NodeView& node) {
 }
 
 std::unique_ptr<Op> make(const NodeView& node, CompileContext&) {
-  return std::make_unique<DepthSpaceOp>(node.int_or("blocksize", 1), node.op_type() == "DepthToSpace", node.string_or("mode", "DCR") == "DCR");
+  return std::make_unique<DepthSpaceOp>(node.int_or("blocksize", 1), node.op_type() == "DepthToSpace",
+                                        node.string_or("mode", "DCR") == "DCR");
 }
 
 constexpr OpRow rows[] = {{"", "DepthToSpace", supports, make}, {"", "SpaceToDepth", supports, make}};

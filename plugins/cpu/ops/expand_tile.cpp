@@ -23,7 +23,8 @@ class ExpandOp final : public Op {
     for (std::size_t i = 0; i < x.dims.size(); ++i) {
       if (x.dims[i] == y.dims[lead + i]) src[lead + i] = strides[i];
       else if (x.dims[i] != 1)
-        throw Failure{TENON_INVALID_ARGUMENT, "Expand: a dimension of " + std::to_string(x.dims[i]) + " cannot become " + std::to_string(y.dims[lead + i])};
+        throw Failure{TENON_INVALID_ARGUMENT,
+                      "Expand: a dimension of " + std::to_string(x.dims[i]) + " cannot become " + std::to_string(y.dims[lead + i])};
     }
     emit_one(b, "expand", y.dims, src, dense_strides(y.dims));
   }

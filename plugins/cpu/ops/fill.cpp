@@ -135,7 +135,8 @@ class EyeLikeOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape& y = b.out(0);
-    if (y.rank() != 2) throw Failure{TENON_INVALID_ARGUMENT, "EyeLike: the input must have 2 dimensions, found " + std::to_string(y.rank())};
+    if (y.rank() != 2)
+      throw Failure{TENON_INVALID_ARGUMENT, "EyeLike: the input must have 2 dimensions, found " + std::to_string(y.rank())};
     const std::int64_t rows = y[0], columns = y[1], k = std::clamp(k_, -rows, columns);
     const Ref dst = b.out_ref(0);
     if (y.count() == 0) return;
@@ -170,7 +171,8 @@ class RangeOp final : public Op {
     const Shape& y = b.out(0);
     const std::int64_t count = y.count();
     const Ref start = b.in_ref(0), delta = b.in_ref(2), dst = b.out_ref(0);
-    if (b.in(0).count() != 1 || b.in(2).count() != 1) throw Failure{TENON_INVALID_ARGUMENT, "Range: start, limit and delta must be single numbers"};
+    if (b.in(0).count() != 1 || b.in(2).count() != 1)
+      throw Failure{TENON_INVALID_ARGUMENT, "Range: start, limit and delta must be single numbers"};
     if (count == 0) return;
     const void *known_start = known_data(b, 0), *known_delta = known_data(b, 2);
     with_number(y.dtype, [&](auto zero) {
@@ -182,25 +184,30 @@ class RangeOp final : public Op {
       if (known) s = static_cast<Wide>(*static_cast<const T*>(known_start)), d = static_cast<Wide>(*static_cast<const T*>(known_delta));
       std::vector<Ref> reads;
       if (!known) reads = {start, delta};
-      b.step("range", [=](const StepContext& c) {
-        const Wide first = known ? s : static_cast<Wide>(*c.ptr<const T>(start)), by = known ? d : static_cast<Wide>(*c.ptr<const T>(delta));
-        const auto [begin, end] = c.slice(count, 1024);
-        T* y = c.ptr<T>(dst);
-        for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(first + static_cast<Wide>(i) * by);
-      }, copy_options(Element::bytes1, count * static_cast<std::int64_t>(sizeof(T))), reads, {{dst}});
+      b.step("range",
+             [=](const StepContext& c) {
+               const Wide first = known ? s : static_cast<Wide>(*c.ptr<const T>(start)),
+                          by = known ? d : static_cast<Wide>(*c.ptr<const T>(delta));
+               const auto [begin, end] = c.slice(count, 1024);
+               T* y = c.ptr<T>(dst);
+               for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(first + static_cast<Wide>(i) * by);
+             },
+             copy_options(Element::bytes1, count * static_cast<std::int64_t>(sizeof(T))), reads, {{dst}});
     });
   }
 };
 
 Support range_supports(const NodeView& node) {
-  if (!with_number(node.dtype(0), [](auto) {})) return Support::no(TENON_REJECT_DTYPE, "element type " + std::to_string(node.dtype(0)) + " is not supported");
+  if (!with_number(node.dtype(0), [](auto) {}))
+    return Support::no(TENON_REJECT_DTYPE, "element type " + std::to_string(node.dtype(0)) + " is not supported");
   return Support::yes();
 }
 
 constexpr OpRow rows[] = {
     {"", "ConstantOfShape", constant_supports,
      [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<ConstantOfShapeOp>(node); }},
-    {"", "EyeLike", eye_supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<EyeLikeOp>(node); }},
+    {"", "EyeLike", eye_supports,
+     [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<EyeLikeOp>(node); }},
     {"", "Range", range_supports, [](const NodeView&, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<RangeOp>(); }},
 };
 

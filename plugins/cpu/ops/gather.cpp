@@ -62,7 +62,8 @@ class GatherOp final : public Op {
     const std::int64_t axis = checked_axis(axis_, x.rank());
     if (y.count() == 0) return;
     GatherStep s{element_of(x.dtype), x.outer(axis), x[axis], b.in(1).count(), x.inner(axis), indices_of(b, 1), b.in_ref(0), b.out_ref(0)};
-    if (s.outer * s.count * s.inner != y.count()) throw Failure{TENON_INVALID_ARGUMENT, "Gather: data and indices do not give the planned size"};
+    if (s.outer * s.count * s.inner != y.count())
+      throw Failure{TENON_INVALID_ARGUMENT, "Gather: data and indices do not give the planned size"};
     const auto known = s.count == 1 ? known_ints(b, 1) : std::nullopt;
     if (known) {
       // One index that is known: a slice.
@@ -126,7 +127,8 @@ class GatherElementsOp final : public Op {
     const Shape &x = b.in(0), &i = b.in(1), &y = b.out(0);
     const std::int64_t axis = checked_axis(axis_, x.rank());
     if (y.count() == 0) return;
-    if (i.rank() != x.rank() || i.count() != y.count()) throw Failure{TENON_INVALID_ARGUMENT, "GatherElements: data and indices differ in rank"};
+    if (i.rank() != x.rank() || i.count() != y.count())
+      throw Failure{TENON_INVALID_ARGUMENT, "GatherElements: data and indices differ in rank"};
     if (x.rank() > GatherElementsStep::max_rank) throw Failure{TENON_UNIMPLEMENTED, "GatherElements of rank " + std::to_string(x.rank())};
     GatherElementsStep s{};
     s.kind = element_of(x.dtype);
@@ -180,7 +182,8 @@ class GatherNdOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &i = b.in(1), &y = b.out(0);
-    if (i.rank() < 1 || batch_dims_ >= i.rank() || batch_dims_ >= x.rank()) throw Failure{TENON_INVALID_ARGUMENT, "GatherND: batch_dims is too large"};
+    if (i.rank() < 1 || batch_dims_ >= i.rank() || batch_dims_ >= x.rank())
+      throw Failure{TENON_INVALID_ARGUMENT, "GatherND: batch_dims is too large"};
     if (y.count() == 0) return;
     GatherNdStep s{};
     s.kind = element_of(x.dtype);

@@ -142,7 +142,8 @@ struct SampleStep {
       }
       const T* s = c.ptr<const T>(x) + n * channels * plane;
       T* d = c.ptr<T>(y) + n * channels * points + first;
-      const bool two_by_two = sampling.mode == Mode::linear && std::all_of(taps, taps + count, [](const Taps<C>& t) { return t.count == 4; });
+      const bool two_by_two =
+          sampling.mode == Mode::linear && std::all_of(taps, taps + count, [](const Taps<C>& t) { return t.count == 4; });
       for (std::int64_t k = 0; k < channels; ++k, s += plane, d += points)
         for (std::int64_t p = 0; p < count; ++p) d[p] = sample(s, taps[p], two_by_two);
     }
@@ -183,10 +184,12 @@ class GridSampleOp final : public Op {
     const Shape &x = b.in(0), &g = b.in(1), &y = b.out(0);
     const std::int64_t dims = x.rank() - 2;
     if (dims < 1 || dims > max_dims || g.rank() != x.rank() || g[-1] != dims || g[0] != x[0])
-      throw Failure{TENON_INVALID_ARGUMENT, "GridSample: the input must be [N, C, ...] with 1 to 3 spatial dimensions, the grid [N, ..., dimensions]"};
+      throw Failure{TENON_INVALID_ARGUMENT,
+                    "GridSample: the input must be [N, C, ...] with 1 to 3 spatial dimensions, the grid [N, ..., dimensions]"};
     if (y.count() == 0) return;
     if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "GridSample: there is nothing to sample"};
-    if (y.count() / (x[0] * x[1]) != g.count() / (g[0] * dims)) throw Failure{TENON_INVALID_ARGUMENT, "GridSample: the grid does not give the planned size"};
+    if (y.count() / (x[0] * x[1]) != g.count() / (g[0] * dims))
+      throw Failure{TENON_INVALID_ARGUMENT, "GridSample: the grid does not give the planned size"};
     const bool wide = g.dtype == TENON_DTYPE_DOUBLE;
     if (sampling_.mode == Mode::nearest) {
       with_bytes(element_of(x.dtype), [&](auto zero) {
@@ -235,7 +238,8 @@ Support sample_supports(const NodeView& node) {
   const auto sampling = read_sampling(node);
   if (!sampling) return Support::no(TENON_REJECT_ATTRIBUTE, "mode or padding_mode is not known");
   const std::int32_t dtype = node.dtype(0);
-  if (node.dtype(1) != TENON_DTYPE_FLOAT && node.dtype(1) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "the grid must be floating point");
+  if (node.dtype(1) != TENON_DTYPE_FLOAT && node.dtype(1) != TENON_DTYPE_DOUBLE)
+    return Support::no(TENON_REJECT_DTYPE, "the grid must be floating point");
   if (node.rank(0) > 2 + max_dims) return Support::no(TENON_REJECT_RANK, "rank " + std::to_string(node.rank(0)));
   if (Support s = any_type(node); s.reason) return s;
   const bool blends = dtype == TENON_DTYPE_FLOAT || dtype == TENON_DTYPE_DOUBLE || is_integer(dtype);
@@ -297,7 +301,8 @@ class AffineGridOp final : public Op {
 };
 
 Support affine_supports(const NodeView& node) {
-  if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "theta must be floating point");
+  if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE)
+    return Support::no(TENON_REJECT_DTYPE, "theta must be floating point");
   return Support::yes();
 }
 

@@ -57,8 +57,8 @@ struct NmsStep {
   }
 
   // Chosen boxes of one class, best first.
-  void choose(const float* scores, const std::vector<Box>& all, std::int64_t first_box, std::int64_t most, float threshold, const float* floor,
-              std::vector<std::int64_t>& result) const {
+  void choose(const float* scores, const std::vector<Box>& all, std::int64_t first_box, std::int64_t most, float threshold,
+              const float* floor, std::vector<std::int64_t>& result) const {
     std::vector<std::pair<float, std::int64_t>> candidates;
     for (std::int64_t i = 0; i < boxes; ++i)
       if (floor ? scores[i] > *floor : scores[i] == scores[i]) candidates.emplace_back(scores[i], i);
@@ -86,7 +86,12 @@ struct NmsStep {
         float threshold;
         const float* floor;
         std::vector<std::int64_t>* results;
-      } work{this, c.ptr<const float>(score), {}, most, iou.present() ? c.ptr<const float>(iou)[0] : 0, least.present() ? c.ptr<const float>(least) : nullptr,
+      } work{this,
+             c.ptr<const float>(score),
+             {},
+             most,
+             iou.present() ? c.ptr<const float>(iou)[0] : 0,
+             least.present() ? c.ptr<const float>(least) : nullptr,
              results.data()};
       const float* corners = c.ptr<const float>(box);
       for (std::int64_t i = 0; i < batches * boxes; ++i) work.all.push_back(read(corners + 4 * i));
@@ -104,7 +109,8 @@ struct NmsStep {
     if (!open_output(c, out, {count, 3}, address)) return;
     auto* y = data_of<std::int64_t>(address);
     for (std::size_t i = 0; i < results.size(); ++i)
-      for (std::int64_t b : results[i]) *y++ = static_cast<std::int64_t>(i) / classes, *y++ = static_cast<std::int64_t>(i) % classes, *y++ = b;
+      for (std::int64_t b : results[i])
+        *y++ = static_cast<std::int64_t>(i) / classes, *y++ = static_cast<std::int64_t>(i) % classes, *y++ = b;
   }
 };
 
@@ -121,7 +127,8 @@ class NmsOp final : public Op {
     Ref* scalars[] = {&step.limit, &step.iou, &step.least};
     for (std::uint32_t i = 0; i < 3; ++i) {
       if (b.in(i + 2).dtype == TENON_DTYPE_UNDEFINED) continue;
-      if (b.in(i + 2).count() != 1) throw Failure{TENON_INVALID_ARGUMENT, "NonMaxSuppression: limits and thresholds must be single numbers"};
+      if (b.in(i + 2).count() != 1)
+        throw Failure{TENON_INVALID_ARGUMENT, "NonMaxSuppression: limits and thresholds must be single numbers"};
       *scalars[i] = b.in_ref(i + 2);
       reads.push_back(*scalars[i]);
     }
@@ -136,15 +143,18 @@ class NmsOp final : public Op {
 };
 
 Support supports(const NodeView& node) {
-  if (node.dtype(0) != TENON_DTYPE_FLOAT || node.dtype(1) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "boxes and scores must be float32");
-  if (node.has_input(2) && node.dtype(2) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "max_output_boxes_per_class must be int64");
+  if (node.dtype(0) != TENON_DTYPE_FLOAT || node.dtype(1) != TENON_DTYPE_FLOAT)
+    return Support::no(TENON_REJECT_DTYPE, "boxes and scores must be float32");
+  if (node.has_input(2) && node.dtype(2) != TENON_DTYPE_INT64)
+    return Support::no(TENON_REJECT_DTYPE, "max_output_boxes_per_class must be int64");
   for (std::uint32_t i = 3; i < 5; ++i)
     if (node.has_input(i) && node.dtype(i) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "thresholds must be float32");
   return any_type(node);
 }
 
 constexpr OpRow rows[] = {
-    {"", "NonMaxSuppression", supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<NmsOp>(node); }, true},
+    {"", "NonMaxSuppression", supports,
+     [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<NmsOp>(node); }, true},
 };
 
 }  // namespace

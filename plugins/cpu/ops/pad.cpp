@@ -159,7 +159,8 @@ class PadOp final : public Op {
     s.axis_count = some_axes ? axes.count() : b.in(0).rank();
     s.axes_dtype = axes.dtype;
     if (list.count() != 2 * s.axis_count)
-      throw Failure{TENON_INVALID_ARGUMENT, "Pad: " + std::to_string(2 * s.axis_count) + " pads are needed, found " + std::to_string(list.count())};
+      throw Failure{TENON_INVALID_ARGUMENT,
+                    "Pad: " + std::to_string(2 * s.axis_count) + " pads are needed, found " + std::to_string(list.count())};
     if (mode_ == Mode::constant && b.in(2).dtype != TENON_DTYPE_UNDEFINED && b.in(2).count() > 0) s.value = b.in_ref(2);
     const void *pads = known_data(b, 1), *axis_list = known_data(b, 3);
     std::vector<Ref> reads{s.src};
@@ -204,14 +205,17 @@ std::optional<Mode> mode_of(const NodeView& node) {
 Support supports(const NodeView& node) {
   if (!mode_of(node)) return Support::no(TENON_REJECT_ATTRIBUTE, "mode \"" + std::string(node.string_or("mode", "")) + "\" is not known");
   if (node.dtype(1) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "pads must be int64");
-  if (node.has_input(2) && node.dtype(2) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "constant_value has another type than data");
+  if (node.has_input(2) && node.dtype(2) != node.dtype(0))
+    return Support::no(TENON_REJECT_DTYPE, "constant_value has another type than data");
   if (Support s = index_type(node, 3); s.reason) return s;
   return any_type(node);
 }
 
 constexpr OpRow rows[] = {
     {"", "Pad", supports,
-     [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> { return std::make_unique<PadOp>(node, context, *mode_of(node)); }},
+     [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> {
+       return std::make_unique<PadOp>(node, context, *mode_of(node));
+     }},
     {"", "CenterCropPad", any_type,
      [](const NodeView&, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<CenterCropPadOp>(); }},
 };

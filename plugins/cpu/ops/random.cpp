@@ -139,7 +139,8 @@ class RandomOp final : public Op {
 
 Support random_supports(const NodeView& node) {
   const std::int32_t dtype = node.has_output(0) ? compute_dtype(node.output(0).dtype) : 0;
-  if (dtype != TENON_DTYPE_FLOAT && dtype != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "the output must be floating point");
+  if (dtype != TENON_DTYPE_FLOAT && dtype != TENON_DTYPE_DOUBLE)
+    return Support::no(TENON_REJECT_DTYPE, "the output must be floating point");
   return Support::yes();
 }
 
@@ -191,7 +192,8 @@ class BernoulliOp final : public Op {
 };
 
 Support float_input(const NodeView& node) {
-  if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "the input must be floating point");
+  if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE)
+    return Support::no(TENON_REJECT_DTYPE, "the input must be floating point");
   return Support::yes();
 }
 Support bernoulli_supports(const NodeView& node) {
@@ -209,7 +211,8 @@ class MultinomialOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
-    if (x.rank() != 2 || y.rank() != 2 || x[0] != y[0]) throw Failure{TENON_INVALID_ARGUMENT, "Multinomial: the input must be [batch, classes]"};
+    if (x.rank() != 2 || y.rank() != 2 || x[0] != y[0])
+      throw Failure{TENON_INVALID_ARGUMENT, "Multinomial: the input must be [batch, classes]"};
     if (y.count() == 0) return;
     if (x[1] == 0) throw Failure{TENON_INVALID_ARGUMENT, "Multinomial: there is no class to draw"};
     if (x.dtype == TENON_DTYPE_DOUBLE) emit<double>(b, x[0], x[1], y[1]);
@@ -239,7 +242,8 @@ class MultinomialOp final : public Op {
           return c.fail(TENON_INVALID_ARGUMENT, "Multinomial: the log-probabilities of row " + std::to_string(row) + " are not finite");
         for (std::int64_t s = 0; s < samples; ++s) {
           const std::int64_t at = row * samples + s;
-          const std::int64_t k = std::min<std::int64_t>(std::upper_bound(sums, sums + classes, philox.uniform(at) * total) - sums, classes - 1);
+          const std::int64_t k =
+              std::min<std::int64_t>(std::upper_bound(sums, sums + classes, philox.uniform(at) * total) - sums, classes - 1);
           if (wide) c.ptr<std::int64_t>(dst)[at] = k;
           else c.ptr<std::int32_t>(dst)[at] = static_cast<std::int32_t>(k);
         }
@@ -276,25 +280,30 @@ class DropoutOp final : public Op {
     b.hold(runs);
     StepOptions one = costly(count, 15);
     one.spmd = false;  // the reference's generator is sequential
-    b.step("dropout", [=, seed = seed_, fresh = !seeded_, runs = runs.get()](const StepContext& c) {
-      const double drop = !ratio.present() ? 0.5 : wide_ratio ? *c.ptr<const double>(ratio) : static_cast<double>(*c.ptr<const float>(ratio));
-      const T* x = c.ptr<const T>(src);
-      T* y = dst.present() ? c.ptr<T>(dst) : nullptr;
-      bool* kept = mask.present() ? c.ptr<bool>(mask) : nullptr;
-      if (drop == 0 || !training.present() || !*c.ptr<const bool>(training)) {
-        if (y && y != x) std::copy(x, x + count, y);
-        if (kept) std::fill(kept, kept + count, true);
-        return;
-      }
-      std::mt19937 twister(seed + (fresh ? runs->fetch_add(1) : 0));
-      const T scale = static_cast<T>(1 / (1 - drop));
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint32_t high = static_cast<std::uint32_t>(twister()) >> 5, low = static_cast<std::uint32_t>(twister()) >> 6;
-        const bool keep = (high * 67108864.0 + low) / 9007199254740992.0 >= drop;
-        if (y) y[i] = keep ? x[i] * scale : T{0};
-        if (kept) kept[i] = keep;
-      }
-    }, one);
+    b.step(
+        "dropout",
+        [=, seed = seed_, fresh = !seeded_, runs = runs.get()](const StepContext& c) {
+          const double drop = !ratio.present() ? 0.5
+                              : wide_ratio     ? *c.ptr<const double>(ratio)
+                                               : static_cast<double>(*c.ptr<const float>(ratio));
+          const T* x = c.ptr<const T>(src);
+          T* y = dst.present() ? c.ptr<T>(dst) : nullptr;
+          bool* kept = mask.present() ? c.ptr<bool>(mask) : nullptr;
+          if (drop == 0 || !training.present() || !*c.ptr<const bool>(training)) {
+            if (y && y != x) std::copy(x, x + count, y);
+            if (kept) std::fill(kept, kept + count, true);
+            return;
+          }
+          std::mt19937 twister(seed + (fresh ? runs->fetch_add(1) : 0));
+          const T scale = static_cast<T>(1 / (1 - drop));
+          for (std::int64_t i = 0; i < count; ++i) {
+            const std::uint32_t high = static_cast<std::uint32_t>(twister()) >> 5, low = static_cast<std::uint32_t>(twister()) >> 6;
+            const bool keep = (high * 67108864.0 + low) / 9007199254740992.0 >= drop;
+            if (y) y[i] = keep ? x[i] * scale : T{0};
+            if (kept) kept[i] = keep;
+          }
+        },
+        one);
   }
 
   std::uint32_t outputs_;

@@ -15,12 +15,13 @@ class ReshapeOp final : public Op {
     const Element kind = element_of(b.in(0).dtype);
     const std::int64_t count = b.in(0).count();
     if (count != b.out(0).count())
-      throw Failure{TENON_INVALID_ARGUMENT, "the output has " + std::to_string(b.out(0).count()) + " elements, the input " + std::to_string(count)};
+      throw Failure{TENON_INVALID_ARGUMENT,
+                    "the output has " + std::to_string(b.out(0).count()) + " elements, the input " + std::to_string(count)};
     const Ref src = b.in_ref(0), dst = b.out_ref(0);
     if (count == 0) return;
     if (kind == Element::text) {
-      b.step("copy strings", [=](const StepContext& c) { Copier(c, Element::text, src, dst).copy(0, 0, count); }, copy_options(kind, count), {{src}},
-             {{dst}});
+      b.step("copy strings", [=](const StepContext& c) { Copier(c, Element::text, src, dst).copy(0, 0, count); }, copy_options(kind, count),
+             {{src}}, {{dst}});
       return;
     }
     const std::int64_t bytes = bytes_of(kind, count);

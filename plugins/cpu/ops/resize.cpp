@@ -23,7 +23,8 @@ class ResizeOp final : public Op {
     policy_ = node.string_or("keep_aspect_ratio_policy", "stretch");
     // Blocked values may be resized where channels are left alone.
     if (node.dtype(0) == TENON_DTYPE_FLOAT && node.rank(0) >= 3 && node.has_output(0) && node.output(0).rank == node.rank(0))
-      channels_kept_ = rule.coordinates != CoordinateMode::tf_crop_and_resize && node.input(0).dims[1] > 0 && node.input(0).dims[1] == node.output(0).dims[1];
+      channels_kept_ = rule.coordinates != CoordinateMode::tf_crop_and_resize && node.input(0).dims[1] > 0 &&
+                       node.input(0).dims[1] == node.output(0).dims[1];
   }
 
   std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t) override {
@@ -75,8 +76,8 @@ class ResizeOp final : public Op {
     };
     const auto fits = [&](std::uint32_t i, std::size_t count) {
       if (b.in(i).count() != static_cast<std::int64_t>(count))
-        throw Failure{TENON_INVALID_ARGUMENT, "Resize: input " + std::to_string(i) + " has " + std::to_string(b.in(i).count()) + " elements, expected " +
-                                                  std::to_string(count)};
+        throw Failure{TENON_INVALID_ARGUMENT, "Resize: input " + std::to_string(i) + " has " + std::to_string(b.in(i).count()) +
+                                                  " elements, expected " + std::to_string(count)};
     };
     for (std::size_t i = 0; i < rank; ++i) scales[i] = static_cast<double>(y.dims[i]) / static_cast<double>(x.dims[i]);
     if (given(2)) {
@@ -88,7 +89,8 @@ class ResizeOp final : public Op {
       const void* sizes = known(3);
       double common = policy_ == "not_larger" ? INFINITY : 0;
       for (std::size_t i = 0; i < axes.size(); ++i) {
-        const double s = static_cast<double>(int_at(sizes, b.in(3).dtype, static_cast<std::int64_t>(i))) / static_cast<double>(x.dims[at(i)]);
+        const double s =
+            static_cast<double>(int_at(sizes, b.in(3).dtype, static_cast<std::int64_t>(i))) / static_cast<double>(x.dims[at(i)]);
         common = policy_ == "not_larger" ? std::min(common, s) : std::max(common, s);
       }
       for (std::size_t i = 0; i < axes.size(); ++i) scales[at(i)] = common;

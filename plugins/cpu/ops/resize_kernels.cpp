@@ -35,8 +35,8 @@ HWY_ATTR void add(const float* s, float weight, float* line, std::int64_t n) {
   for (; i < n; ++i) line[i] += s[i] * weight;
 }
 
-HWY_ATTR void pairs(const float* line, const std::int32_t* left, const std::int32_t* right, const float* left_weight, const float* right_weight,
-                    float* out, std::int64_t n) {
+HWY_ATTR void pairs(const float* line, const std::int32_t* left, const std::int32_t* right, const float* left_weight,
+                    const float* right_weight, float* out, std::int64_t n) {
   const D d;
   const I di;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -48,8 +48,8 @@ HWY_ATTR void pairs(const float* line, const std::int32_t* left, const std::int3
   for (; i < n; ++i) out[i] = line[left[i]] * left_weight[i] + line[right[i]] * right_weight[i];
 }
 
-HWY_ATTR void vectors(const float* line, const std::int64_t* offsets, const float* weights, std::int64_t taps, std::int64_t inner, float* out,
-                      std::int64_t n) {
+HWY_ATTR void vectors(const float* line, const std::int64_t* offsets, const float* weights, std::int64_t taps, std::int64_t inner,
+                      float* out, std::int64_t n) {
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t i = 0; i < n; ++i, offsets += taps, weights += taps, out += inner) {
@@ -90,11 +90,12 @@ constexpr ResizeKernels plain{
     [](const float* s, float weight, float* line, std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i) line[i] += s[i] * weight;
     },
-    [](const float* line, const std::int32_t* left, const std::int32_t* right, const float* left_weight, const float* right_weight, float* out,
-       std::int64_t n) {
+    [](const float* line, const std::int32_t* left, const std::int32_t* right, const float* left_weight, const float* right_weight,
+       float* out, std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i) out[i] = line[left[i]] * left_weight[i] + line[right[i]] * right_weight[i];
     },
-    [](const float* line, const std::int64_t* offsets, const float* weights, std::int64_t taps, std::int64_t inner, float* out, std::int64_t n) {
+    [](const float* line, const std::int64_t* offsets, const float* weights, std::int64_t taps, std::int64_t inner, float* out,
+       std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i, offsets += taps, weights += taps)
         for (std::int64_t j = 0; j < inner; ++j) {
           float sum = 0;

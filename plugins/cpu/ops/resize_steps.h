@@ -59,7 +59,8 @@ ResizeAxes<Weight> lay_out_axes(PlanBuilder& b, std::span<const std::int64_t> di
     }
     a.rows *= axis.out;
     // Neighbours that stay as they are become one.
-    if (a.count > 0 && !axis.offsets && !a.outer[a.count - 1].offsets) a.outer[a.count - 1].out *= axis.out, a.outer[a.count - 1].stride = axis.stride;
+    if (a.count > 0 && !axis.offsets && !a.outer[a.count - 1].offsets)
+      a.outer[a.count - 1].out *= axis.out, a.outer[a.count - 1].stride = axis.stride;
     else a.outer[a.count++] = axis;
   }
   return a;
@@ -143,7 +144,8 @@ T narrowed(Acc v) {
   if constexpr (std::is_floating_point_v<T>) {
     return static_cast<T>(v);
   } else {
-    const Acc rounded = std::nearbyint(v), low = static_cast<Acc>(std::numeric_limits<T>::min()), high = static_cast<Acc>(std::numeric_limits<T>::max());
+    const Acc rounded = std::nearbyint(v), low = static_cast<Acc>(std::numeric_limits<T>::min()),
+              high = static_cast<Acc>(std::numeric_limits<T>::max());
     return rounded >= high ? std::numeric_limits<T>::max() : rounded > low ? static_cast<T>(rounded) : std::numeric_limits<T>::min();
   }
 }
@@ -233,8 +235,8 @@ inline RowPairs pairs_of(PlanBuilder& b, const ResizeAxes<float>& axes) {
     index[i % 2].push_back(static_cast<std::int32_t>(row.offsets[i]));
     weight[i % 2].push_back(row.weights[i]);
   }
-  return {b.keep(std::span<const std::int32_t>(index[0])), b.keep(std::span<const std::int32_t>(index[1])), b.keep(std::span<const float>(weight[0])),
-          b.keep(std::span<const float>(weight[1]))};
+  return {b.keep(std::span<const std::int32_t>(index[0])), b.keep(std::span<const std::int32_t>(index[1])),
+          b.keep(std::span<const float>(weight[0])), b.keep(std::span<const float>(weight[1]))};
 }
 
 template <class T, class Acc>

@@ -45,7 +45,8 @@ ResizeTable make_resize_table(const ResizeRule& rule, std::int64_t in, std::int6
   // Shrinking with antialias stretches the kernel over the elements that are merged.
   const double stretch = rule.antialias ? std::min(scale, 1.0) : 1.0, radius = rule.mode == ResizeMode::cubic ? 2 : 1;
   const double reach = std::floor(-radius / stretch) + 1;
-  if (!(reach >= -static_cast<double>(1 << 24))) throw Failure{TENON_INVALID_ARGUMENT, "Resize: scale " + std::to_string(scale) + " is out of range"};
+  if (!(reach >= -static_cast<double>(1 << 24)))
+    throw Failure{TENON_INVALID_ARGUMENT, "Resize: scale " + std::to_string(scale) + " is out of range"};
   const auto first = static_cast<std::int64_t>(reach);
   t.taps = rule.mode == ResizeMode::nearest ? 1 : 2 - 2 * first;
   if (out > 0 && t.taps > (std::int64_t{1} << 24) / out) throw Failure{TENON_RESOURCE_EXHAUSTED, "Resize: the kernel is too large"};

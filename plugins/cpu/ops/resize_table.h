@@ -13,7 +13,14 @@ namespace tenon::cpu {
 
 enum class ResizeMode : std::uint8_t { nearest, linear, cubic };
 enum class NearestMode : std::uint8_t { round_prefer_floor, round_prefer_ceil, floor, ceil };
-enum class CoordinateMode : std::uint8_t { half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, asymmetric, tf_crop_and_resize };
+enum class CoordinateMode : std::uint8_t {
+  half_pixel,
+  half_pixel_symmetric,
+  pytorch_half_pixel,
+  align_corners,
+  asymmetric,
+  tf_crop_and_resize
+};
 
 struct ResizeRule {
   ResizeMode mode = ResizeMode::nearest;

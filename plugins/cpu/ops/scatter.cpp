@@ -113,7 +113,8 @@ struct Writer {
   char* out = nullptr;
   Copier copier;
 
-  Writer(const StepContext& c, Element kind, CombineFn fn, Ref src, Ref dst) : combine(fn), bytes(element_bytes(kind)), copier(c, kind, src, dst) {
+  Writer(const StepContext& c, Element kind, CombineFn fn, Ref src, Ref dst)
+      : combine(fn), bytes(element_bytes(kind)), copier(c, kind, src, dst) {
     if (kind != Element::text) updates = c.ptr<const char>(src), out = c.ptr<char>(dst);
   }
   void write(std::int64_t d, std::int64_t u, std::int64_t n) const {
@@ -240,7 +241,8 @@ class ScatterNdOp final : public Op {
     s.space = index_space("ScatterND", x, 0, i[-1]);
     s.rows = i.outer(i.rank() - 1);
     s.inner = x.inner(i[-1] - 1);
-    if (b.in(2).count() != s.rows * s.inner) throw Failure{TENON_INVALID_ARGUMENT, "ScatterND: updates do not have the size that data and indices ask for"};
+    if (b.in(2).count() != s.rows * s.inner)
+      throw Failure{TENON_INVALID_ARGUMENT, "ScatterND: updates do not have the size that data and indices ask for"};
     s.indices = indices_of(b, 1);
     s.updates = b.in_ref(2), s.dst = b.out_ref(0);
     if (x.count() > 0) emit_data_copy(b, s.kind);
@@ -274,8 +276,8 @@ struct TensorScatterStep {
         const std::int64_t k = row / middle;
         at = IndexList(c, indices)[k];
         if (at < 0 || (circular ? at >= size : length > size || at > size - length))
-          return c.fail(TENON_OUT_OF_RANGE, "TensorScatter: write index " + std::to_string(at) + " of batch " + std::to_string(k) + " does not fit a cache of " +
-                                                std::to_string(size));
+          return c.fail(TENON_OUT_OF_RANGE, "TensorScatter: write index " + std::to_string(at) + " of batch " + std::to_string(k) +
+                                                " does not fit a cache of " + std::to_string(size));
       }
       if (moved) data.copy(row * size * inner, row * size * inner, size * inner);
       const std::int64_t first = std::min(length, size - at);
@@ -287,7 +289,8 @@ struct TensorScatterStep {
 
 class TensorScatterOp final : public Op {
  public:
-  explicit TensorScatterOp(const NodeView& node) : axis_(node.int_or("axis", -2)), circular_(node.string_or("mode", "linear") == "circular") {}
+  explicit TensorScatterOp(const NodeView& node)
+      : axis_(node.int_or("axis", -2)), circular_(node.string_or("mode", "linear") == "circular") {}
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &u = b.in(1);
@@ -300,7 +303,8 @@ class TensorScatterOp final : public Op {
     s.kind = element_of(x.dtype);
     s.circular = circular_, s.has_indices = b.in(2).dtype != TENON_DTYPE_UNDEFINED;
     s.batch = x[0], s.middle = x.outer(axis) / x[0], s.size = x[axis], s.length = u[axis], s.inner = x.inner(axis);
-    if (s.has_indices && b.in(2).count() != s.batch) throw Failure{TENON_INVALID_ARGUMENT, "TensorScatter: one write index for each batch is needed"};
+    if (s.has_indices && b.in(2).count() != s.batch)
+      throw Failure{TENON_INVALID_ARGUMENT, "TensorScatter: one write index for each batch is needed"};
     s.src = b.in_ref(0), s.updates = b.in_ref(1), s.dst = b.out_ref(0);
     if (s.kind != Element::text) b.inplace(0, 0);
     std::vector<Ref> reads{s.src, s.updates};
@@ -317,7 +321,8 @@ class TensorScatterOp final : public Op {
 
 Support scatter_supports(const NodeView& node) {
   const auto reduction = reduction_of(node);
-  if (!reduction) return Support::no(TENON_REJECT_ATTRIBUTE, "reduction \"" + std::string(node.string_or("reduction", "")) + "\" is not known");
+  if (!reduction)
+    return Support::no(TENON_REJECT_ATTRIBUTE, "reduction \"" + std::string(node.string_or("reduction", "")) + "\" is not known");
   if (Support s = index_type(node, 1); s.reason) return s;
   if (Support s = any_type(node); s.reason) return s;
   if (node.dtype(2) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "updates have another type than data");

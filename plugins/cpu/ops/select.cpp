@@ -49,7 +49,8 @@ class OneHotOp final : public Op {
     const Shape &x = b.in(0), &y = b.out(0);
     const std::int64_t axis = checked_axis(axis_, y.rank());
     if (y.count() == 0) return;
-    if (y.rank() != x.rank() + 1 || b.in(2).count() != 2) throw Failure{TENON_INVALID_ARGUMENT, "OneHot: values must be two elements, off and on"};
+    if (y.rank() != x.rank() + 1 || b.in(2).count() != 2)
+      throw Failure{TENON_INVALID_ARGUMENT, "OneHot: values must be two elements, off and on"};
     const OneHotStep s{element_of(y.dtype), x.dtype, y.outer(axis), y[axis], y.inner(axis), b.in_ref(0), b.in_ref(2), b.out_ref(0)};
     if (s.outer * s.inner != x.count()) throw Failure{TENON_INVALID_ARGUMENT, "OneHot: the indices do not give the planned size"};
     b.step("one hot", s, copy_options(s.kind, bytes_of(s.kind, y.count())), {{s.indices, s.values}}, {{s.dst}});
@@ -62,7 +63,8 @@ class OneHotOp final : public Op {
 bool numeric(std::int32_t dtype) { return is_integer(dtype) || dtype == TENON_DTYPE_FLOAT || dtype == TENON_DTYPE_DOUBLE; }
 
 Support one_hot_supports(const NodeView& node) {
-  if (!numeric(node.dtype(0))) return Support::no(TENON_REJECT_DTYPE, "indices of type " + std::to_string(node.dtype(0)) + " are not supported");
+  if (!numeric(node.dtype(0)))
+    return Support::no(TENON_REJECT_DTYPE, "indices of type " + std::to_string(node.dtype(0)) + " are not supported");
   return any_type(node);
 }
 
@@ -115,7 +117,8 @@ class CompressOp final : public Op {
 
 Support compress_supports(const NodeView& node) {
   if (node.dtype(1) != TENON_DTYPE_BOOL) return Support::no(TENON_REJECT_DTYPE, "condition must be bool");
-  if (node.rank(0) > static_cast<std::int32_t>(CompressOp::max_rank)) return Support::no(TENON_REJECT_RANK, "rank " + std::to_string(node.rank(0)));
+  if (node.rank(0) > static_cast<std::int32_t>(CompressOp::max_rank))
+    return Support::no(TENON_REJECT_RANK, "rank " + std::to_string(node.rank(0)));
   return any_type(node);
 }
 
@@ -167,7 +170,8 @@ class NonZeroOp final : public Op {
 
 Support nonzero_supports(const NodeView& node) {
   const std::int32_t dtype = node.dtype(0);
-  if (numeric(dtype) || dtype == TENON_DTYPE_BOOL || dtype == TENON_DTYPE_STRING || dtype == TENON_DTYPE_COMPLEX64 || dtype == TENON_DTYPE_COMPLEX128)
+  if (numeric(dtype) || dtype == TENON_DTYPE_BOOL || dtype == TENON_DTYPE_STRING || dtype == TENON_DTYPE_COMPLEX64 ||
+      dtype == TENON_DTYPE_COMPLEX128)
     return any_type(node);
   return Support::no(TENON_REJECT_DTYPE, "element type " + std::to_string(dtype) + " is not supported");
 }
@@ -177,7 +181,8 @@ constexpr OpRow rows[] = {
      [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<OneHotOp>(node); }},
     {"", "Compress", compress_supports,
      [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<CompressOp>(node); }, true},
-    {"", "NonZero", nonzero_supports, [](const NodeView&, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<NonZeroOp>(); }, true},
+    {"", "NonZero", nonzero_supports, [](const NodeView&, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<NonZeroOp>(); },
+     true},
 };
 
 }  // namespace

@@ -23,8 +23,8 @@ struct ReverseSequenceStep {
       const std::int64_t batch = batch_first ? row / middle : row % middle, time = batch_first ? row % middle : row / middle;
       const std::int64_t n = length[batch];
       if (n < 0 || n > times)
-        return c.fail(TENON_OUT_OF_RANGE, "ReverseSequence: length " + std::to_string(n) + " of sequence " + std::to_string(batch) + " is outside [0, " +
-                                              std::to_string(times) + "]");
+        return c.fail(TENON_OUT_OF_RANGE, "ReverseSequence: length " + std::to_string(n) + " of sequence " + std::to_string(batch) +
+                                              " is outside [0, " + std::to_string(times) + "]");
       const std::int64_t from = time < n ? n - 1 - time : time;
       copier.copy(row * inner, (batch_first ? batch * middle + from : from * middle + batch) * inner, inner);
     }
@@ -38,7 +38,8 @@ class ReverseSequenceOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
     if (x.rank() < 2) throw Failure{TENON_INVALID_ARGUMENT, "ReverseSequence: the input must have at least 2 dimensions"};
-    if (b.in(1).count() != x[batch_first_ ? 0 : 1]) throw Failure{TENON_INVALID_ARGUMENT, "ReverseSequence: one length for each sequence is needed"};
+    if (b.in(1).count() != x[batch_first_ ? 0 : 1])
+      throw Failure{TENON_INVALID_ARGUMENT, "ReverseSequence: one length for each sequence is needed"};
     if (x.count() == 0) return;
     const ReverseSequenceStep s{element_of(x.dtype), batch_first_, x[0], x[1], x.inner(1), b.in_ref(0), b.in_ref(1), b.out_ref(0)};
     b.step("reverse sequence", s, copy_options(s.kind, 2 * bytes_of(s.kind, x.count())), {{s.src, s.lengths}}, {{s.dst}});
@@ -51,7 +52,8 @@ class ReverseSequenceOp final : public Op {
 Support reverse_supports(const NodeView& node) {
   const std::int64_t batch = node.int_or("batch_axis", 1), time = node.int_or("time_axis", 0);
   if (!((batch == 0 && time == 1) || (batch == 1 && time == 0)))
-    return Support::no(TENON_REJECT_ATTRIBUTE, "batch_axis and time_axis must be 0 and 1, found " + std::to_string(batch) + " and " + std::to_string(time));
+    return Support::no(TENON_REJECT_ATTRIBUTE,
+                       "batch_axis and time_axis must be 0 and 1, found " + std::to_string(batch) + " and " + std::to_string(time));
   if (node.dtype(1) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "sequence_lens must be int64");
   return any_type(node);
 }
@@ -105,7 +107,8 @@ Support trilu_supports(const NodeView& node) {
 constexpr OpRow rows[] = {
     {"", "ReverseSequence", reverse_supports,
      [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<ReverseSequenceOp>(node); }},
-    {"", "Trilu", trilu_supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<TriluOp>(node); }},
+    {"", "Trilu", trilu_supports,
+     [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<TriluOp>(node); }},
 };
 
 }  // namespace

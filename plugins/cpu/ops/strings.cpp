@@ -20,7 +20,8 @@ StepOptions text_options(std::int64_t count, bool allocates = false) {
 }
 
 Support text_input(const NodeView& node, std::uint32_t i) {
-  if (node.dtype(i) != TENON_DTYPE_STRING) return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " must be a string tensor");
+  if (node.dtype(i) != TENON_DTYPE_STRING)
+    return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " must be a string tensor");
   return Support::yes();
 }
 
@@ -61,7 +62,8 @@ class StringConcatOp final : public Op {
     const std::vector<std::int64_t> dense = dense_strides(x.dims);
     const std::size_t lead = z.dims.size() - x.dims.size();
     for (std::size_t i = 0; i < x.dims.size(); ++i) {
-      if (x.dims[i] != 1 && x.dims[i] != z.dims[lead + i]) throw Failure{TENON_INVALID_ARGUMENT, "StringConcat: the inputs do not broadcast"};
+      if (x.dims[i] != 1 && x.dims[i] != z.dims[lead + i])
+        throw Failure{TENON_INVALID_ARGUMENT, "StringConcat: the inputs do not broadcast"};
       if (x.dims[i] != 1) strides[lead + i] = dense[i];
     }
     return b.keep(std::span<const std::int64_t>(strides));
@@ -204,18 +206,23 @@ struct SplitStep {
       for (std::int64_t i = 0; i < count; ++i)
         for (std::int64_t k = 0; k < width; ++k) {
           const auto& row = parts[static_cast<std::size_t>(i)];
-          if (!set_text(c, address, i * width + k, k < static_cast<std::int64_t>(row.size()) ? row[static_cast<std::size_t>(k)] : std::string_view{})) return;
+          if (!set_text(c, address, i * width + k,
+                        k < static_cast<std::int64_t>(row.size()) ? row[static_cast<std::size_t>(k)] : std::string_view{}))
+            return;
         }
     }
     if (z.wanted() && open_output(c, z, std::span<const std::int64_t>(sizes, rank), address))
-      for (std::int64_t i = 0; i < count; ++i) data_of<std::int64_t>(address)[i] = static_cast<std::int64_t>(parts[static_cast<std::size_t>(i)].size());
+      for (std::int64_t i = 0; i < count; ++i)
+        data_of<std::int64_t>(address)[i] = static_cast<std::int64_t>(parts[static_cast<std::size_t>(i)].size());
   }
 };
 
 class StringSplitOp final : public Op {
  public:
   explicit StringSplitOp(const NodeView& node)
-      : outputs_(node.output_count()), delimiter_(std::make_shared<std::string>(node.string_or("delimiter", ""))), most_(node.int_or("maxsplit", -1)) {}
+      : outputs_(node.output_count()),
+        delimiter_(std::make_shared<std::string>(node.string_or("delimiter", ""))),
+        most_(node.int_or("maxsplit", -1)) {}
 
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
@@ -276,7 +283,8 @@ Support regex_supports(const NodeView& node) {
 Support split_supports(const NodeView& node) { return text_input(node, 0); }
 
 constexpr OpRow rows[] = {
-    {"", "StringConcat", concat_supports, [](const NodeView&, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<StringConcatOp>(); }},
+    {"", "StringConcat", concat_supports,
+     [](const NodeView&, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<StringConcatOp>(); }},
     {"", "StringNormalizer", normalizer_supports,
      [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<StringNormalizerOp>(node); }, true},
     {"", "StringSplit", split_supports,

@@ -65,7 +65,8 @@ std::string build(const NodeView& node, Vectorizer& v) {
   else if (mode == "TFIDF") v.weighting = Vectorizer::Weighting::tfidf;
   else return "mode \"" + std::string(mode) + "\" is not known";
   v.shortest = node.int_or("min_gram_length", 1), v.longest = node.int_or("max_gram_length", 1), v.skips = node.int_or("max_skip_count", 0);
-  if (v.shortest < 1 || v.longest < v.shortest || v.skips < 0 || v.skips > INT32_MAX) return "the gram lengths or max_skip_count are out of range";
+  if (v.shortest < 1 || v.longest < v.shortest || v.skips < 0 || v.skips > INT32_MAX)
+    return "the gram lengths or max_skip_count are out of range";
   std::vector<std::int64_t> pool(node.ints("pool_int64s").begin(), node.ints("pool_int64s").end());
   for (const tenon_str& word : node.strings("pool_strings"))
     pool.push_back(v.words.emplace(std::string(word.data, word.size), static_cast<std::int64_t>(v.words.size())).first->second);
@@ -131,13 +132,15 @@ class TfIdfOp final : public Op {
     const Shape &x = b.in(0), &y = b.out(0);
     if (x.rank() > 2) throw Failure{TENON_INVALID_ARGUMENT, "TfIdfVectorizer: the input must be [C] or [B, C]"};
     const std::int64_t rows = x.rank() == 2 ? x[0] : 1;
-    if (y.count() != rows * vectorizer_->width) throw Failure{TENON_INVALID_ARGUMENT, "TfIdfVectorizer: the attributes do not give the planned size"};
+    if (y.count() != rows * vectorizer_->width)
+      throw Failure{TENON_INVALID_ARGUMENT, "TfIdfVectorizer: the attributes do not give the planned size"};
     if (rows == 0) return;
     b.hold(vectorizer_);
     const CountStep s{vectorizer_.get(), x.dtype, rows, x.count() / rows, b.in_ref(0), b.out_ref(0)};
     StepOptions options;
-    options.est_ns = static_cast<double>(x.count()) * 50 * static_cast<double>(std::min<std::int64_t>(vectorizer_->skips + 1, s.length + 1)) +
-                     static_cast<double>(y.count());
+    options.est_ns =
+        static_cast<double>(x.count()) * 50 * static_cast<double>(std::min<std::int64_t>(vectorizer_->skips + 1, s.length + 1)) +
+        static_cast<double>(y.count());
     b.step("tf-idf", s, options, {{s.x}}, {{s.y}});
   }
 
@@ -155,7 +158,8 @@ Support supports(const NodeView& node) {
 }
 
 constexpr OpRow rows[] = {
-    {"", "TfIdfVectorizer", supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<TfIdfOp>(node); }},
+    {"", "TfIdfVectorizer", supports,
+     [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<TfIdfOp>(node); }},
 };
 
 }  // namespace

@@ -66,7 +66,8 @@ class TransposeOp final : public Op {
 };
 
 constexpr OpRow rows[] = {
-    {"", "Transpose", any_type, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<TransposeOp>(node); }},
+    {"", "Transpose", any_type,
+     [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<TransposeOp>(node); }},
 };
 
 }  // namespace

@@ -134,7 +134,10 @@ struct UniqueStep {
 class UniqueOp final : public Op {
  public:
   explicit UniqueOp(const NodeView& node)
-      : outputs_(node.output_count()), flat_(node.attribute("axis") == nullptr), sorted_(node.int_or("sorted", 1) != 0), axis_(node.int_or("axis", 0)) {}
+      : outputs_(node.output_count()),
+        flat_(node.attribute("axis") == nullptr),
+        sorted_(node.int_or("sorted", 1) != 0),
+        axis_(node.int_or("axis", 0)) {}
 
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
@@ -165,12 +168,14 @@ class UniqueOp final : public Op {
 };
 
 Support supports(const NodeView& node) {
-  if (!find_order(node.dtype(0))) return Support::no(TENON_REJECT_DTYPE, "elements of type " + std::to_string(node.dtype(0)) + " have no order");
+  if (!find_order(node.dtype(0)))
+    return Support::no(TENON_REJECT_DTYPE, "elements of type " + std::to_string(node.dtype(0)) + " have no order");
   return any_type(node);
 }
 
 constexpr OpRow rows[] = {
-    {"", "Unique", supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<UniqueOp>(node); }, true},
+    {"", "Unique", supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<UniqueOp>(node); },
+     true},
 };
 
 }  // namespace

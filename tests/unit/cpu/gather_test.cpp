@@ -23,7 +23,8 @@ Tensor counting(const Dims& dims) {
   return tensor<T>(dims, data);
 }
 
-Results run(const std::string& op, const std::vector<Tensor>& inputs, const Tensor& like, std::vector<Attr> attributes = {}, RunOptions options = {}) {
+Results run(const std::string& op, const std::vector<Tensor>& inputs, const Tensor& like, std::vector<Attr> attributes = {},
+            RunOptions options = {}) {
   OpTest t({gather_rows, random_rows});
   std::vector<std::string> names;
   for (const Tensor& x : inputs) {
@@ -60,7 +61,8 @@ TEST(Gather, RowsOfEveryWidth) {
 TEST(Gather, AnyAxisAndType) {
   check("Gather", {tensor<float>({2, 3}, {1, 2, 3, 4, 5, 6}), ints({2}, {2, 0})}, tensor<float>({2, 2}, {3, 1, 6, 4}), {{"axis", 1}});
   check("Gather", {tensor<std::string>({3}, {"a", "b", "c"}), ints({1, 2}, {-1, 0})}, tensor<std::string>({1, 2}, {"c", "a"}));
-  check("Gather", {tensor<std::uint8_t>({4}, {0x21, 0x43}, TENON_DTYPE_UINT4), ints({4}, {3, 1, 0, 0})}, tensor<std::uint8_t>({4}, {0x24, 0x11}, TENON_DTYPE_UINT4));
+  check("Gather", {tensor<std::uint8_t>({4}, {0x21, 0x43}, TENON_DTYPE_UINT4), ints({4}, {3, 1, 0, 0})},
+        tensor<std::uint8_t>({4}, {0x24, 0x11}, TENON_DTYPE_UINT4));
   check("Gather", {counting<float>({0, 3}), ints({0}, {})}, tensor<float>({0, 3}, {}));
 }
 
@@ -75,7 +77,8 @@ TEST(Gather, KnownSingleIndexIsASlice) {
 
 TEST(Gather, NamesIndexAndBound) {
   for (const char* op : {"Gather", "GatherElements"}) {
-    const Results r = run(op, {counting<float>({3, 1}), ints({2, 1}, {0, 3})}, counting<float>(std::string(op) == "Gather" ? Dims{2, 1, 1} : Dims{2, 1}), {}, {.workers = 2});
+    const Results r = run(op, {counting<float>({3, 1}), ints({2, 1}, {0, 3})},
+                          counting<float>(std::string(op) == "Gather" ? Dims{2, 1, 1} : Dims{2, 1}), {}, {.workers = 2});
     EXPECT_EQ(r.code, TENON_OUT_OF_RANGE);
     EXPECT_THAT(r.error, HasSubstr("index 3 at position 1 is outside [-3, 3)"));
   }
@@ -83,8 +86,10 @@ TEST(Gather, NamesIndexAndBound) {
 }
 
 TEST(GatherElements, SmallerIndices) {
-  check("GatherElements", {tensor<float>({3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9}), ints({2, 2}, {1, 2, 2, 0})}, tensor<float>({2, 2}, {4, 8, 7, 2}), {{"axis", 0}});
-  check("GatherElements", {tensor<std::int8_t>({2, 3}, {1, 2, 3, 4, 5, 6}), ints({2, 2}, {-1, 0, 1, 1})}, tensor<std::int8_t>({2, 2}, {3, 1, 5, 5}), {{"axis", 1}});
+  check("GatherElements", {tensor<float>({3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9}), ints({2, 2}, {1, 2, 2, 0})},
+        tensor<float>({2, 2}, {4, 8, 7, 2}), {{"axis", 0}});
+  check("GatherElements", {tensor<std::int8_t>({2, 3}, {1, 2, 3, 4, 5, 6}), ints({2, 2}, {-1, 0, 1, 1})},
+        tensor<std::int8_t>({2, 2}, {3, 1, 5, 5}), {{"axis", 1}});
 }
 
 TEST(GatherND, Batches) {
@@ -102,7 +107,8 @@ TEST(ScatterElements, LastOneWinsAndReductions) {
   check("ScatterElements", {x, i, u}, tensor<float>({4}, {1, 600, 3, NAN}), {{"reduction", "mul"}});
   check("ScatterElements", {x, i, u}, tensor<float>({4}, {1, 30, 3, NAN}), {{"reduction", "max"}});
   check("ScatterElements", {x, i, u}, tensor<float>({4}, {1, 2, 3, NAN}), {{"reduction", "min"}});
-  check("ScatterElements", {tensor<std::string>({2}, {"a", "b"}), ints({1}, {1}), tensor<std::string>({1}, {"c"})}, tensor<std::string>({2}, {"a", "c"}));
+  check("ScatterElements", {tensor<std::string>({2}, {"a", "b"}), ints({1}, {1}), tensor<std::string>({1}, {"c"})},
+        tensor<std::string>({2}, {"a", "c"}));
   EXPECT_EQ(run("ScatterElements", {x, ints({1}, {4}), tensor<float>({1}, {0})}, x).code, TENON_OUT_OF_RANGE);
 }
 
@@ -123,29 +129,36 @@ TEST(ScatterND, RowsAddInOrderForAnyNumberOfWorkers) {
 
 TEST(ScatterND, EmptyAndOutOfRange) {
   check("ScatterND", {counting<float>({3}), ints({0, 1}, {}), tensor<float>({0}, {})}, counting<float>({3}));
-  check("ScatterND", {tensor<bool>({2}, {false, true}), ints({2, 1}, {0, 1}), tensor<bool>({2}, {true, false})}, tensor<bool>({2}, {true, true}), {{"reduction", "max"}});
-  EXPECT_EQ(run("ScatterND", {counting<float>({3, 0, 1}), ints({1, 2}, {0, 0}), tensor<float>({1, 1}, {0})}, counting<float>({3, 0, 1}), {}, {.workers = 3}).code,
+  check("ScatterND", {tensor<bool>({2}, {false, true}), ints({2, 1}, {0, 1}), tensor<bool>({2}, {true, false})},
+        tensor<bool>({2}, {true, true}), {{"reduction", "max"}});
+  EXPECT_EQ(run("ScatterND", {counting<float>({3, 0, 1}), ints({1, 2}, {0, 0}), tensor<float>({1, 1}, {0})}, counting<float>({3, 0, 1}), {},
+                {.workers = 3})
+                .code,
             TENON_OUT_OF_RANGE);
 }
 
 TEST(TensorScatter, LinearAndCircular) {
   const Tensor cache = counting<float>({2, 1, 4, 2}), update = tensor<float>({2, 1, 2, 2}, {50, 51, 52, 53, 60, 61, 62, 63});
-  check("TensorScatter", {cache, update, ints({2}, {1, 2})}, tensor<float>({2, 1, 4, 2}, {0, 1, 50, 51, 52, 53, 6, 7, 8, 9, 10, 11, 60, 61, 62, 63}));
-  check("TensorScatter", {cache, update, ints({2}, {3, 0})}, tensor<float>({2, 1, 4, 2}, {52, 53, 2, 3, 4, 5, 50, 51, 60, 61, 62, 63, 12, 13, 14, 15}),
-        {{"mode", "circular"}});
+  check("TensorScatter", {cache, update, ints({2}, {1, 2})},
+        tensor<float>({2, 1, 4, 2}, {0, 1, 50, 51, 52, 53, 6, 7, 8, 9, 10, 11, 60, 61, 62, 63}));
+  check("TensorScatter", {cache, update, ints({2}, {3, 0})},
+        tensor<float>({2, 1, 4, 2}, {52, 53, 2, 3, 4, 5, 50, 51, 60, 61, 62, 63, 12, 13, 14, 15}), {{"mode", "circular"}});
   EXPECT_EQ(run("TensorScatter", {cache, update, ints({2}, {1, 3})}, cache).code, TENON_OUT_OF_RANGE);
 }
 
 // ---- select -------------------------------------------------------------------------------------------------------------
 
 TEST(OneHot, OutOfRangeIsOff) {
-  check("OneHot", {ints({3}, {1, -1, 5}), ints({}, {3}), tensor<float>({2}, {-1, 9})}, tensor<float>({3, 3}, {-1, 9, -1, -1, -1, 9, -1, -1, -1}));
-  check("OneHot", {tensor<float>({2}, {2, NAN}), tensor<float>({}, {3}), tensor<std::int8_t>({2}, {0, 1})}, tensor<std::int8_t>({3, 2}, {0, 0, 0, 0, 1, 0}), {{"axis", 0}});
+  check("OneHot", {ints({3}, {1, -1, 5}), ints({}, {3}), tensor<float>({2}, {-1, 9})},
+        tensor<float>({3, 3}, {-1, 9, -1, -1, -1, 9, -1, -1, -1}));
+  check("OneHot", {tensor<float>({2}, {2, NAN}), tensor<float>({}, {3}), tensor<std::int8_t>({2}, {0, 1})},
+        tensor<std::int8_t>({3, 2}, {0, 0, 0, 0, 1, 0}), {{"axis", 0}});
   check("OneHot", {ints({1}, {0}), ints({}, {2}), tensor<std::string>({2}, {"off", "on"})}, tensor<std::string>({1, 2}, {"on", "off"}));
 }
 
 TEST(Compress, FlatAndAlongAnAxis) {
-  const Tensor x = tensor<float>({3, 2}, {1, 2, 3, 4, 5, 6}), like{TENON_DTYPE_FLOAT, {-1}, {}, {}}, like2{TENON_DTYPE_FLOAT, {-1, -1}, {}, {}};
+  const Tensor x = tensor<float>({3, 2}, {1, 2, 3, 4, 5, 6}), like{TENON_DTYPE_FLOAT, {-1}, {}, {}},
+               like2{TENON_DTYPE_FLOAT, {-1, -1}, {}, {}};
   EXPECT_THAT(run("Compress", {x, tensor<bool>({3}, {false, true, true})}, like)["y"].as<float>(), ElementsAre(2, 3));
   const Results r = run("Compress", {x, tensor<bool>({2}, {false, true})}, like2, {{"axis", 1}});
   EXPECT_THAT(r["y"].as<float>(), ElementsAre(2, 4, 6));
@@ -175,18 +188,26 @@ TEST(Unique, SortedUnsortedAndSlices) {
     EXPECT_EQ(r["v"].as<std::int64_t>(), sorted ? (Dims{1, 0, 0, 2, 3, 2}) : (Dims{0, 1, 1, 2, 3, 2}));
     EXPECT_EQ(r["c"].as<std::int64_t>(), sorted ? (Dims{2, 1, 2, 1}) : (Dims{1, 2, 2, 1}));
   }
-  EXPECT_THAT(run("Unique", {tensor<float>({2, 3}, {1, 0, 1, 2, 3, 2})}, Tensor{TENON_DTYPE_FLOAT, {-1, -1}, {}, {}}, {{"axis", 1}, {"sorted", 1}})["y"].as<float>(),
+  EXPECT_THAT(run("Unique", {tensor<float>({2, 3}, {1, 0, 1, 2, 3, 2})}, Tensor{TENON_DTYPE_FLOAT, {-1, -1}, {}, {}},
+                  {{"axis", 1}, {"sorted", 1}})["y"]
+                  .as<float>(),
               ElementsAre(0, 1, 3, 2));
-  EXPECT_THAT(run("Unique", {tensor<std::string>({3}, {"b", "a", "b"})}, Tensor{TENON_DTYPE_STRING, {-1}, {}, {}}, {{"sorted", 1}})["y"].strings, ElementsAre("a", "b"));
+  EXPECT_THAT(
+      run("Unique", {tensor<std::string>({3}, {"b", "a", "b"})}, Tensor{TENON_DTYPE_STRING, {-1}, {}, {}}, {{"sorted", 1}})["y"].strings,
+      ElementsAre("a", "b"));
 }
 
 // ---- NonMaxSuppression --------------------------------------------------------------------------------------------------
 
 TEST(NonMaxSuppression, BestFirstPerClass) {
-  const Tensor boxes = tensor<float>({1, 6, 4}, {0, 0, 1, 1, 0, 0.1f, 1, 1.1f, 1, 0.9f, 0, -0.1f, 0, 10, 1, 11, 0, 10.1f, 1, 11.1f, 0, 100, 1, 101});
-  const Tensor scores = tensor<float>({1, 2, 6}, {0.9f, 0.75f, 0.6f, 0.95f, 0.5f, 0.3f, 0, 0, 0, 0, 0, NAN}), like{TENON_DTYPE_INT64, {-1, 3}, {}, {}};
+  const Tensor boxes =
+      tensor<float>({1, 6, 4}, {0, 0, 1, 1, 0, 0.1f, 1, 1.1f, 1, 0.9f, 0, -0.1f, 0, 10, 1, 11, 0, 10.1f, 1, 11.1f, 0, 100, 1, 101});
+  const Tensor scores = tensor<float>({1, 2, 6}, {0.9f, 0.75f, 0.6f, 0.95f, 0.5f, 0.3f, 0, 0, 0, 0, 0, NAN}),
+               like{TENON_DTYPE_INT64, {-1, 3}, {}, {}};
   const auto chosen = [&](std::int64_t most, float iou, float least) {
-    return run("NonMaxSuppression", {boxes, scores, ints({1}, {most}), tensor<float>({}, {iou}), tensor<float>({1}, {least})}, like, {}, {.workers = 2})["y"].as<std::int64_t>();
+    return run("NonMaxSuppression", {boxes, scores, ints({1}, {most}), tensor<float>({}, {iou}), tensor<float>({1}, {least})}, like, {},
+               {.workers = 2})["y"]
+        .as<std::int64_t>();
   };
   EXPECT_EQ(chosen(3, 0.5f, 0.0f), (Dims{0, 0, 3, 0, 0, 0, 0, 0, 5}));
   EXPECT_EQ(chosen(1, 0.5f, 0.8f), (Dims{0, 0, 3}));
@@ -202,11 +223,14 @@ TEST(NonMaxSuppression, AgreesWithThePlainRule) {
   const std::vector<float> b = boxes.as<float>(), s = scores.as<float>();
   std::vector<std::int64_t> order(static_cast<std::size_t>(n)), expected;
   for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
-  std::stable_sort(order.begin(), order.end(), [&](auto x, auto y) { return s[static_cast<std::size_t>(x)] > s[static_cast<std::size_t>(y)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](auto x, auto y) { return s[static_cast<std::size_t>(x)] > s[static_cast<std::size_t>(y)]; });
   const auto iou = [&](std::int64_t i, std::int64_t j) {
     const float *p = &b[static_cast<std::size_t>(4 * i)], *q = &b[static_cast<std::size_t>(4 * j)];
-    const float w = std::min(p[0] + std::abs(p[2]) / 2, q[0] + std::abs(q[2]) / 2) - std::max(p[0] - std::abs(p[2]) / 2, q[0] - std::abs(q[2]) / 2);
-    const float h = std::min(p[1] + std::abs(p[3]) / 2, q[1] + std::abs(q[3]) / 2) - std::max(p[1] - std::abs(p[3]) / 2, q[1] - std::abs(q[3]) / 2);
+    const float w =
+        std::min(p[0] + std::abs(p[2]) / 2, q[0] + std::abs(q[2]) / 2) - std::max(p[0] - std::abs(p[2]) / 2, q[0] - std::abs(q[2]) / 2);
+    const float h =
+        std::min(p[1] + std::abs(p[3]) / 2, q[1] + std::abs(q[3]) / 2) - std::max(p[1] - std::abs(p[3]) / 2, q[1] - std::abs(q[3]) / 2);
     if (w <= 0 || h <= 0) return 0.0f;
     return w * h / (std::abs(p[2]) * std::abs(p[3]) + std::abs(q[2]) * std::abs(q[3]) - w * h);
   };
@@ -218,8 +242,8 @@ TEST(NonMaxSuppression, AgreesWithThePlainRule) {
     for (std::size_t k = 2; k < expected.size(); k += 3) keep = keep && !(iou(i, expected[k]) > 0.3f);
     if (keep) expected.insert(expected.end(), {0, 0, i});
   }
-  const Results r = run("NonMaxSuppression", {tensor<float>({1, n, 4}, positive), scores, ints({}, {n}), tensor<float>({}, {0.3f})}, Tensor{TENON_DTYPE_INT64, {-1, 3}, {}, {}},
-                        {{"center_point_box", 1}});
+  const Results r = run("NonMaxSuppression", {tensor<float>({1, n, 4}, positive), scores, ints({}, {n}), tensor<float>({}, {0.3f})},
+                        Tensor{TENON_DTYPE_INT64, {-1, 3}, {}, {}}, {{"center_point_box", 1}});
   EXPECT_EQ(r["y"].as<std::int64_t>(), expected);
 }
 
@@ -242,12 +266,17 @@ TEST(Random, SeedDecidesWorkersDoNot) {
 }
 
 TEST(Random, BernoulliAndMultinomialFollowTheirProbabilities) {
-  const std::vector<bool> none = run("Bernoulli", {tensor<float>({1000}, std::vector<float>(1000, 0.0f))}, Tensor{TENON_DTYPE_BOOL, {1000}, {}, {}})["y"].as<bool>();
+  const std::vector<bool> none =
+      run("Bernoulli", {tensor<float>({1000}, std::vector<float>(1000, 0.0f))}, Tensor{TENON_DTYPE_BOOL, {1000}, {}, {}})["y"].as<bool>();
   EXPECT_EQ(std::count(none.begin(), none.end(), true), 0);
-  const std::vector<float> some = run("Bernoulli", {tensor<float>({1000}, std::vector<float>(1000, 0.25f))}, Tensor{TENON_DTYPE_FLOAT, {1000}, {}, {}}, {{"seed", 1.0f}})["y"].as<float>();
+  const std::vector<float> some = run("Bernoulli", {tensor<float>({1000}, std::vector<float>(1000, 0.25f))},
+                                      Tensor{TENON_DTYPE_FLOAT, {1000}, {}, {}}, {{"seed", 1.0f}})["y"]
+                                      .as<float>();
   EXPECT_NEAR(static_cast<double>(std::count(some.begin(), some.end(), 1.0f)), 250, 60);
-  const std::vector<std::int32_t> drawn = run("Multinomial", {tensor<float>({2, 3}, {0, -INFINITY, std::log(3.0f), -INFINITY, 5, -INFINITY})},
-                                              Tensor{TENON_DTYPE_INT32, {2, 1000}, {}, {}}, {{"seed", 1.0f}}, {.workers = 2})["y"].as<std::int32_t>();
+  const std::vector<std::int32_t> drawn =
+      run("Multinomial", {tensor<float>({2, 3}, {0, -INFINITY, std::log(3.0f), -INFINITY, 5, -INFINITY})},
+          Tensor{TENON_DTYPE_INT32, {2, 1000}, {}, {}}, {{"seed", 1.0f}}, {.workers = 2})["y"]
+          .as<std::int32_t>();
   EXPECT_NEAR(static_cast<double>(std::count(drawn.begin(), drawn.begin() + 1000, 2)), 750, 60);
   EXPECT_EQ(std::count(drawn.begin(), drawn.begin() + 1000, 1), 0);
   EXPECT_EQ(std::count(drawn.begin() + 1000, drawn.end(), 1), 1000);
@@ -264,7 +293,8 @@ TEST(Random, DropoutScalesWhatItKeeps) {
   const Results r = t.run();
   const std::vector<bool> kept = r["m"].as<bool>();
   // numpy.random.seed(0): the first uniform numbers are 0.549, 0.715, 0.603, 0.545, 0.424, 0.646, 0.438, 0.892, 0.964
-  EXPECT_TRUE(std::equal(kept.begin(), kept.begin() + 9, std::vector<bool>{false, false, false, false, false, false, false, true, true}.begin()));
+  EXPECT_TRUE(
+      std::equal(kept.begin(), kept.begin() + 9, std::vector<bool>{false, false, false, false, false, false, false, true, true}.begin()));
   const std::vector<float> y = r["y"].as<float>();
   for (std::size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(y[i], kept[i] ? 4 : 0);
 }

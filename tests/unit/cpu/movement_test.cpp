@@ -41,7 +41,9 @@ Tensor mapped(const Tensor& x, const Dims& dims, const std::function<std::int64_
     const std::int64_t from = source(index);
     if (x.dtype == TENON_DTYPE_STRING) y.strings.push_back(from < 0 ? "" : x.strings[static_cast<std::size_t>(from)]);
     else if (from < 0) y.bytes.insert(y.bytes.end(), size, 0);
-    else y.bytes.insert(y.bytes.end(), x.bytes.begin() + from * static_cast<std::int64_t>(size), x.bytes.begin() + (from + 1) * static_cast<std::int64_t>(size));
+    else
+      y.bytes.insert(y.bytes.end(), x.bytes.begin() + from * static_cast<std::int64_t>(size),
+                     x.bytes.begin() + (from + 1) * static_cast<std::int64_t>(size));
   }
   return y;
 }
@@ -91,7 +93,8 @@ void check(const Case& c, const Tensor& expected) {
 // ---- Reshape family, Shape --------------------------------------------------------------------------------------------
 
 TEST(Reshape, IsACopyOnlyWhereTheOutputIsMemoryOfItsOwn) {
-  check({"Reshape", counting<float>({2, 6}), {{"s", tensor<std::int64_t>({2}, {3, 4})}}}, Tensor{TENON_DTYPE_FLOAT, {3, 4}, counting<float>({2, 6}).bytes, {}});
+  check({"Reshape", counting<float>({2, 6}), {{"s", tensor<std::int64_t>({2}, {3, 4})}}},
+        Tensor{TENON_DTYPE_FLOAT, {3, 4}, counting<float>({2, 6}).bytes, {}});
   check({"Flatten", words({2, 3})}, Tensor{TENON_DTYPE_STRING, {2, 3}, {}, words({2, 3}).strings});
   check({"Identity", counting<std::int8_t>({0, 3})}, Tensor{TENON_DTYPE_INT8, {0, 3}, {}, {}});
   OpTest t({movement_rows});
@@ -153,7 +156,8 @@ TEST(Transpose, ReversesWithoutPerm) {
   check({"Transpose", tensor<float>({2, 3}, {1, 2, 3, 4, 5, 6})}, tensor<float>({3, 2}, {1, 4, 2, 5, 3, 6}));
   check({"Transpose", tensor<std::uint8_t>({2, 3}, {0x21, 0x43, 0x65}, TENON_DTYPE_UINT4)},
         tensor<std::uint8_t>({3, 2}, {0x41, 0x52, 0x63}, TENON_DTYPE_UINT4));
-  check({"Transpose", tensor<std::uint8_t>({3, 1}, {0x21, 0x03}, TENON_DTYPE_UINT4)}, tensor<std::uint8_t>({1, 3}, {0x21, 0x03}, TENON_DTYPE_UINT4));
+  check({"Transpose", tensor<std::uint8_t>({3, 1}, {0x21, 0x03}, TENON_DTYPE_UINT4)},
+        tensor<std::uint8_t>({1, 3}, {0x21, 0x03}, TENON_DTYPE_UINT4));
   OpTest t({movement_rows});
   t.input("x", counting<float>({2, 3}));
   t.value("y", TENON_DTYPE_FLOAT, {2, 3});
@@ -185,9 +189,15 @@ TEST(Slice, ClampsByTheSignOfTheStep) {
 TEST(Slice, SeveralAxesAndTypes) {
   const Dims dims{4, 5, 6}, out{2, 5, 3};
   for (const Tensor& x : {counting<float>(dims), counting<std::int64_t>(dims), words(dims)})
-    check({"Slice", x, {{"s", tensor<std::int32_t>({2}, {-1, 1})}, {"e", tensor<std::int32_t>({2}, {0, 4})}, {"a", tensor<std::int32_t>({2}, {0, -1})},
-                        {"t", tensor<std::int32_t>({2}, {-2, 1})}}},
-          mapped(x, out, [&](const Dims& i) { return offset(dims, {3 - 2 * i[0], i[1], 1 + i[2]}); }));
+    check({"Slice",
+           x,
+           {{"s", tensor<std::int32_t>({2}, {-1, 1})},
+            {"e", tensor<std::int32_t>({2}, {0, 4})},
+            {"a", tensor<std::int32_t>({2}, {0, -1})},
+            {"t", tensor<std::int32_t>({2}, {-2, 1})}}},
+          mapped(x, out, [&](const Dims& i) {
+            return offset(dims, {3 - 2 * i[0], i[1], 1 + i[2]});
+          }));
 }
 
 TEST(Slice, RefusesWhatDoesNotGiveThePlannedSize) {
@@ -379,14 +389,16 @@ TEST(Fill, ConstantEyeAndRange) {
         tensor<std::uint16_t>({2}, {0x3e00, 0x3e00}, TENON_DTYPE_FLOAT16));
   check({"ConstantOfShape", ints({0})}, tensor<float>({0}, {}));
   check({"EyeLike", counting<float>({2, 3}), {}, {{"k", 1}}}, tensor<std::int32_t>({2, 3}, {0, 1, 0, 0, 0, 1}));
-  check({"Range", tensor<float>({}, {1}), {{"l", tensor<float>({}, {2})}, {"d", tensor<float>({}, {0.25f})}}}, tensor<float>({4}, {1, 1.25f, 1.5f, 1.75f}));
+  check({"Range", tensor<float>({}, {1}), {{"l", tensor<float>({}, {2})}, {"d", tensor<float>({}, {0.25f})}}},
+        tensor<float>({4}, {1, 1.25f, 1.5f, 1.75f}));
   check({"Range", tensor<std::int64_t>({}, {3}), {{"l", tensor<std::int64_t>({}, {-3})}, {"d", tensor<std::int64_t>({}, {-2})}}},
         tensor<std::int64_t>({3}, {3, 1, -1}));
 }
 
 // ---- strings ----------------------------------------------------------------------------------------------------------
 
-Results run_text(const std::string& op, const Tensor& x, std::vector<Attr> attributes, const Dims& y, const Dims& z = {}, std::int32_t dtype = TENON_DTYPE_STRING) {
+Results run_text(const std::string& op, const Tensor& x, std::vector<Attr> attributes, const Dims& y, const Dims& z = {},
+                 std::int32_t dtype = TENON_DTYPE_STRING) {
   OpTest t({movement_rows});
   t.input("x", x);
   t.value("y", dtype, y);
@@ -402,11 +414,18 @@ TEST(Strings, Concat) {
 
 TEST(Strings, NormalizerChangesCaseOfAnyLetterAndDropsStopWords) {
   const Tensor x = tensor<std::string>({4}, {"Ärger", "monday", "the", "MONDAY"});
-  EXPECT_THAT(run_text("StringNormalizer", x, {{"case_change_action", "UPPER"}, {"is_case_sensitive", 1}, {"stopwords", std::vector<std::string>{"monday"}}}, {-1})["y"].strings,
-              ElementsAre("ÄRGER", "THE", "MONDAY"));
-  EXPECT_THAT(run_text("StringNormalizer", x, {{"case_change_action", "LOWER"}, {"is_case_sensitive", 0}, {"stopwords", std::vector<std::string>{"Monday"}}}, {-1})["y"].strings,
-              ElementsAre("ärger", "the"));
-  const Results none = run_text("StringNormalizer", tensor<std::string>({1, 1}, {"a"}), {{"is_case_sensitive", 1}, {"stopwords", std::vector<std::string>{"a"}}}, {-1, -1});
+  EXPECT_THAT(
+      run_text("StringNormalizer", x,
+               {{"case_change_action", "UPPER"}, {"is_case_sensitive", 1}, {"stopwords", std::vector<std::string>{"monday"}}}, {-1})["y"]
+          .strings,
+      ElementsAre("ÄRGER", "THE", "MONDAY"));
+  EXPECT_THAT(
+      run_text("StringNormalizer", x,
+               {{"case_change_action", "LOWER"}, {"is_case_sensitive", 0}, {"stopwords", std::vector<std::string>{"Monday"}}}, {-1})["y"]
+          .strings,
+      ElementsAre("ärger", "the"));
+  const Results none = run_text("StringNormalizer", tensor<std::string>({1, 1}, {"a"}),
+                                {{"is_case_sensitive", 1}, {"stopwords", std::vector<std::string>{"a"}}}, {-1, -1});
   EXPECT_THAT(none["y"].strings, ElementsAre(""));
   EXPECT_THAT(none["y"].dims, ElementsAre(1, 1));
 }
@@ -422,9 +441,11 @@ TEST(Strings, SplitAsPythonDoes) {
 }
 
 TEST(Strings, RegexMatchesAllOfTheText) {
-  const Results r = run_text("RegexFullMatch", tensor<std::string>({3}, {"ab", "abc", "\xff"}), {{"pattern", "a[a-z]"}}, {3}, {}, TENON_DTYPE_BOOL);
+  const Results r =
+      run_text("RegexFullMatch", tensor<std::string>({3}, {"ab", "abc", "\xff"}), {{"pattern", "a[a-z]"}}, {3}, {}, TENON_DTYPE_BOOL);
   EXPECT_THAT(r["y"].as<bool>(), ElementsAre(true, false, false));
-  EXPECT_THAT(run_text("RegexFullMatch", tensor<std::string>({1}, {"a"}), {{"pattern", "("}}, {1}, {}, TENON_DTYPE_BOOL).error, HasSubstr("refused"));
+  EXPECT_THAT(run_text("RegexFullMatch", tensor<std::string>({1}, {"a"}), {{"pattern", "("}}, {1}, {}, TENON_DTYPE_BOOL).error,
+              HasSubstr("refused"));
 }
 
 TEST(Strings, TfIdfCountsSkipGrams) {

@@ -26,7 +26,8 @@ Tensor resized(const Tensor& x, const Dims& dims, const std::vector<float>& scal
   if (!scales.empty()) t.known_input("scales", floats(scales));
   if (!sizes.empty()) t.known_input("sizes", ints(sizes));
   t.value("y", x.dtype, dims);
-  t.node("Resize", {"x", roi.empty() ? "" : "roi", scales.empty() ? "" : "scales", sizes.empty() ? "" : "sizes"}, {"y"}, std::move(attributes));
+  t.node("Resize", {"x", roi.empty() ? "" : "roi", scales.empty() ? "" : "scales", sizes.empty() ? "" : "sizes"}, {"y"},
+         std::move(attributes));
   const Results r = t.run(options);
   EXPECT_EQ(r.error, "");
   return r.error.empty() ? r["y"] : Tensor{};
@@ -34,8 +35,8 @@ Tensor resized(const Tensor& x, const Dims& dims, const std::vector<float>& scal
 
 const Tensor row = tensor<float>({1, 4}, {1, 2, 3, 4});
 
-void expect_row(const std::vector<float>& expected, const std::vector<float>& scales, const Dims& sizes, const std::vector<Attr>& attributes,
-                const std::vector<float>& roi = {}) {
+void expect_row(const std::vector<float>& expected, const std::vector<float>& scales, const Dims& sizes,
+                const std::vector<Attr>& attributes, const std::vector<float>& roi = {}) {
   const std::vector<float> y = resized(row, {1, static_cast<std::int64_t>(expected.size())}, scales, sizes, attributes, roi).as<float>();
   EXPECT_THAT(y, Pointwise(FloatNear(1e-5f), expected));
 }
@@ -43,16 +44,19 @@ void expect_row(const std::vector<float>& expected, const std::vector<float>& sc
 TEST(Resize, NearestModes) {
   expect_row({1, 1, 2, 2, 3, 4, 4}, {1, 1.75f}, {}, {{"mode", "nearest"}});
   expect_row({1, 2, 3, 3, 4, 4, 4}, {}, {1, 7}, {{"nearest_mode", "ceil"}, {"coordinate_transformation_mode", "asymmetric"}});
-  expect_row({1, 2, 2, 3, 3, 4, 4}, {}, {1, 7}, {{"nearest_mode", "round_prefer_ceil"}, {"coordinate_transformation_mode", "align_corners"}});
+  expect_row({1, 2, 2, 3, 3, 4, 4}, {}, {1, 7},
+             {{"nearest_mode", "round_prefer_ceil"}, {"coordinate_transformation_mode", "align_corners"}});
   expect_row({1, 1, 2, 2, 3, 3, 4, 4}, {1, 2}, {}, {{"nearest_mode", "floor"}, {"coordinate_transformation_mode", "asymmetric"}});
 }
 
 TEST(Resize, LinearCoordinates) {
   expect_row({1, 1.4375f, 2.0625f, 2.6875f, 3.3125f, 3.9375f}, {1, 1.6f}, {}, {{"mode", "linear"}});
-  expect_row({1, 1.5625f, 2.1875f, 2.8125f, 3.4375f, 4}, {1, 1.6f}, {}, {{"mode", "linear"}, {"coordinate_transformation_mode", "half_pixel_symmetric"}});
+  expect_row({1, 1.5625f, 2.1875f, 2.8125f, 3.4375f, 4}, {1, 1.6f}, {},
+             {{"mode", "linear"}, {"coordinate_transformation_mode", "half_pixel_symmetric"}});
   expect_row({1}, {}, {1, 1}, {{"mode", "linear"}, {"coordinate_transformation_mode", "pytorch_half_pixel"}});
   expect_row({2.2f, 2.95f, 3.7f, 10, 10}, {}, {1, 5},
-             {{"mode", "linear"}, {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"extrapolation_value", 10.0f}}, {0, 0.4f, 1, 1.4f});
+             {{"mode", "linear"}, {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"extrapolation_value", 10.0f}},
+             {0, 0.4f, 1, 1.4f});
 }
 
 TEST(Resize, CubicAndAntialias) {
