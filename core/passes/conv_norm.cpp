@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/graph/elements.h"
+#include "core/passes/derive.h"
 #include "core/passes/edit.h"
 #include "core/passes/list.h"
 
@@ -165,7 +166,7 @@ class Folder {
     for (double a : affine.a) scales = scales || a != 1, largest = std::max(largest, std::fabs(a));
     if (scales) {
       std::byte* data = nullptr;
-      TENON_ASSIGN(auto weights, make_constant(w.dtype, w.dims, &data));
+      TENON_ASSIGN(auto weights, unwritten_constant(w.dtype, w.dims, &data));
       scale(w, at, affine.a, data);
       if (largest > 1 && (w.dtype == TENON_DTYPE_FLOAT16 || largest > 1e10))  // weights that no longer fit stay apart
         for (std::size_t i = 0; i < static_cast<std::size_t>(w.count()); ++i)

@@ -1,5 +1,7 @@
 #include "core/passes/derive.h"
 
+#include <new>
+
 #include "core/graph/elements.h"
 
 namespace tenon {
@@ -42,6 +44,16 @@ void permute(const Constant& c, std::byte* to, const Dims& dims, const std::vect
 
 }  // namespace
 
+Result<std::shared_ptr<Constant>> unwritten_constant(DType dtype, Dims dims, std::byte** out_data) {
+  TENON_ASSIGN(const std::int64_t count, element_count(dims).get("constant of shape " + dims_text(dims)));
+  TENON_ASSIGN(const std::int64_t bytes, dtype_bytes(dtype, count).get("constant of shape " + dims_text(dims)));
+  void* memory = ::operator new(static_cast<std::size_t>(bytes) + 1, std::align_val_t(64), std::nothrow);
+  if (!memory) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a constant of {} bytes", bytes);
+  std::shared_ptr<const void> keep(memory, [](const void* p) { ::operator delete(const_cast<void*>(p), std::align_val_t(64)); });
+  *out_data = static_cast<std::byte*>(memory);
+  return wrap_constant(dtype, std::move(dims), *out_data, static_cast<std::uint64_t>(bytes), std::move(keep));
+}
+
 ConstantPtr with_dims(const ConstantPtr& c, Dims dims) {
   auto out = wrap_constant(c->dtype, std::move(dims), c->data, c->bytes, c->keep);
   out->strings = c->strings;
@@ -67,7 +79,7 @@ Result<ConstantPtr> transposed(const Constant& c, const std::vector<std::int64_t
     strides[d] = own[from];
   }
   std::byte* data = nullptr;
-  TENON_ASSIGN(auto out, make_constant(c.dtype, dims, &data));
+  TENON_ASSIGN(auto out, unwritten_constant(c.dtype, dims, &data));
   if (c.bytes == 0) return ConstantPtr(out);
   if (rank == 0) {
     std::memcpy(data, c.data, c.bytes);
@@ -88,7 +100,7 @@ Result<ConstantPtr> converted(const Constant& c, DType to) {
   const Checked bytes = dtype_bytes(to, c.count());
   if (!bytes.valid() || static_cast<std::uint64_t>(bytes.value()) > derived_bytes) return ConstantPtr();
   std::byte* data = nullptr;
-  TENON_ASSIGN(auto out, make_constant(to, c.dims, &data));
+  TENON_ASSIGN(auto out, unwritten_constant(to, c.dims, &data));
   const auto n = static_cast<std::size_t>(c.count());
   if (c.dtype == TENON_DTYPE_FLOAT16 && to == TENON_DTYPE_FLOAT)
     for (std::size_t i = 0; i < n; ++i) store_bits(data, i, half_to_float(load_bits<std::uint16_t>(c.data, i)));

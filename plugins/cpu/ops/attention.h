@@ -1,0 +1,73 @@
+// Attention: sizes, strides and masks of scaled dot product attention, shared by the fast and the plain step.
+//
+// Plain data, made in plan; any thread.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "plugins/cpu/op.h"
+
+namespace tenon::cpu {
+
+// Strides of [batch, head, row, element] in elements; elements are contiguous.
+struct HeadStrides {
+  std::int64_t batch = 0, head = 0, row = 0;
+};
+
+// What the fourth output shows.
+enum class ScoreOutput : std::uint8_t { raw, capped, biased, probabilities };
+
+struct AttentionShape {
+  std::int64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, past = 0, depth = 0, value_depth = 0;
+  HeadStrides q, k, v, y;
+  double scale = 1, softcap = 0;
+  bool causal = false, has_past = false;
+  std::int64_t left = -1, right = -1;  // window; -1: open
+  ScoreOutput score_output = ScoreOutput::raw;
+
+  // The mask: strides of batch, head and query (0 where broadcast); keys from mask_keys on are masked.
+  std::int32_t mask_dtype = 0;
+  std::int64_t mask_strides[3] = {}, mask_keys = 0;
+
+  std::int64_t group() const { return heads / kv_heads; }
+  std::int64_t mask_row(std::int64_t b, std::int64_t h, std::int64_t i) const {
+    return b * mask_strides[0] + h * mask_strides[1] + i * mask_strides[2];
+  }
+};
+
+struct AttentionRefs {
+  Ref q, k, v, mask, lengths;  // lengths: int64, keys of each batch that are no padding
+  Ref y, scores;
+};
+
+// Keys [begin, end) that a query may look at, the mask apart.
+struct KeyRange {
+  std::int64_t begin, end;
+};
+
+inline KeyRange key_range(const AttentionShape& s, const AttentionRefs& refs, const StepContext& c, std::int64_t b, std::int64_t i) {
+  KeyRange range{0, s.keys};
+  std::int64_t offset = s.past;
+  if (refs.lengths.present()) {
+    const std::int64_t length = c.ptr<const std::int64_t>(refs.lengths)[b];
+    range.end = std::clamp<std::int64_t>(length, 0, s.keys);
+    if (!s.has_past) offset = range.end - s.queries;
+  }
+  if (s.causal) range.end = std::min(range.end, i + offset + 1);
+  if (s.right >= 0) range.end = std::min(range.end, i + offset + std::min(s.right, s.keys) + 1);
+  if (s.left >= 0) range.begin = std::max(range.begin, i + offset - s.left);
+  if (refs.mask.present()) range.end = std::min(range.end, s.mask_keys);
+  range.end = std::max<std::int64_t>(range.end, 0);
+  range.begin = std::min(range.begin, range.end);
+  return range;
+}
+
+// Scalar loops for float32 and double: the oracle.
+void plan_attention_plain(PlanBuilder& builder, const AttentionShape& shape, const AttentionRefs& refs, std::int32_t dtype,
+                          std::span<const Ref> reads, std::span<const Ref> writes);
+
+// x[i] = cap * tanh(x[i] / cap).
+void softcap_run(float* x, std::int64_t n, float cap);
+
+}  // namespace tenon::cpu

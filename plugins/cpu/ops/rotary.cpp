@@ -1,0 +1,106 @@
+// RotaryEmbedding: pairs of elements of each head turned by an angle that depends on the position.
+#include "plugins/cpu/ops/rotary.h"
+
+#include <cstring>
+
+#include "plugins/cpu/ops/reduce_types.h"
+
+namespace tenon::cpu {
+namespace {
+
+struct RotaryStep {
+  Ref x, cos, sin, positions, y;
+  std::int64_t batch, heads, rows, depth, half;       // half: pairs that are turned
+  std::int64_t batch_stride, head_stride, row_stride;  // of x and y
+  std::int64_t table_rows;
+  bool interleaved;
+
+  void operator()(const StepContext& c) const {
+    const auto slice = c.slice(batch * rows);
+    for (std::int64_t item = slice.begin; item < slice.end; ++item) {
+      const std::int64_t b = item / rows, t = item % rows;
+      std::int64_t at = item;  // without positions, the tables have a row for each batch and position
+      if (positions.present()) {
+        at = c.ptr<const std::int64_t>(positions)[item];
+        if (at < 0 || at >= table_rows) {
+          c.fail(TENON_OUT_OF_RANGE, "position " + std::to_string(at) + " is outside " + std::to_string(table_rows) + " table rows");
+          return;
+        }
+      }
+      const float *co = c.ptr<const float>(cos) + at * half, *si = c.ptr<const float>(sin) + at * half;
+      for (std::int64_t h = 0; h < heads; ++h) {
+        const std::int64_t offset = b * batch_stride + h * head_stride + t * row_stride;
+        turn(c.ptr<const float>(x) + offset, co, si, c.ptr<float>(y) + offset);
+      }
+    }
+  }
+
+  void turn(const float* in, const float* co, const float* si, float* out) const {
+    const std::int64_t step = interleaved ? 2 : 1, second = interleaved ? 1 : half;
+    for (std::int64_t i = 0; i < half; ++i) {
+      const float a = in[i * step], b = in[i * step + second];
+      out[i * step] = a * co[i] - b * si[i];
+      out[i * step + second] = a * si[i] + b * co[i];
+    }
+    if (depth > 2 * half) std::memmove(out + 2 * half, in + 2 * half, static_cast<std::size_t>(depth - 2 * half) * sizeof(float));
+  }
+};
+
+class RotaryOp final : public Op {
+ public:
+  explicit RotaryOp(const NodeView& node)
+      : heads_(node.int_or("num_heads", 0)), turned_(node.int_or("rotary_embedding_dim", 0)), interleaved_(node.int_or("interleaved", 0) != 0) {}
+
+  void plan(PlanBuilder& builder) const override {
+    const Shape &x = builder.in(0), &cos = builder.in(1), &sin = builder.in(2);
+    RotaryStep step{};
+    if (x.rank() == 4) {
+      step.heads = x[1], step.rows = x[2], step.depth = x[3];
+      step.head_stride = x[2] * x[3], step.row_stride = x[3];
+    } else if (x.rank() == 3 && heads_ > 0 && x[2] % heads_ == 0) {
+      step.heads = heads_, step.rows = x[1], step.depth = x[2] / heads_;
+      step.head_stride = step.depth, step.row_stride = x[2];
+    } else {
+      invalid_argument("RotaryEmbedding needs rank 4, or rank 3 and num_heads");
+    }
+    step.batch = x[0], step.batch_stride = x.inner(0);
+    const std::int64_t turned = turned_ > 0 ? turned_ : step.depth;
+    step.half = turned / 2;
+    if (turned % 2 != 0 || turned > step.depth) invalid_argument("rotary_embedding_dim must be even and at most the head size");
+    step.positions = builder.in_ref(3);
+    if (cos.rank() < 1 || cos[-1] != step.half || sin.count() != cos.count()) invalid_argument("the tables do not have half the rotated size");
+    step.table_rows = step.half > 0 ? cos.count() / step.half : 0;
+    const std::int64_t items = step.batch * step.rows;
+    if (step.positions.present() ? builder.in(3).count() != items : step.table_rows != items) {
+      invalid_argument("positions or tables do not fit the input");
+    }
+    if (x.count() == 0) return;
+    step.x = builder.in_ref(0), step.cos = builder.in_ref(1), step.sin = builder.in_ref(2), step.y = builder.out_ref(0);
+    step.interleaved = interleaved_;
+    builder.inplace(0, 0);
+    builder.step("RotaryEmbedding", step, {.est_ns = static_cast<double>(x.count()) * 0.7});
+  }
+
+ private:
+  std::int64_t heads_, turned_;
+  bool interleaved_;
+};
+
+Support supports(const NodeView& node) {
+  for (std::uint32_t i : {0u, 1u, 2u}) {
+    if (node.dtype(i) != TENON_DTYPE_FLOAT) return refuse_dtype(node.dtype(i));
+  }
+  if (node.has_input(3) && node.dtype(3) != TENON_DTYPE_INT64) return refuse_dtype(node.dtype(3));
+  return Support::yes();
+}
+
+}  // namespace
+
+std::span<const OpRow> rotary_rows() {
+  static const OpRow rows[] = {
+      {"", "RotaryEmbedding", supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<RotaryOp>(node); }},
+  };
+  return rows;
+}
+
+}  // namespace tenon::cpu
