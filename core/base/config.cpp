@@ -86,7 +86,6 @@ Status Config::read(const Document& document) {
 
   placement.policy = get("/placement/policy").get<std::string>();
   placement.error_on_unsupported = get("/placement/on_unsupported") == "error";
-  placement.replace_lost_device = get("/placement/on_device_lost") == "replace";
   placement.rules.clear();
   for (const Json& rule : get("/placement/rules")) {
     PlacementRule r;
@@ -103,9 +102,7 @@ Status Config::read(const Document& document) {
   optimize = level == "none" ? Optimize::none : level == "basic" ? Optimize::basic : level == "extended" ? Optimize::extended : Optimize::all;
   const Json t = get("/session/threads");
   threads = t.is_string() ? 0 : t.get<int>();
-  cache = expand_variables(get("/session/cache").get<std::string>());
   deterministic = get("/session/deterministic").get<bool>();
-  profile = get("/session/profile").get<bool>();
   const Json p = get("/session/precision");
   precision = p.is_string() ? p.get<std::string>() : "";
 
@@ -121,7 +118,6 @@ Status Config::read(const Document& document) {
       if (value.contains("min")) s.min = value["min"].get<std::int64_t>();
       if (value.contains("opt")) s.opt = value["opt"].get<std::int64_t>();
       if (value.contains("max")) s.max = value["max"].get<std::int64_t>();
-      s.grow = value.value("grow", false);
     }
     shapes.push_back(std::move(s));
   }

@@ -35,7 +35,6 @@ struct PlacementRule {
 struct ShapeEntry {
   std::string name;  // of the symbolic dim
   std::optional<std::int64_t> min, opt, max;
-  bool grow = false;
 };
 
 enum class Optimize { none, basic, extended, all };
@@ -47,14 +46,11 @@ class Config {
   struct {
     std::string policy = "cost";
     bool error_on_unsupported = false;   // else: the next provider, the cpu appended last
-    bool replace_lost_device = false;    // else: an error
     std::vector<PlacementRule> rules;
   } placement;
   Optimize optimize = Optimize::all;
   int threads = 0;  // 0: as many as the process may use
-  std::string cache;  // folder; "" none
   bool deterministic = false;
-  bool profile = false;
   std::string precision;  // "highest", "high", "medium"; "" each provider's own default
   std::vector<ShapeEntry> shapes;
   Limits limits;

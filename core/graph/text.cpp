@@ -47,14 +47,20 @@ std::string constant_text(const Constant& c, std::int64_t limit) {
 
 std::string form_text(const Constant& c) {
   std::string s = std::string(dtype_name(c.dtype)) + "[";
-  for (std::size_t d = 0; d < c.dims.size(); ++d) s += (d ? "," : "") + std::to_string(c.dims[d]);
+  for (std::size_t d = 0; d < c.dims.size(); ++d) {
+    if (d) s += ',';
+    s += std::to_string(c.dims[d]);
+  }
   return s + "]";
 }
 
 template <class T, class F>
 std::string list_text(const std::vector<T>& items, F one) {
   std::string s = "[";
-  for (std::size_t i = 0; i < items.size(); ++i) s += (i ? ", " : "") + one(items[i]);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i) s += ", ";
+    s += one(items[i]);
+  }
   return s + "]";
 }
 
@@ -65,7 +71,7 @@ class Writer {
   void graph(const Graph& g, const Graph* around, const std::string& indent) {
     graph_ = &g;
     out_ += "graph " + (g.name.empty() ? std::string("_") : word(g.name)) + "(";
-    for (std::size_t i = 0; i < g.inputs.size(); ++i) out_ += (i ? ", " : "") + typed(g.inputs[i], true);
+    for (std::size_t i = 0; i < g.inputs.size(); ++i) item(i, typed(g.inputs[i], true));
     out_ += ")";
     for (std::size_t i = 0; i < g.outer.size(); ++i) {
       const auto& [inner, parent] = g.outer[i];
@@ -74,7 +80,7 @@ class Writer {
       if (around && around->values[parent].name != g.values[inner].name) out_ += " = " + word(around->values[parent].name);
     }
     out_ += g.outer.empty() ? " -> (" : ") -> (";
-    for (std::size_t i = 0; i < g.outputs.size(); ++i) out_ += (i ? ", " : "") + name(g.outputs[i]);
+    for (std::size_t i = 0; i < g.outputs.size(); ++i) item(i, name(g.outputs[i]));
     out_ += ")\n";
     const std::string inner = indent + "  ";
     std::vector<bool> read(g.values.size());
@@ -96,6 +102,11 @@ class Writer {
   std::string take() { return std::move(out_); }
 
  private:
+  // Number i of a list.
+  void item(std::size_t i, const std::string& text) {
+    if (i) out_ += ", ";
+    out_ += text;
+  }
   std::string name(ValueId v) const {
     if (v == none) return "_";
     const std::string& n = graph_->values[v].name;
@@ -109,9 +120,9 @@ class Writer {
 
   void node(const Node& n, const Graph& g, const std::string& indent) {
     out_ += indent;
-    for (std::size_t i = 0; i < n.outputs.size(); ++i) out_ += (i ? ", " : "") + typed(n.outputs[i], false);
+    for (std::size_t i = 0; i < n.outputs.size(); ++i) item(i, typed(n.outputs[i], false));
     out_ += " = " + (n.domain.empty() ? "" : n.domain + ".") + n.op_type + "(";
-    for (std::size_t i = 0; i < n.inputs.size(); ++i) out_ += (i ? ", " : "") + name(n.inputs[i]);
+    for (std::size_t i = 0; i < n.inputs.size(); ++i) item(i, name(n.inputs[i]));
     out_ += ")";
     std::string inside;
     if (options_.attributes)

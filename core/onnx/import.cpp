@@ -435,6 +435,8 @@ Result<std::unique_ptr<Model>> import_file(const std::string& path, const Import
   const std::filesystem::path canonical = std::filesystem::canonical(path, code);
   if (code) return error(TENON_NOT_FOUND, "model \"{}\": {}", path, code.message());
   TENON_ASSIGN(auto map, FileMap::open(canonical.string()));
+  if (map->bytes().size() > options.limits.model_bytes)
+    return error(TENON_RESOURCE_EXHAUSTED, "model \"{}\": {} bytes are over limits.model = {}", path, map->bytes().size(), options.limits.model_bytes);
   Payloads payloads;
   payloads.bytes = map->bytes();
   payloads.keep = map;
@@ -449,6 +451,8 @@ Result<std::unique_ptr<Model>> import_file(const std::string& path, const Import
 Result<std::unique_ptr<Model>> import_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> keep,
                                             const ImportOptions& options) {
   if (bytes.empty()) return error(TENON_DATA_LOSS, "model: 0 bytes are not an ONNX model");
+  if (bytes.size() > options.limits.model_bytes)
+    return error(TENON_RESOURCE_EXHAUSTED, "model: {} bytes are over limits.model = {}", bytes.size(), options.limits.model_bytes);
   Payloads payloads;
   payloads.bytes = bytes;
   payloads.keep = std::move(keep);

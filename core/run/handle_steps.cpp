@@ -175,9 +175,35 @@ Result<Datum> zip_map(const Node& node, const Inputs& in) {
   return out;
 }
 
+// The values of a map at the places of a vocabulary; what the map lacks is 0.
+Result<Datum> dict_vectorizer(const Node& node, const Inputs& in) {
+  const Datum& map = in[0];
+  const Attribute* a = node.find("string_vocabulary");
+  const auto* words = a ? std::get_if<std::vector<std::string>>(&a->value) : nullptr;
+  const std::vector<std::int64_t>* numbers = node.ints("int64_vocabulary");
+  const bool by_word = words && !words->empty();
+  const std::size_t size = by_word ? words->size() : numbers ? numbers->size() : 0;
+  if (map.kind != TENON_KIND_MAP || map.items.empty()) return invalid("DictVectorizer takes a map with at least one entry");
+  const DType dtype = map.items[0].dtype;
+  if (by_word ? map.string_keys.size() != map.items.size() : map.int_keys.size() != map.items.size())
+    return invalid("the keys of the map and the vocabulary have different types");
+  TENON_ASSIGN(Datum out, Datum::tensor(dtype, {1, static_cast<std::int64_t>(size)}));
+  const std::size_t width = static_cast<std::size_t>(dtype_bits(dtype)) / 8;
+  if (out.bytes) std::memset(out.data, 0, out.bytes);
+  for (std::size_t k = 0; k < map.items.size(); ++k)
+    for (std::size_t i = 0; i < size; ++i) {
+      if (by_word ? (*words)[i] != map.string_keys[k] : (*numbers)[i] != map.int_keys[k]) continue;
+      if (map.items[k].dtype != dtype) return invalid("the values of the map have different types");
+      if (out.strings) (*out.strings)[i] = map.items[k].strings->at(0);
+      else std::memcpy(out.data + i * width, map.items[k].data, width);
+    }
+  return out;
+}
+
 Result<Datum> handle_step(const Execution& e, const Node& node, const Inputs& in) {
   const std::string& op = node.op_type;
   if (node.domain == "ai.onnx.ml" && op == "ZipMap") return zip_map(node, in);
+  if (node.domain == "ai.onnx.ml" && op == "DictVectorizer") return dict_vectorizer(node, in);
   if (!node.domain.empty()) return error(TENON_UNIMPLEMENTED, "core does not run this operator on sequences, optionals or maps");
   const auto need = [&](std::size_t i, std::int32_t kind) -> Status {
     if (i < in.size() && in[i].kind == kind) return {};

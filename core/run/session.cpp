@@ -206,6 +206,8 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
     d.keep.reset();  // the bytes are the caller's: results never share them
     d.strings = feed.datum.strings;
     d.items = feed.datum.items;
+    d.int_keys = feed.datum.int_keys;
+    d.string_keys = feed.datum.string_keys;
     scratch.pointers[it->second] = &d;
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {

@@ -97,6 +97,7 @@ struct StepContext {
   tenon_task* run;
   const tenon_host_api* host;
   tenon_host* host_context;
+  const char* label = nullptr;  // what runs, for messages: node "name" (Op)
 
   template <class T>
   T* ptr(Ref r) const {
@@ -113,7 +114,7 @@ struct StepContext {
     const std::int64_t b = blocks * worker / workers * grain, e = blocks * (worker + 1) / workers * grain;
     return {b < n ? b : n, e < n ? e : n};
   }
-  // Reports a failure of this worker (first wins); return from the step afterwards.
+  // Reports a failure of this worker (first wins), the node in front; return from the step afterwards.
   void fail(std::int32_t code, std::string_view text) const;
 
   // Elements of a string tensor, which only the host can reach; a constant is an array of tenon_str.

@@ -21,8 +21,8 @@ void* Arena::alloc(std::size_t bytes, std::size_t alignment) {
 
 void Plan::execute(const Host& host, const tenon_execute_args& args) const noexcept {
   const NoTeam alone;
-  const StepContext shared{args.addresses, args.worker_index, args.worker_count, args.run, host.api, host.context};
-  const StepContext single{args.addresses, 0, 1, args.run, host.api, host.context};
+  StepContext shared{args.addresses, args.worker_index, args.worker_count, args.run, host.api, host.context};
+  StepContext single{args.addresses, 0, 1, args.run, host.api, host.context};
   const std::uint64_t first = std::min<std::uint64_t>(args.first_step, steps_.size());
   const std::uint64_t end = first + std::min<std::uint64_t>(args.step_count, steps_.size() - first);
   const bool many = args.worker_count > 1, leader = args.worker_index == 0;
@@ -36,7 +36,9 @@ void Plan::execute(const Host& host, const tenon_execute_args& args) const noexc
     }
     if (failed || !(step.spmd || leader)) continue;
     try {
-      step.fn(step.params, step.spmd ? shared : single);
+      StepContext& context = step.spmd ? shared : single;
+      context.label = step.label;
+      step.fn(step.params, context);
     } catch (...) {
       host.api->fail(args.run, guarded(host, [] { throw; }));
       failed = true;  // the others are met at the barriers

@@ -27,6 +27,7 @@ class Arena {
 struct Step {
   void (*fn)(const void* params, const StepContext& context);
   const void* params;
+  const char* label;  // the program's
   bool spmd;     // every worker; else worker 0 alone
   bool barrier;  // the workers meet before it: always next to an SPMD step
   bool poll;     // a good moment to ask whether the run was cancelled

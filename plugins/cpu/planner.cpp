@@ -85,7 +85,7 @@ class Planner final : public PlanBuilder {
     return to;
   }
   void emit(const char* name, StepFn fn, const void* params, const StepOptions& o, std::span<const Ref> reads, std::span<const Ref> writes) override {
-    PlannedStep step{name, {fn, params, false, false, false}, o.est_ns, {}, {}};
+    PlannedStep step{name, {fn, params, unit_->label.c_str(), false, false, false}, o.est_ns, {}, {}};
     if (reads.empty()) {
       for (std::uint32_t v : unit_->inputs)
         if (v != no_value) add(step.reads, operands_[root(v)]);

@@ -61,7 +61,8 @@ const tenon_const_tensor* NodeView::tensor(std::string_view name) const {
 }
 
 void StepContext::fail(std::int32_t code, std::string_view text) const {
-  host->fail(run, host->status_new(host_context, code, 0, {text.data(), text.size()}));
+  const std::string whole = label ? std::string(label).append(": ").append(text) : std::string(text);
+  host->fail(run, host->status_new(host_context, code, 0, {whole.data(), whole.size()}));
 }
 
 bool StepContext::set_text(Ref r, std::uint64_t i, std::string_view value) const {

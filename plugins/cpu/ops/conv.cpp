@@ -35,7 +35,8 @@ class Conv final : public Op {
   Conv(const NodeView& node, CompileContext& context)
       : groups_(node.int_or("group", 1)), options_(context.options()), has_bias_(node.has_input(2)),
         plain_(options_.plain || node.dtype(0) != TENON_DTYPE_FLOAT) {
-    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
+    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty())
+      throw Failure{TENON_INVALID_ARGUMENT, error};
     oc_ = node.output(0).rank >= 2 ? node.output(0).dims[1] : -1;
     const tenon_value& w = node.input(1);
     winograd_ = expects_winograd(node);
@@ -145,8 +146,8 @@ class Conv final : public Op {
     ConvGeometry g;
     g.n = x[0], g.groups = groups_, g.ic = w[1], g.oc = w[0] / groups_;
     require(w[0] % groups_ == 0, "Conv: " + std::to_string(w[0]) + " output channels in " + std::to_string(groups_) + " groups");
-    require(x[1] == w[1] * groups_, "Conv: the input has " + std::to_string(x[1]) + " channels, the weights " + std::to_string(w[1]) + " in each of " +
-                                        std::to_string(groups_) + " groups");
+    require(x[1] == w[1] * groups_, "Conv: the input has " + std::to_string(x[1]) + " channels, the weights " + std::to_string(w[1]) +
+                                        " in each of " + std::to_string(groups_) + " groups");
     require(!b || (b->rank() == 1 && (*b)[0] == w[0]), "Conv: one bias for each output channel is expected");
     require(y[0] == x[0] && y[1] == w[0], "Conv: the output has other channels than the weights");
     Window* windows[kMaxSpatial] = {&g.d, &g.h, &g.w};
@@ -170,11 +171,13 @@ class Conv final : public Op {
 };
 
 Support supports_conv(const NodeView& node) {
-  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0)) return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
+  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0))
+    return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
   if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "float types only");
   for (std::uint32_t i = 1; i < 3; ++i)
     if (node.has_input(i) && node.dtype(i) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "inputs have different types");
-  if (const std::int64_t groups = node.int_or("group", 1); groups < 1 || groups > (1 << 30)) return Support::no(TENON_REJECT_ATTRIBUTE, "group is out of range");
+  if (const std::int64_t groups = node.int_or("group", 1); groups < 1 || groups > (1 << 30))
+    return Support::no(TENON_REJECT_ATTRIBUTE, "group is out of range");
   return supports_window(node);
 }
 
@@ -198,7 +201,8 @@ std::span<const OpRow> plain_conv_rows() {
 std::span<const OpRow> conv_rows() {
   static const std::vector<OpRow> all = [] {
     std::vector<OpRow> rows;
-    for (FamilyRows family : {plain_conv_rows, conv_transpose_rows, deform_conv_rows, col2im_rows}) rows.insert(rows.end(), family().begin(), family().end());
+    for (FamilyRows family : {plain_conv_rows, conv_transpose_rows, deform_conv_rows, col2im_rows})
+      rows.insert(rows.end(), family().begin(), family().end());
     return rows;
   }();
   return all;

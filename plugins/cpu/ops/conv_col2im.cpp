@@ -22,7 +22,8 @@ struct Col2ImStep {
       w[d] = dims[d];
       if (d < kMaxSpatial - spatial) continue;
       const std::int64_t kernel = block[d - (kMaxSpatial - spatial)];
-      if (kernel < 1 || kernel > rows / size) return context.fail(TENON_INVALID_ARGUMENT, "Col2Im: block_shape does not divide the channels of the input");
+      if (kernel < 1 || kernel > rows / size)
+        return context.fail(TENON_INVALID_ARGUMENT, "Col2Im: block_shape does not divide the channels of the input");
       w[d].kernel = kernel;
       size *= kernel;
       const std::int64_t room = w[d].in + pads[d] - w[d].reach();
@@ -30,7 +31,8 @@ struct Col2ImStep {
       blocks = w[d].out == 0 || blocks > columns / w[d].out ? 0 : blocks * w[d].out;
     }
     if (channels * size != rows || blocks != columns)
-      return context.fail(TENON_INVALID_ARGUMENT, "Col2Im: the input has " + std::to_string(rows) + " rows of " + std::to_string(columns) + " blocks, which does not fit the image");
+      return context.fail(TENON_INVALID_ARGUMENT, "Col2Im: the input has " + std::to_string(rows) + " rows of " + std::to_string(columns) +
+                                                      " blocks, which does not fit the image");
     const T* in = context.ptr<const T>(x);
     T* out = context.ptr<T>(y);
     const auto slice = context.slice(planes);
@@ -59,7 +61,8 @@ struct Col2ImStep {
         if (!covers(w[1], b, kb, bb)) continue;
         for (std::int64_t kc = 0; kc < w[2].kernel; ++kc)
           if (covers(w[2], c, kc, bc))
-            total += static_cast<double>(from[((ka * w[1].kernel + kb) * w[2].kernel + kc) * columns + (ba * w[1].out + bb) * w[2].out + bc]);
+            total +=
+                static_cast<double>(from[((ka * w[1].kernel + kb) * w[2].kernel + kc) * columns + (ba * w[1].out + bb) * w[2].out + bc]);
       }
     }
     return static_cast<T>(total);
@@ -69,7 +72,8 @@ struct Col2ImStep {
 class Col2Im final : public Op {
  public:
   Col2Im(const NodeView& node, CompileContext&) {
-    if (const std::string error = WindowAttributes::read(node, node.output(0).rank - 2, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
+    if (const std::string error = WindowAttributes::read(node, node.output(0).rank - 2, window_); !error.empty())
+      throw Failure{TENON_INVALID_ARGUMENT, error};
   }
   void plan(PlanBuilder& builder) const override {
     if (builder.in(0).dtype == TENON_DTYPE_DOUBLE) emit<double>(builder);
@@ -99,9 +103,11 @@ Support supports_col2im(const NodeView& node) {
   if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "float types only");
   if (node.dtype(2) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "block_shape is int64");
   const std::int32_t rank = node.output(0).rank;
-  if (node.rank(0) != 3 || rank < 3 || rank > 2 + kMaxSpatial) return Support::no(TENON_REJECT_RANK, "images of one to three dims are expected");
+  if (node.rank(0) != 3 || rank < 3 || rank > 2 + kMaxSpatial)
+    return Support::no(TENON_REJECT_RANK, "images of one to three dims are expected");
   WindowAttributes w;
-  if (const std::string error = WindowAttributes::read(node, rank - 2, w); !error.empty()) return Support::no(TENON_REJECT_ATTRIBUTE, error);
+  if (const std::string error = WindowAttributes::read(node, rank - 2, w); !error.empty())
+    return Support::no(TENON_REJECT_ATTRIBUTE, error);
   return Support::yes();
 }
 

@@ -31,7 +31,8 @@ struct DeformStep {
         for (std::int64_t t = 0; t < taps; ++t) {
           const T* move = moves + (first + t) * 2 * pixels + pixel;
           const double h = static_cast<double>(oh * g.h.stride - g.h.pad + t / g.w.kernel * g.h.dilation) + static_cast<double>(move[0]);
-          const double v = static_cast<double>(ow * g.w.stride - g.w.pad + t % g.w.kernel * g.w.dilation) + static_cast<double>(move[pixels]);
+          const double v =
+              static_cast<double>(ow * g.w.stride - g.w.pad + t % g.w.kernel * g.w.dilation) + static_cast<double>(move[pixels]);
           const double m = scale ? static_cast<double>(scale[(first + t) * pixels + pixel]) : 1;
           samples[c * taps + t] = static_cast<T>(m * sample(plane, h, v));
         }
@@ -60,7 +61,10 @@ struct DeformStep {
 class DeformConv final : public Op {
  public:
   DeformConv(const NodeView& node, CompileContext&)
-      : groups_(node.int_or("group", 1)), offset_groups_(node.int_or("offset_group", 1)), has_bias_(node.has_input(3)), has_mask_(node.has_input(4)) {
+      : groups_(node.int_or("group", 1)),
+        offset_groups_(node.int_or("offset_group", 1)),
+        has_bias_(node.has_input(3)),
+        has_mask_(node.has_input(4)) {
     if (const std::string error = WindowAttributes::read(node, 2, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
   }
   void plan(PlanBuilder& builder) const override {
@@ -82,10 +86,12 @@ class DeformConv final : public Op {
     g.w = window_.resolve(1, x[3], w[3]);
     require(g.h.out == y[2] && g.w.out == y[3], "DeformConv: the output has another size than expected");
     const std::int64_t taps = g.taps() * offset_groups_;
-    require(offset[0] == x[0] && offset[1] == 2 * taps && offset[2] == y[2] && offset[3] == y[3], "DeformConv: the offsets do not fit the output");
+    require(offset[0] == x[0] && offset[1] == 2 * taps && offset[2] == y[2] && offset[3] == y[3],
+            "DeformConv: the offsets do not fit the output");
     if (has_mask_) {
       const Shape& m = builder.in(4);
-      require(m.rank() == 4 && m[0] == x[0] && m[1] == taps && m[2] == y[2] && m[3] == y[3], "DeformConv: the mask does not fit the output");
+      require(m.rank() == 4 && m[0] == x[0] && m[1] == taps && m[2] == y[2] && m[3] == y[3],
+              "DeformConv: the mask does not fit the output");
     }
     if (has_bias_) require(builder.in(3).count() == w[0], "DeformConv: one bias for each output channel is expected");
     if (y.count() == 0) return;
@@ -95,7 +101,9 @@ class DeformConv final : public Op {
     if (has_mask_) step.mask = builder.in_ref(4);
     step.scratch_bytes = static_cast<std::uint64_t>(x[1] * g.taps()) * sizeof(T);
     step.scratch = builder.scratch(step.scratch_bytes);
-    builder.step("deform_conv", step, {.est_ns = static_cast<double>(y.count()) * static_cast<double>(g.ic * g.taps()) + static_cast<double>(g.n * g.out_pixels() * x[1] * g.taps()) * 5});
+    builder.step("deform_conv", step,
+                 {.est_ns = static_cast<double>(y.count()) * static_cast<double>(g.ic * g.taps()) +
+                            static_cast<double>(g.n * g.out_pixels() * x[1] * g.taps()) * 5});
   }
 
   WindowAttributes window_;
@@ -111,7 +119,8 @@ Support supports_deform(const NodeView& node) {
     if (node.has_input(i) && node.dtype(i) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "inputs have different types");
   if (node.rank(0) != 4) return Support::no(TENON_REJECT_RANK, "images of two dims are expected");
   for (const char* name : {"group", "offset_group"})
-    if (const std::int64_t n = node.int_or(name, 1); n < 1 || n > (1 << 30)) return Support::no(TENON_REJECT_ATTRIBUTE, std::string(name) + " is out of range");
+    if (const std::int64_t n = node.int_or(name, 1); n < 1 || n > (1 << 30))
+      return Support::no(TENON_REJECT_ATTRIBUTE, std::string(name) + " is out of range");
   return supports_window(node, 4);
 }
 

@@ -48,7 +48,21 @@ struct DepthwiseConv {
     if (bias.present()) std::copy_n(context.ptr<const float>(bias) + channel, count, starts);
     const float* taps = context.ptr<const float>(weights) + channel / 16 * 16 * g.taps() + channel % 16;
     const float* add = residual.present() ? context.ptr<const float>(residual) + (image * channels + channel) * out_pixels : nullptr;
-    DepthwiseRow r{rows, rows + g.d.kernel * g.h.kernel, 0, block, g.w.in, g.w.out, g.w.kernel, g.w.stride, g.w.dilation, g.w.pad, starts, nullptr, nullptr, low, high};
+    DepthwiseRow r{rows,
+                   rows + g.d.kernel * g.h.kernel,
+                   0,
+                   block,
+                   g.w.in,
+                   g.w.out,
+                   g.w.kernel,
+                   g.w.stride,
+                   g.w.dilation,
+                   g.w.pad,
+                   starts,
+                   nullptr,
+                   nullptr,
+                   low,
+                   high};
     std::int64_t pending = begin;
     for (std::int64_t i = begin; i < end; ++i) {
       r.row_count = list_rows(in, taps, i, rows);

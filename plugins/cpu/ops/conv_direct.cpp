@@ -112,8 +112,8 @@ class Pass {
             std::fill_n(to, left * c_.block, 0.0f);
             std::fill_n(to + right * c_.block, (width - right) * c_.block, 0.0f);
           }
-          gather_pixels(src_, c_.src, group_ * c_.ic + b * c_.block, real, (z * h.in + y) * w.in + x + left * iw_step, iw_step, right - left,
-                        to + left * c_.block, c_.block);
+          gather_pixels(src_, c_.src, group_ * c_.ic + b * c_.block, real, (z * h.in + y) * w.in + x + left * iw_step, iw_step,
+                        right - left, to + left * c_.block, c_.block);
         }
     }
   }
@@ -170,7 +170,8 @@ class Pass {
         for (std::int64_t p = 0; p < pieces; ++p) {
           const std::int64_t x = columns * p / pieces, count = columns * (p + 1) / pieces - x;
           args.src = row + x * column_;
-          args.prefetch = reinterpret_cast<const char*>(next) + pass++ * args.prefetch_step * args.blocks * args.block_weight / kind.channels;
+          args.prefetch =
+              reinterpret_cast<const char*>(next) + pass++ * args.prefetch_step * args.blocks * args.block_weight / kind.channels;
           for (std::int64_t j = 0; j < vectors; ++j) {
             if (whole) {
               const std::int64_t at = c_.dst.at(channel + j * kind.lanes, pixel + x * c_.w.dst_step);
@@ -249,7 +250,8 @@ bool stores_whole(const ConvPacking& packing, const ConvChannels& c, std::int64_
 // A 1x1 convolution sees no neighbours: its pixels may be cut into rows as the tiles like it.
 bool flatten(DirectConv& c) {
   for (const ConvDim* dim : {&c.d, &c.h, &c.w})
-    if (dim->taps != 1 || dim->stride != 1 || dim->first != 0 || dim->in != dim->out || dim->dst_step != 1 || dim->dst_size != dim->out) return false;
+    if (dim->taps != 1 || dim->stride != 1 || dim->first != 0 || dim->in != dim->out || dim->dst_step != 1 || dim->dst_size != dim->out)
+      return false;
   const std::int64_t pixels = c.d.out * c.h.out * c.w.out, piece = c.tiles->kinds[0].columns;
   const std::int64_t width = std::min(pixels, (56 + piece - 1) / piece * piece), rows = (pixels + width - 1) / width;
   c.d = {};
@@ -310,7 +312,8 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
     return c.ic == 0 ? 0 : c.blocks * c.block * c.d.used() * c.h.reach(rows) * c.packed_width() * static_cast<std::int64_t>(sizeof(float));
   };
   std::int64_t rows = c.h.out;
-  while (rows > 1 && row_bytes(rows) > kBandBytes) rows = std::max(rows / 2, std::min<std::int64_t>(rows - 1, kBandBytes / std::max<std::int64_t>(1, row_bytes(1))));
+  while (rows > 1 && row_bytes(rows) > kBandBytes)
+    rows = std::max(rows / 2, std::min<std::int64_t>(rows - 1, kBandBytes / std::max<std::int64_t>(1, row_bytes(1))));
   // Rows that bands share are packed twice: not more than half of them.
   if (!c.unpacked) rows = std::min(c.h.out, std::max(rows, (c.h.reach(1) + c.h.stride - 1) / c.h.stride));
   c.rows_per_band = std::max<std::int64_t>(1, rows);
@@ -326,13 +329,15 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   c.taps_at = static_cast<std::uint64_t>(c.unpacked ? 0 : (row_bytes(c.rows_per_band) + 63) / 64 * 64);
   const std::int64_t listed = c.d.used() * c.h.used() * (c.merged ? 1 : c.w.used());
   c.results_at = c.taps_at + (static_cast<std::uint64_t>(listed) * sizeof(ConvTap) + 63) / 64 * 64;
-  c.scratch_bytes = c.results_at + (all_whole ? 0 : static_cast<std::uint64_t>(c.rows_per_band * c.w.out * c.tiles->kinds[0].channels) * sizeof(float));
+  c.scratch_bytes =
+      c.results_at + (all_whole ? 0 : static_cast<std::uint64_t>(c.rows_per_band * c.w.out * c.tiles->kinds[0].channels) * sizeof(float));
 
   // In cycles, roughly: two vector products a cycle, a third of a cycle per float packed, 16 bytes of weights a cycle.
   const auto products = static_cast<double>(c.w.out * taps * c.ic), lanes = static_cast<double>(c.tiles->kinds[0].lanes);
   const auto width = static_cast<double>(c.tiles->kinds[0].channels);
   c.cost = products * width / lanes / (lanes > 8 ? 1 : 2);
-  c.cost_row = c.unpacked ? 0 : static_cast<double>(c.ic * c.packed_width() * c.h.reach(c.rows_per_band)) / static_cast<double>(c.rows_per_band) / 3;
+  c.cost_row =
+      c.unpacked ? 0 : static_cast<double>(c.ic * c.packed_width() * c.h.reach(c.rows_per_band)) / static_cast<double>(c.rows_per_band) / 3;
   c.cost_tile = static_cast<double>(taps * c.ic) * width / 4;
   return c;
 }
@@ -375,10 +380,12 @@ WorkGrid share_work(std::int64_t workers, std::int64_t rows, std::int64_t tiles,
 }
 
 bool direct_conv_reads_in_place(const ConvPacking& packing, std::int64_t dst_block) {
-  return std::all_of(packing.channels.begin(), packing.channels.end(), [&](const ConvChannels& c) { return stores_whole(packing, c, dst_block); });
+  return std::all_of(packing.channels.begin(), packing.channels.end(),
+                     [&](const ConvChannels& c) { return stores_whole(packing, c, dst_block); });
 }
 
-bool emit_direct_conv(PlanBuilder& builder, const char* name, std::span<const ConvPart> parts, std::span<const Ref> reads, std::span<const Ref> writes) {
+bool emit_direct_conv(PlanBuilder& builder, const char* name, std::span<const ConvPart> parts, std::span<const Ref> reads,
+                      std::span<const Ref> writes) {
   std::vector<DirectConv> convs;
   double est_ns = 200;
   bool separate = false;

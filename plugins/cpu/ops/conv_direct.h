@@ -51,7 +51,8 @@ struct ConvPart {
 
 // Emits the step. Returns true where residual or epilogue could not be applied on the way: then `all` is to be applied to dst
 // afterwards and residual and clamp were ignored.
-bool emit_direct_conv(PlanBuilder& builder, const char* name, std::span<const ConvPart> parts, std::span<const Ref> reads, std::span<const Ref> writes);
+bool emit_direct_conv(PlanBuilder& builder, const char* name, std::span<const ConvPart> parts, std::span<const Ref> reads,
+                      std::span<const Ref> writes);
 
 // May dst be the memory of residual? Asked before emit, with the same arguments.
 bool direct_conv_reads_in_place(const ConvPacking& packing, std::int64_t dst_block);

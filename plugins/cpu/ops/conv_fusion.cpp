@@ -20,7 +20,8 @@ struct EpilogueStep {
 
   void operator()(const StepContext& context) const {
     const auto slice = context.slice(count, 1024);
-    if (slice.begin < slice.end) apply_epilogue(epilogue, context, context.ptr<float>(dst) + slice.begin, slice.begin, slice.end - slice.begin);
+    if (slice.begin < slice.end)
+      apply_epilogue(epilogue, context, context.ptr<float>(dst) + slice.begin, slice.begin, slice.end - slice.begin);
   }
 };
 
@@ -65,12 +66,14 @@ FusionPlan ConvFusion::plan(PlanBuilder& builder) const {
   plan.all = plan.rest = epilogue_.plan(builder);
   const auto next = [&]() -> const PlannedItem* { return plan.rest.count > 0 ? plan.rest.items : nullptr; };
   const auto taken = [&] { ++plan.rest.items, --plan.rest.count; };
-  if (const PlannedItem* p = next(); p && p->item.binary && p->item.op == Binary::add && p->item.input != TENON_NO_VALUE && p->broadcast == Broadcast::full) {
+  if (const PlannedItem* p = next();
+      p && p->item.binary && p->item.op == Binary::add && p->item.input != TENON_NO_VALUE && p->broadcast == Broadcast::full) {
     plan.residual = p->y;
     plan.residual_input = p->item.input;
     taken();
   }
-  if (const PlannedItem* p = next(); p && !p->item.binary && (p->item.unary == Unary::relu || (p->item.unary == Unary::clip && p->item.a <= p->item.b))) {
+  if (const PlannedItem* p = next();
+      p && !p->item.binary && (p->item.unary == Unary::relu || (p->item.unary == Unary::clip && p->item.a <= p->item.b))) {
     plan.low = p->item.unary == Unary::relu ? 0 : p->item.a;
     plan.high = p->item.unary == Unary::relu ? infinity : p->item.b;
     taken();
@@ -90,7 +93,8 @@ void emit_epilogue(PlanBuilder& builder, const EpiloguePlan& epilogue) {
   std::vector<Ref> reads{builder.out_ref(0)};
   for (std::int32_t i = 0; i < epilogue.count; ++i)
     if (epilogue.items[i].y.operand != TENON_NO_VALUE) reads.push_back(epilogue.items[i].y);
-  builder.step("conv.epilogue", EpilogueStep{epilogue, builder.out_ref(0), count}, {.est_ns = static_cast<double>(count * epilogue.count) / 4}, reads);
+  builder.step("conv.epilogue", EpilogueStep{epilogue, builder.out_ref(0), count},
+               {.est_ns = static_cast<double>(count * epilogue.count) / 4}, reads);
 }
 
 }  // namespace tenon::cpu

@@ -18,7 +18,8 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // rows and columns are multiples of 4.
-void transpose_blocks(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst, std::int64_t dst_stride) {
+void transpose_blocks(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst,
+                      std::int64_t dst_stride) {
 #if HWY_TARGET == HWY_SCALAR
   for (std::int64_t c = 0; c < columns; ++c)
     for (std::int64_t r = 0; r < rows; ++r) dst[c * dst_stride + r] = src[r * src_stride + c];
@@ -57,7 +58,8 @@ void copy_fixed(const float* src, std::int64_t src_stride, std::int64_t count, f
 
 }  // namespace
 
-void transpose_rows(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst, std::int64_t dst_stride) {
+void transpose_rows(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst,
+                    std::int64_t dst_stride) {
   const std::int64_t r4 = rows / 4 * 4, c4 = columns / 4 * 4;
   HWY_DYNAMIC_DISPATCH(transpose_blocks)(src, src_stride, r4, c4, dst, dst_stride);
   for (std::int64_t r = r4; r < rows; ++r)

@@ -8,7 +8,8 @@
 namespace tenon::cpu {
 
 // dst[c * dst_stride + r] = src[r * src_stride + c] for r < rows, c < columns.
-void transpose_rows(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst, std::int64_t dst_stride);
+void transpose_rows(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst,
+                    std::int64_t dst_stride);
 
 // dst[i * dst_stride + k] = src[i * src_stride + k] for i < count, k < width.
 void copy_pixels(const float* src, std::int64_t src_stride, std::int64_t count, std::int64_t width, float* dst, std::int64_t dst_stride);

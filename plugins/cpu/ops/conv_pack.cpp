@@ -34,8 +34,9 @@ ConvPacking::ConvPacking(const ConvTiles& t, std::int64_t groups_, std::int64_t 
 }
 
 std::string ConvPacking::layout_id(const char* what) const {
-  return std::string(what) + "/" + std::to_string(tiles->kinds[0].channels) + "x" + std::to_string(tiles->kinds[0].lanes) + "/" + std::to_string(groups) +
-         "x" + std::to_string(ic) + "x" + std::to_string(oc) + "x" + std::to_string(taps) + "/" + std::to_string(block);
+  return std::string(what) + "/" + std::to_string(tiles->kinds[0].channels) + "x" + std::to_string(tiles->kinds[0].lanes) + "/" +
+         std::to_string(groups) + "x" + std::to_string(ic) + "x" + std::to_string(oc) + "x" + std::to_string(taps) + "/" +
+         std::to_string(block);
 }
 
 void ConvPacking::pack(const Source& source, float* dst, std::int64_t begin, std::int64_t end) const {
@@ -63,12 +64,14 @@ void ConvPacking::pack(const Source& source, float* dst, std::int64_t begin, std
           transpose_rows(piece, source.oc, c.count, real * span, rows.data(), c.width);
           for (std::int64_t t = 0; t < taps; ++t)
             for (std::int64_t k = 0; k < real; ++k)
-              std::memcpy(to + (t * wide + k) * c.width, rows.data() + (k * span + source.taps[t]) * c.width, static_cast<std::size_t>(c.count) * sizeof(float));
+              std::memcpy(to + (t * wide + k) * c.width, rows.data() + (k * span + source.taps[t]) * c.width,
+                          static_cast<std::size_t>(c.count) * sizeof(float));
         }
       } else {
         for (std::int64_t t = 0; t < taps; ++t)
           for (std::int64_t k = 0; k < real; ++k)
-            for (std::int64_t o = 0; o < c.count; ++o) to[(t * wide + k) * c.width + o] = piece[o * source.oc + k * source.ic + source.taps[t]];
+            for (std::int64_t o = 0; o < c.count; ++o)
+              to[(t * wide + k) * c.width + o] = piece[o * source.oc + k * source.ic + source.taps[t]];
       }
       to += taps * wide * c.width;
     }

@@ -20,7 +20,8 @@ struct PlainConv {
       for (std::int64_t od = 0; od < g.d.out; ++od)
         for (std::int64_t oh = 0; oh < g.h.out; ++oh)
           for (std::int64_t ow = 0; ow < g.w.out; ++ow)
-            *to++ = static_cast<T>(sum(image, weights + channel * g.ic * g.taps(), od, oh, ow) + (bias ? static_cast<double>(bias[channel]) : 0));
+            *to++ = static_cast<T>(sum(image, weights + channel * g.ic * g.taps(), od, oh, ow) +
+                                   (bias ? static_cast<double>(bias[channel]) : 0));
     }
   }
   double sum(const T* image, const T* weights, std::int64_t od, std::int64_t oh, std::int64_t ow) const {
@@ -93,7 +94,8 @@ struct PlainConvTranspose {
 template <template <class> class Step>
 void emit(PlanBuilder& builder, const char* name, const ConvGeometry& g, Ref b) {
   const Ref x = builder.in_ref(0), w = builder.in_ref(1), y = builder.out_ref(0);
-  const StepOptions options{.est_ns = 2.0 * static_cast<double>(g.n * g.groups * g.oc * g.out_pixels()) * static_cast<double>(g.ic * g.taps())};
+  const StepOptions options{.est_ns =
+                                2.0 * static_cast<double>(g.n * g.groups * g.oc * g.out_pixels()) * static_cast<double>(g.ic * g.taps())};
   if (builder.out(0).count() == 0) return;
   if (builder.in(0).dtype == TENON_DTYPE_DOUBLE) builder.step(name, Step<double>{g, x, w, b, y}, options);
   else builder.step(name, Step<float>{g, x, w, b, y}, options);
@@ -101,7 +103,9 @@ void emit(PlanBuilder& builder, const char* name, const ConvGeometry& g, Ref b) 
 
 }  // namespace
 
-void emit_plain_conv(PlanBuilder& builder, const ConvGeometry& geometry, Ref bias) { emit<PlainConv>(builder, "conv.plain", geometry, bias); }
+void emit_plain_conv(PlanBuilder& builder, const ConvGeometry& geometry, Ref bias) {
+  emit<PlainConv>(builder, "conv.plain", geometry, bias);
+}
 void emit_plain_conv_transpose(PlanBuilder& builder, const ConvGeometry& geometry, Ref bias) {
   emit<PlainConvTranspose>(builder, "conv_transpose.plain", geometry, bias);
 }

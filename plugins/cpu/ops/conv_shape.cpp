@@ -50,7 +50,8 @@ std::string WindowAttributes::read(const NodeView& node, int spatial, WindowAttr
 
 Window WindowAttributes::resolve(int d, std::int64_t in, std::int64_t kernel_size) const {
   Window w{in, 0, kernel_size, strides[d], dilations[d], pads_begin[d]};
-  require(in >= 0 && in <= kLimit && kernel_size >= 1 && kernel_size <= kLimit && (kernel_size - 1) <= kLimit / w.dilation, "sizes are out of range");
+  require(in >= 0 && in <= kLimit && kernel_size >= 1 && kernel_size <= kLimit && (kernel_size - 1) <= kLimit / w.dilation,
+          "sizes are out of range");
   if (auto_pad == AutoPad::same_upper || auto_pad == AutoPad::same_lower) {
     w.out = (in + w.stride - 1) / w.stride;
     const std::int64_t total = std::max<std::int64_t>(0, (w.out - 1) * w.stride + w.reach() - in);
@@ -74,9 +75,11 @@ Support supports_window(const NodeView& node, std::int32_t min_rank) {
   const std::int32_t rank = node.rank(0);
   if (rank < 0) return Support::no(TENON_REJECT_RANK, "the rank of the input is not known");
   if (rank < min_rank || rank > 2 + kMaxSpatial)
-    return Support::no(TENON_REJECT_RANK, "the input has rank " + std::to_string(rank) + ", supported are " + std::to_string(min_rank) + " to 5");
+    return Support::no(TENON_REJECT_RANK,
+                       "the input has rank " + std::to_string(rank) + ", supported are " + std::to_string(min_rank) + " to 5");
   WindowAttributes w;
-  if (const std::string error = WindowAttributes::read(node, rank - 2, w); !error.empty()) return Support::no(TENON_REJECT_ATTRIBUTE, error);
+  if (const std::string error = WindowAttributes::read(node, rank - 2, w); !error.empty())
+    return Support::no(TENON_REJECT_ATTRIBUTE, error);
   return Support::yes();
 }
 

@@ -45,8 +45,11 @@ class TransposeForm final : public ConvWeightsForm {
         for (std::int64_t h : t[1].k)
           for (std::int64_t w : t[2].k) offsets.push_back((d * dims.kernel[1] + h) * dims.kernel[2] + w);
       const auto count = static_cast<std::int64_t>(offsets.size());
-      phases_.push_back({{"", ConvPacking(tiles, dims.groups, dims.ic, dims.oc, std::max<std::int64_t>(count, 1)), dims.ic * dims.oc * taps, taps, dims.oc * taps,
-                          count ? offsets : std::vector<std::int64_t>{0}}, floats_, items_, count == 0});
+      phases_.push_back({{"", ConvPacking(tiles, dims.groups, dims.ic, dims.oc, std::max<std::int64_t>(count, 1)), dims.ic * dims.oc * taps,
+                          taps, dims.oc * taps, count ? offsets : std::vector<std::int64_t>{0}},
+                         floats_,
+                         items_,
+                         count == 0});
       if (count == 0) continue;
       floats_ += phases_.back().form.floats();
       items_ += phases_.back().form.items();
@@ -82,7 +85,8 @@ class TransposeForm final : public ConvWeightsForm {
     bool empty;
   };
   std::vector<PhaseTaps> taps_of(std::int64_t phase) const {
-    const std::int64_t r[] = {phase / (dims_.stride[1] * dims_.stride[2]), phase / dims_.stride[2] % dims_.stride[1], phase % dims_.stride[2]};
+    const std::int64_t r[] = {phase / (dims_.stride[1] * dims_.stride[2]), phase / dims_.stride[2] % dims_.stride[1],
+                              phase % dims_.stride[2]};
     std::vector<PhaseTaps> taps;
     for (int d = 0; d < kMaxSpatial; ++d) taps.emplace_back(dims_.kernel[d], dims_.stride[d], dims_.dilation[d], r[d]);
     return taps;
@@ -98,7 +102,8 @@ class ConvTranspose final : public Op {
   ConvTranspose(const NodeView& node, CompileContext& context)
       : groups_(node.int_or("group", 1)), options_(context.options()), has_bias_(node.has_input(2)) {
     const int spatial = node.rank(0) - 2;
-    if (const std::string error = WindowAttributes::read(node, spatial, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
+    if (const std::string error = WindowAttributes::read(node, spatial, window_); !error.empty())
+      throw Failure{TENON_INVALID_ARGUMENT, error};
     const auto extra = node.ints("output_padding"), shape = node.ints("output_shape");
     for (std::size_t d = 0; d < static_cast<std::size_t>(spatial); ++d) {
       if (d < extra.size()) output_padding_[d] = extra[d];
@@ -199,8 +204,8 @@ class ConvTranspose final : public Op {
   ConvGeometry geometry(const Shape& x, const Shape& w, const Shape* b, const Shape& y) const {
     const std::int64_t rank = window_.spatial + 2;
     require(x.rank() == rank && w.rank() == rank && y.rank() == rank, "ConvTranspose: ranks of input, weights and output differ");
-    require(w[0] == x[1] && w[0] % groups_ == 0, "ConvTranspose: the input has " + std::to_string(x[1]) + " channels, the weights " + std::to_string(w[0]) +
-                                                     " in " + std::to_string(groups_) + " groups");
+    require(w[0] == x[1] && w[0] % groups_ == 0, "ConvTranspose: the input has " + std::to_string(x[1]) + " channels, the weights " +
+                                                     std::to_string(w[0]) + " in " + std::to_string(groups_) + " groups");
     ConvGeometry g;
     g.n = x[0], g.groups = groups_, g.ic = w[0] / groups_, g.oc = w[1];
     require(y[0] == x[0] && y[1] == g.oc * groups_, "ConvTranspose: the output has other channels than the weights");
@@ -215,7 +220,8 @@ class ConvTranspose final : public Op {
   Window window(int i, std::int64_t in, std::int64_t kernel, std::int64_t out) const {
     constexpr std::int64_t limit = std::int64_t{1} << 30;
     Window w{out, in, kernel, window_.strides[i], window_.dilations[i], window_.pads_begin[i]};
-    require(in >= 0 && in <= limit && kernel >= 1 && kernel <= limit && kernel - 1 <= limit / w.dilation, "ConvTranspose: sizes are out of range");
+    require(in >= 0 && in <= limit && kernel >= 1 && kernel <= limit && kernel - 1 <= limit / w.dilation,
+            "ConvTranspose: sizes are out of range");
     const std::int64_t full = w.stride * (in - 1) + output_padding_[i] + w.reach();
     const bool same = window_.auto_pad == AutoPad::same_upper || window_.auto_pad == AutoPad::same_lower;
     if (same || sized_) {
@@ -225,7 +231,8 @@ class ConvTranspose final : public Op {
     }
     if (window_.auto_pad == AutoPad::valid) w.pad = 0;
     const std::int64_t expected = full - (window_.auto_pad == AutoPad::valid ? 0 : window_.pads_begin[i] + window_.pads_end[i]);
-    require(expected == out, "ConvTranspose: output dim " + std::to_string(2 + i) + " is " + std::to_string(out) + ", expected " + std::to_string(expected));
+    require(expected == out,
+            "ConvTranspose: output dim " + std::to_string(2 + i) + " is " + std::to_string(out) + ", expected " + std::to_string(expected));
     return w;
   }
 
@@ -240,17 +247,21 @@ class ConvTranspose final : public Op {
 };
 
 Support supports_conv_transpose(const NodeView& node) {
-  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0)) return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
+  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0))
+    return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
   if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "float types only");
   for (std::uint32_t i = 1; i < 3; ++i)
     if (node.has_input(i) && node.dtype(i) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "inputs have different types");
-  if (const std::int64_t groups = node.int_or("group", 1); groups < 1 || groups > (1 << 30)) return Support::no(TENON_REJECT_ATTRIBUTE, "group is out of range");
+  if (const std::int64_t groups = node.int_or("group", 1); groups < 1 || groups > (1 << 30))
+    return Support::no(TENON_REJECT_ATTRIBUTE, "group is out of range");
   for (std::int64_t p : node.ints("output_padding"))
     if (p < 0 || p > (1 << 30)) return Support::no(TENON_REJECT_ATTRIBUTE, "output_padding is out of range");
   return supports_window(node);
 }
 
-std::unique_ptr<Op> make_conv_transpose(const NodeView& node, CompileContext& context) { return std::make_unique<ConvTranspose>(node, context); }
+std::unique_ptr<Op> make_conv_transpose(const NodeView& node, CompileContext& context) {
+  return std::make_unique<ConvTranspose>(node, context);
+}
 
 double conv_transpose_flops(const NodeView& node) {
   const tenon_value &x = node.input(0), &w = node.input(1);

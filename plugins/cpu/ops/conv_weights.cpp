@@ -15,10 +15,12 @@ struct PackStep {
 
 }  // namespace
 
-std::shared_ptr<const DirectForm> DirectForm::conv(const ConvTiles& tiles, std::int64_t groups, std::int64_t ic, std::int64_t oc, std::int64_t taps) {
+std::shared_ptr<const DirectForm> DirectForm::conv(const ConvTiles& tiles, std::int64_t groups, std::int64_t ic, std::int64_t oc,
+                                                   std::int64_t taps) {
   std::vector<std::int64_t> offsets(static_cast<std::size_t>(taps));
   for (std::int64_t t = 0; t < taps; ++t) offsets[static_cast<std::size_t>(t)] = t;
-  return std::make_shared<DirectForm>("conv", ConvPacking(tiles, groups, ic, oc, taps), oc * ic * taps, ic * taps, taps, std::move(offsets));
+  return std::make_shared<DirectForm>("conv", ConvPacking(tiles, groups, ic, oc, taps), oc * ic * taps, ic * taps, taps,
+                                      std::move(offsets));
 }
 
 std::string DirectForm::layout_id() const {

@@ -27,7 +27,8 @@ class DirectForm final : public ConvWeightsForm {
   DirectForm(const char* what, ConvPacking packing, std::int64_t group, std::int64_t oc, std::int64_t ic, std::vector<std::int64_t> taps)
       : packing_(std::move(packing)), what_(what), group_(group), oc_(oc), ic_(ic), taps_(std::move(taps)) {}
   // [groups * oc, ic, taps], as Conv has them.
-  static std::shared_ptr<const DirectForm> conv(const ConvTiles& tiles, std::int64_t groups, std::int64_t ic, std::int64_t oc, std::int64_t taps);
+  static std::shared_ptr<const DirectForm> conv(const ConvTiles& tiles, std::int64_t groups, std::int64_t ic, std::int64_t oc,
+                                                std::int64_t taps);
 
   const ConvPacking& packing() const { return packing_; }
   std::int64_t floats() const override { return packing_.floats(); }

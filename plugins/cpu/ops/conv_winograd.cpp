@@ -42,7 +42,8 @@ class Pass {
         products_(at(conv.products_at)), pixels_(at(conv.pixels_at)), results_(at(conv.results_at)) {}
 
   // Tiles [column, column_end) of tile rows [row, row_end) of one image.
-  void block(std::int64_t image, std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end, std::int64_t first, std::int64_t last) {
+  void block(std::int64_t image, std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end, std::int64_t first,
+             std::int64_t last) {
     image_ = image, row_ = row, row_end_ = row_end, column_ = column, width_ = column_end - column;
     count_ = (row_end - row) * width_;
     for (std::int64_t r = row; r < row_end; ++r) transform_inputs(r);
@@ -135,13 +136,14 @@ class Pass {
       }
       const std::int64_t ow = column_ * kWinogradTile, columns = std::min(width_ * kWinogradTile, c_.w.out - ow);
       for (std::int64_t k = 0; !whole && k < height; ++k)
-        scatter_pixels(results_ + k * width_ * kWinogradTile * kind.channels, kind.channels, columns, dst, c_.dst, channels.begin, channels.count,
-                       (oh + k) * c_.w.out + ow, 1);
+        scatter_pixels(results_ + k * width_ * kWinogradTile * kind.channels, kind.channels, columns, dst, c_.dst, channels.begin,
+                       channels.count, (oh + k) * c_.w.out + ow, 1);
       if (!c_.separate) finish(whole ? c_.rest : c_.all, channels, dst, oh, height, ow, columns);
     }
   }
 
-  void finish(const EpiloguePlan& epilogue, const ConvChannels& channels, float* dst, std::int64_t oh, std::int64_t height, std::int64_t ow, std::int64_t columns) const {
+  void finish(const EpiloguePlan& epilogue, const ConvChannels& channels, float* dst, std::int64_t oh, std::int64_t height, std::int64_t ow,
+              std::int64_t columns) const {
     if (epilogue.count == 0) return;
     const std::int64_t step = c_.dst.step();
     const bool together = columns == c_.w.out;
@@ -227,7 +229,8 @@ bool suits_winograd(const ConvGeometry& g) {
   return tiles >= 12 && 36 * tiles * 5 < 9 * g.h.out * g.w.out * 4;
 }
 
-bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const ConvGeometry& g, const ConvProblem& problem, std::span<const Ref> reads) {
+bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const ConvGeometry& g, const ConvProblem& problem,
+                        std::span<const Ref> reads) {
   const ConvPacking& packing = form.packing();
   WinogradConv c{};
   c.tiles = packing.tiles;
@@ -275,7 +278,8 @@ bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const Co
   c.scratch = builder.scratch(used);
 
   // In cycles, roughly, as for direct convolutions.
-  const auto width = static_cast<double>(channels), lanes = static_cast<double>(c.tiles->kinds[0].lanes), tiles = static_cast<double>(widest);
+  const auto width = static_cast<double>(channels), lanes = static_cast<double>(c.tiles->kinds[0].lanes),
+             tiles = static_cast<double>(widest);
   c.cost = tiles * (static_cast<double>(kWinogradPoints * g.ic) * width / lanes / (lanes > 8 ? 1 : 2) + 160 * width / lanes);
   c.cost_row = tiles * static_cast<double>(c.blocks) * 250 * (lanes > 8 ? 1 : 2);
   c.cost_tile = static_cast<double>(kWinogradPoints * g.ic) * width / 4;

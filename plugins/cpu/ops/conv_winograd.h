@@ -28,6 +28,7 @@ class WinogradForm final : public ConvWeightsForm {
 bool suits_winograd(const ConvGeometry& geometry);
 
 // As emit_direct_conv, for one group.
-bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const ConvGeometry& geometry, const ConvProblem& problem, std::span<const Ref> reads);
+bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const ConvGeometry& geometry, const ConvProblem& problem,
+                        std::span<const Ref> reads);
 
 }  // namespace tenon::cpu

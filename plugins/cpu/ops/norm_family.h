@@ -16,6 +16,9 @@ std::span<const OpRow> group_norm_rows();  // norm_group.cpp: InstanceNormalizat
 std::span<const OpRow> softmax_rows();     // softmax.cpp: Softmax, LogSoftmax
 std::span<const OpRow> lrn_rows();         // lrn.cpp: LRN, LpNormalization
 
+// Emits the (logarithm of the) softmax along the middle one of [outer, n, inner].
+void plan_softmax(PlanBuilder& builder, std::int32_t dtype, std::int64_t outer, std::int64_t n, std::int64_t inner, bool log, Ref x, Ref y);
+
 // True when every item is a function of the tile alone, so that neither layout nor position matter.
 inline bool pointwise(const Epilogue& epilogue) {
   return std::none_of(epilogue.items().begin(), epilogue.items().end(), [](const EpilogueItem& item) { return item.binary; });

@@ -33,7 +33,16 @@ struct BlockedPool {
           const std::int64_t d = od * g.d.stride - g.d.pad + kd * g.d.dilation, h = oh * g.h.stride - g.h.pad + kh * g.h.dilation;
           rows[count++] = in + (plane * g.in_pixels() + (d * g.h.in + h) * g.w.in) * block;
         }
-      const PoolRow row{rows, count, block, g.w.out, g.w.stride, g.w.pad, g.w.dilation, spans, std::int64_t{sd.count} * sh.count, out + i * g.w.out * block};
+      const PoolRow row{rows,
+                        count,
+                        block,
+                        g.w.out,
+                        g.w.stride,
+                        g.w.pad,
+                        g.w.dilation,
+                        spans,
+                        std::int64_t{sd.count} * sh.count,
+                        out + i * g.w.out * block};
       if (max) kernels->max_row(row);
       else kernels->average_row(row);
     }
@@ -55,7 +64,9 @@ struct DensePool {
     const T* in = context.ptr<const T>(x);
     T* out = context.ptr<T>(y);
     T *folded = worker_scratch<T>(context, scratch, scratch_bytes), *windows = folded + line;
-    const T nothing = !max ? T(0) : std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+    const T nothing = !max                                   ? T(0)
+                      : std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                                             : std::numeric_limits<T>::lowest();
     const std::int64_t wide = line - g.w.reach() + 1;  // windows at every input
     const std::int64_t skipped = std::max<std::int64_t>(0, -g.w.pad), left = std::max<std::int64_t>(0, g.w.pad);
     const std::int64_t inside = std::max<std::int64_t>(0, std::min(g.w.in - skipped, line - left));
@@ -83,7 +94,8 @@ struct DensePool {
 class Pool final : public Op {
  public:
   Pool(const NodeView& node, CompileContext& context) : options_(context.options()) {
-    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
+    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty())
+      throw Failure{TENON_INVALID_ARGUMENT, error};
     pooling_ = node.op_type() == "MaxPool" ? Pooling::max : node.op_type() == "AveragePool" ? Pooling::average : Pooling::lp;
     include_pad_ = pooling_ == Pooling::average && node.int_or("count_include_pad", 0) != 0;
     column_major_ = node.int_or("storage_order", 0) == 1;
@@ -149,8 +161,8 @@ class Pool final : public Op {
                   : window_.auto_pad == AutoPad::valid ? 0
                                                        : std::max<std::int64_t>(0, (w.out - 1) * w.stride + w.reach() - w.in - w.pad);
       // Rounding up is a matter of opinion at the edge: what the model's shapes say is what is computed.
-      require(y[2 + i] >= 0 && y[2 + i] <= w.out + 1, "a pool's output dim " + std::to_string(2 + i) + " is " + std::to_string(y[2 + i]) + ", expected " +
-                                                          std::to_string(w.out));
+      require(y[2 + i] >= 0 && y[2 + i] <= w.out + 1,
+              "a pool's output dim " + std::to_string(2 + i) + " is " + std::to_string(y[2 + i]) + ", expected " + std::to_string(w.out));
       w.out = y[2 + i];
     }
     return g;
@@ -188,7 +200,8 @@ std::span<const OpRow> window_pool_rows() {
 std::span<const OpRow> pool_rows() {
   static const std::vector<OpRow> all = [] {
     std::vector<OpRow> rows;
-    for (FamilyRows family : {window_pool_rows, global_pool_rows, unpool_rows, roi_pool_rows}) rows.insert(rows.end(), family().begin(), family().end());
+    for (FamilyRows family : {window_pool_rows, global_pool_rows, unpool_rows, roi_pool_rows})
+      rows.insert(rows.end(), family().begin(), family().end());
     return rows;
   }();
   return all;

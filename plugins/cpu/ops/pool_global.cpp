@@ -20,7 +20,10 @@ struct GlobalPool {
   void operator()(const StepContext& context) const {
     const float* in = context.ptr<const float>(x);
     float* out = context.ptr<float>(y);
-    const Fold fold = pooling == Pooling::max ? Fold::max : pooling == Pooling::average ? Fold::sum : p == 1 ? Fold::sum_abs : Fold::sum_square;
+    const Fold fold = pooling == Pooling::max       ? Fold::max
+                      : pooling == Pooling::average ? Fold::sum
+                      : p == 1                      ? Fold::sum_abs
+                                                    : Fold::sum_square;
     const auto slice = context.slice(planes);
     for (std::int64_t i = slice.begin; i < slice.end; ++i) {
       float* to = out + i * block;
@@ -54,7 +57,9 @@ struct PlainGlobalPool {
     double sum = 0;
     for (std::int64_t k = 0; k < pixels; ++k) {
       if (pooling == Pooling::max) best = x[k] > best || x[k] != x[k] ? x[k] : best;
-      else sum += pooling == Pooling::average ? static_cast<double>(x[k]) : std::pow(std::abs(static_cast<double>(x[k])), static_cast<double>(p));
+      else
+        sum +=
+            pooling == Pooling::average ? static_cast<double>(x[k]) : std::pow(std::abs(static_cast<double>(x[k])), static_cast<double>(p));
     }
     if (pooling == Pooling::max) return best;
     return static_cast<T>(pooling == Pooling::average ? sum / static_cast<double>(pixels) : std::pow(sum, 1.0 / static_cast<double>(p)));

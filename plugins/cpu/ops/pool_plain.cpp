@@ -22,7 +22,8 @@ struct PlainPool {
       std::int64_t at = plane * g.out_pixels();
       for (std::int64_t od = 0; od < g.d.out; ++od)
         for (std::int64_t oh = 0; oh < g.h.out; ++oh)
-          for (std::int64_t ow = 0; ow < g.w.out; ++ow, ++at) one(in + plane * g.in_pixels(), plane, od, oh, ow, out[at], where ? where + at : nullptr);
+          for (std::int64_t ow = 0; ow < g.w.out; ++ow, ++at)
+            one(in + plane * g.in_pixels(), plane, od, oh, ow, out[at], where ? where + at : nullptr);
     }
   }
 

@@ -25,7 +25,8 @@ struct RoiAlignStep {
     const auto slice = context.slice(rois * channels);
     for (std::int64_t i = slice.begin; i < slice.end; ++i) {
       const std::int64_t r = i / channels, n = image[r];
-      if (n < 0 || n >= images) return context.fail(TENON_OUT_OF_RANGE, "RoiAlign: batch index " + std::to_string(n) + " of " + std::to_string(images) + " images");
+      if (n < 0 || n >= images)
+        return context.fail(TENON_OUT_OF_RANGE, "RoiAlign: batch index " + std::to_string(n) + " of " + std::to_string(images) + " images");
       region(box + 4 * r, context.ptr<const T>(x) + (n * channels + i % channels) * height * width, context.ptr<T>(y) + i * out_h * out_w);
     }
   }
@@ -112,7 +113,8 @@ struct MaxRoiStep {
     for (std::int64_t i = slice.begin; i < slice.end; ++i) {
       const T* b = box + i / channels * 5;
       const auto n = static_cast<double>(b[0]);
-      if (!(n >= 0 && n < static_cast<double>(images))) return context.fail(TENON_OUT_OF_RANGE, "MaxRoiPool: a batch index is not below " + std::to_string(images));
+      if (!(n >= 0 && n < static_cast<double>(images)))
+        return context.fail(TENON_OUT_OF_RANGE, "MaxRoiPool: a batch index is not below " + std::to_string(images));
       const T* plane = context.ptr<const T>(x) + (static_cast<std::int64_t>(n) * channels + i % channels) * height * width;
       region(b + 1, plane, context.ptr<T>(y) + i * out_h * out_w);
     }
@@ -126,11 +128,15 @@ struct MaxRoiStep {
     }
     const std::int64_t w = std::max<std::int64_t>(edge[2] - edge[0] + 1, 1), h = std::max<std::int64_t>(edge[3] - edge[1] + 1, 1);
     const double bin_h = static_cast<double>(h) / static_cast<double>(out_h), bin_w = static_cast<double>(w) / static_cast<double>(out_w);
-    const auto bound = [](double at, std::int64_t start, std::int64_t size) { return std::clamp<std::int64_t>(static_cast<std::int64_t>(at) + start, 0, size); };
+    const auto bound = [](double at, std::int64_t start, std::int64_t size) {
+      return std::clamp<std::int64_t>(static_cast<std::int64_t>(at) + start, 0, size);
+    };
     for (std::int64_t ph = 0; ph < out_h; ++ph)
       for (std::int64_t pw = 0; pw < out_w; ++pw) {
-        const std::int64_t h0 = bound(std::floor(static_cast<double>(ph) * bin_h), edge[1], height), h1 = bound(std::ceil(static_cast<double>(ph + 1) * bin_h), edge[1], height);
-        const std::int64_t w0 = bound(std::floor(static_cast<double>(pw) * bin_w), edge[0], width), w1 = bound(std::ceil(static_cast<double>(pw + 1) * bin_w), edge[0], width);
+        const std::int64_t h0 = bound(std::floor(static_cast<double>(ph) * bin_h), edge[1], height),
+                           h1 = bound(std::ceil(static_cast<double>(ph + 1) * bin_h), edge[1], height);
+        const std::int64_t w0 = bound(std::floor(static_cast<double>(pw) * bin_w), edge[0], width),
+                           w1 = bound(std::ceil(static_cast<double>(pw + 1) * bin_w), edge[0], width);
         T best = h0 < h1 && w0 < w1 ? -std::numeric_limits<T>::infinity() : T(0);
         for (std::int64_t r = h0; r < h1; ++r)
           for (std::int64_t c = w0; c < w1; ++c) best = std::max(best, plane[r * width + c]);
@@ -142,8 +148,10 @@ struct MaxRoiStep {
 class RoiAlign final : public Op {
  public:
   RoiAlign(const NodeView& node, CompileContext&)
-      : sampling_(std::max<std::int64_t>(0, node.int_or("sampling_ratio", 0))), scale_(node.float_or("spatial_scale", 1)),
-        half_pixel_(node.string_or("coordinate_transformation_mode", "half_pixel") == "half_pixel"), max_(node.string_or("mode", "avg") == "max") {}
+      : sampling_(std::max<std::int64_t>(0, node.int_or("sampling_ratio", 0))),
+        scale_(node.float_or("spatial_scale", 1)),
+        half_pixel_(node.string_or("coordinate_transformation_mode", "half_pixel") == "half_pixel"),
+        max_(node.string_or("mode", "avg") == "max") {}
 
   void plan(PlanBuilder& builder) const override {
     if (builder.in(0).dtype == TENON_DTYPE_DOUBLE) emit<double>(builder);
@@ -154,13 +162,14 @@ class RoiAlign final : public Op {
   template <class T>
   void emit(PlanBuilder& builder) const {
     const Shape &x = builder.in(0), &rois = builder.in(1), &y = builder.out(0);
-    require(x.rank() == 4 && rois.rank() == 2 && rois[1] == 4 && y.rank() == 4 && y[0] == rois[0] && y[1] == x[1] && builder.in(2).count() == rois[0],
+    require(x.rank() == 4 && rois.rank() == 2 && rois[1] == 4 && y.rank() == 4 && y[0] == rois[0] && y[1] == x[1] &&
+                builder.in(2).count() == rois[0],
             "RoiAlign: an image, four edges and a batch index of each region are expected");
     if (y.count() == 0) return;
     const double points = sampling_ > 0 ? static_cast<double>(sampling_ * sampling_) : 4;
     builder.step("roi_align",
-                 RoiAlignStep<T>{x[0], x[1], x[2], x[3], y[0], y[2], y[3], sampling_, scale_, half_pixel_, max_, builder.in_ref(0), builder.in_ref(1),
-                                 builder.in_ref(2), builder.out_ref(0)},
+                 RoiAlignStep<T>{x[0], x[1], x[2], x[3], y[0], y[2], y[3], sampling_, scale_, half_pixel_, max_, builder.in_ref(0),
+                                 builder.in_ref(1), builder.in_ref(2), builder.out_ref(0)},
                  {.est_ns = static_cast<double>(y.count()) * points * 8});
   }
   std::int64_t sampling_;

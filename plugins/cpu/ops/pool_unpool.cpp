@@ -35,7 +35,8 @@ struct Unpool {
     for (std::int64_t i = 0; i < count; ++i) {
       std::int64_t left = where[i], at = 0, stride = 1;
       if (left < 0 || left >= pooled_count)
-        return context.fail(TENON_OUT_OF_RANGE, "MaxUnpool: index " + std::to_string(left) + " of " + std::to_string(pooled_count) + " elements");
+        return context.fail(TENON_OUT_OF_RANGE,
+                            "MaxUnpool: index " + std::to_string(left) + " of " + std::to_string(pooled_count) + " elements");
       bool inside = true;
       for (int d = rank - 1; d >= 0; --d) {
         const std::int64_t k = left % pooled[d];
@@ -51,7 +52,8 @@ struct Unpool {
 class MaxUnpool final : public Op {
  public:
   MaxUnpool(const NodeView& node, CompileContext&) {
-    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty()) throw Failure{TENON_INVALID_ARGUMENT, error};
+    if (const std::string error = WindowAttributes::read(node, node.rank(0) - 2, window_); !error.empty())
+      throw Failure{TENON_INVALID_ARGUMENT, error};
   }
   void plan(PlanBuilder& builder) const override {
     if (builder.in(0).dtype == TENON_DTYPE_DOUBLE) emit<double>(builder);
@@ -67,7 +69,8 @@ class MaxUnpool final : public Op {
     Unpool<T> step{x.count(), 1, static_cast<int>(x.rank()), {}, {}, builder.in_ref(0), builder.in_ref(1), builder.out_ref(0)};
     for (int d = 0; d < step.rank; ++d) {
       step.out[d] = y[d];
-      step.pooled[d] = d < 2 ? x[d] : (x[d] - 1) * window_.strides[d - 2] - window_.pads_begin[d - 2] - window_.pads_end[d - 2] + window_.kernel[d - 2];
+      step.pooled[d] =
+          d < 2 ? x[d] : (x[d] - 1) * window_.strides[d - 2] - window_.pads_begin[d - 2] - window_.pads_end[d - 2] + window_.kernel[d - 2];
       require(step.pooled[d] >= 0, "MaxUnpool: the pooled tensor would have a negative size");
       require(step.pooled[d] == 0 || step.pooled_count <= (std::int64_t{1} << 60) / step.pooled[d], "MaxUnpool: sizes are out of range");
       step.pooled_count *= step.pooled[d];
@@ -80,7 +83,8 @@ class MaxUnpool final : public Op {
 };
 
 Support supports_unpool(const NodeView& node) {
-  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0)) return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
+  if (!node.has_input(0) || !node.has_input(1) || !node.has_output(0))
+    return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
   if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "float types only");
   if (node.dtype(1) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "indices are int64");
   if (node.ints("kernel_shape").empty()) return Support::no(TENON_REJECT_ATTRIBUTE, "kernel_shape is missing");

@@ -61,7 +61,8 @@ class Reorder final : public Op {
     }
   };
   void plan_blocks(PlanBuilder& builder, const Shape& x, std::int64_t pixels) const {
-    builder.step("reorder", BlocksStep{x[0], x[1], std::min(from_, to_), {from_, pixels}, {to_, pixels}, builder.in_ref(0), builder.out_ref(0)});
+    builder.step("reorder",
+                 BlocksStep{x[0], x[1], std::min(from_, to_), {from_, pixels}, {to_, pixels}, builder.in_ref(0), builder.out_ref(0)});
   }
 
   std::int32_t from_, to_;

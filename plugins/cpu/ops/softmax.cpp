@@ -128,18 +128,15 @@ class SoftmaxOp final : public Op {
     const Ref x = builder.in_ref(data_), y = builder.out_ref(0);
     const std::int64_t axis = in.rank() == 0 ? 0 : normal_axis(axis_, in.rank());
     const std::int64_t n = in.rank() == 0 ? 1 : in[axis], outer = in.outer(axis), inner = in.rank() == 0 ? 1 : in.inner(axis);
-    const double ns = static_cast<double>(count);
     builder.inplace(data_, 0);
-    if (in.dtype != TENON_DTYPE_FLOAT || builder.options().plain) {
-      builder.step("Softmax", PlainStep{x, y, outer, n, inner, in.dtype, log_}, {.est_ns = ns * 10});
-    } else if (inner == 1) {
-      RowStep step{};
-      step.x = x, step.y = y, step.rows = outer, step.n = n, step.scale = scale_, step.log = log_;
-      if (mask_ != TENON_NO_VALUE) add_mask(step, in, builder.in(mask_), builder.in_ref(mask_));
-      builder.step("Softmax", step, {.est_ns = ns * 0.5});
-    } else {
-      builder.step("Softmax", ColumnStep{x, y, outer, n, inner, log_}, {.est_ns = ns * 0.6});
+    if (scale_ == 1.0f && mask_ == TENON_NO_VALUE) {
+      plan_softmax(builder, in.dtype, outer, n, inner, log_, x, y);
+      return;
     }
+    RowStep step{};
+    step.x = x, step.y = y, step.rows = outer, step.n = n, step.scale = scale_, step.log = log_;
+    if (mask_ != TENON_NO_VALUE) add_mask(step, in, builder.in(mask_), builder.in_ref(mask_));
+    builder.step("Softmax", step, {.est_ns = static_cast<double>(count) * 0.5});
   }
 
  private:
@@ -169,6 +166,20 @@ class SoftmaxOp final : public Op {
 };
 
 }  // namespace
+
+void plan_softmax(PlanBuilder& builder, std::int32_t dtype, std::int64_t outer, std::int64_t n, std::int64_t inner, bool log, Ref x, Ref y) {
+  const Ref reads[] = {x}, writes[] = {y};
+  const double count = static_cast<double>(outer * n) * static_cast<double>(inner);
+  if (dtype != TENON_DTYPE_FLOAT || builder.options().plain) {
+    builder.step("Softmax", PlainStep{x, y, outer, n, inner, dtype, log}, {.est_ns = count * 10}, reads, writes);
+  } else if (inner == 1) {
+    RowStep step{};
+    step.x = x, step.y = y, step.rows = outer, step.n = n, step.scale = 1, step.log = log;
+    builder.step("Softmax", step, {.est_ns = count * 0.5}, reads, writes);
+  } else {
+    builder.step("Softmax", ColumnStep{x, y, outer, n, inner, log}, {.est_ns = count * 0.6}, reads, writes);
+  }
+}
 
 std::span<const OpRow> softmax_rows() {
   static const OpRow rows[] = {

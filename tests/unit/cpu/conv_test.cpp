@@ -109,8 +109,8 @@ void check(const Case& c, Tail tail, bool constant = true, double tolerance = 2e
           const Results r = t.run({.isa = isa, .workers = workers, .fuse = true, .block = block, .inplace = inplace});
           ASSERT_EQ(r.error, "") << name(c);
           const std::string wrong = difference(r["y"], expected["y"], tolerance);
-          ASSERT_EQ(wrong, "") << name(c) << " isa " << static_cast<int>(isa) << " block " << block << " workers " << workers << " tail " << static_cast<int>(tail)
-                               << " steps " << r.steps.size() << " " << r.steps[0];
+          ASSERT_EQ(wrong, "") << name(c) << " isa " << static_cast<int>(isa) << " block " << block << " workers " << workers << " tail "
+                               << static_cast<int>(tail) << " steps " << r.steps.size() << " " << r.steps[0];
         }
       }
   }
@@ -249,7 +249,8 @@ void check_transposed(const Backward& c) {
           for (std::uint32_t workers : {1u, 3u}) {
             const Results r = t.run({.isa = isa, .workers = workers, .fuse = true, .block = block, .inplace = tail});
             ASSERT_EQ(r.error, "");
-            ASSERT_EQ(difference(r["y"], expected["y"]), "") << "isa " << static_cast<int>(isa) << " block " << block << " workers " << workers;
+            ASSERT_EQ(difference(r["y"], expected["y"]), "")
+                << "isa " << static_cast<int>(isa) << " block " << block << " workers " << workers;
           }
       }
     }
@@ -259,7 +260,10 @@ using Ints = std::vector<std::int64_t>;
 
 TEST(ConvTranspose, AgreesWithPlainLoops) {
   check_transposed({{1, 32, 5, 6}, {32, 16, 2, 2}, {1, 16, 10, 12}, {{"strides", Ints{2, 2}}}});
-  check_transposed({{2, 16, 4, 5}, {16, 24, 3, 3}, {2, 24, 8, 10}, {{"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}, {"output_padding", Ints{1, 1}}}});
+  check_transposed({{2, 16, 4, 5},
+                    {16, 24, 3, 3},
+                    {2, 24, 8, 10},
+                    {{"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}, {"output_padding", Ints{1, 1}}}});
   check_transposed({{1, 8, 7, 3}, {8, 5, 4, 3}, {1, 5, 14, 3}, {{"strides", Ints{2, 1}}, {"pads", Ints{1, 1, 1, 1}}}});
   check_transposed({{1, 16, 9}, {16, 16, 16}, {1, 16, 72}, {{"strides", Ints{8}}, {"pads", Ints{4, 4}}}});
   check_transposed({{1, 6, 5, 5}, {6, 2, 3, 3}, {1, 6, 9, 9}, {{"group", 3}, {"dilations", Ints{2, 2}}}});
@@ -267,7 +271,8 @@ TEST(ConvTranspose, AgreesWithPlainLoops) {
   check_transposed({{1, 4, 2, 3, 4}, {4, 8, 3, 2, 3}, {1, 8, 5, 6, 6}, {{"strides", Ints{2, 2, 1}}}});
   check_transposed({{1, 8, 4, 4}, {8, 8, 3, 3}, {1, 8, 8, 8}, {{"strides", Ints{2, 2}}, {"auto_pad", "SAME_UPPER"}}});
   check_transposed({{1, 8, 4, 4}, {8, 8, 3, 3}, {1, 8, 8, 8}, {{"strides", Ints{2, 2}}, {"auto_pad", "SAME_LOWER"}}});
-  check_transposed({{1, 8, 5, 5}, {8, 8, 3, 3}, {1, 8, 14, 14}, {{"strides", Ints{4, 4}}, {"dilations", Ints{2, 2}}, {"pads", Ints{3, 3, 4, 4}}}});
+  check_transposed(
+      {{1, 8, 5, 5}, {8, 8, 3, 3}, {1, 8, 14, 14}, {{"strides", Ints{4, 4}}, {"dilations", Ints{2, 2}}, {"pads", Ints{3, 3, 4, 4}}}});
 }
 
 TEST(ConvTranspose, NumbersOfTheOperatorDocumentation) {
@@ -285,7 +290,8 @@ TEST(ConvTranspose, NumbersOfTheOperatorDocumentation) {
     t.node("ConvTranspose", {"x", "w"}, {"s"}, {{"strides", Ints{3, 2}}, {"output_shape", Ints{10, 8}}});
     const Results r = t.run({.isa = detect_isa(), .plain = plain, .workers = 2});
     ASSERT_EQ(r.error, "");
-    EXPECT_EQ(r["y"].as<float>(), (std::vector<float>{0, 1, 3, 3, 2, 3, 8, 15, 12, 7, 9, 21, 36, 27, 15, 9, 20, 33, 24, 13, 6, 13, 21, 15, 8}));
+    EXPECT_EQ(r["y"].as<float>(),
+              (std::vector<float>{0, 1, 3, 3, 2, 3, 8, 15, 12, 7, 9, 21, 36, 27, 15, 9, 20, 33, 24, 13, 6, 13, 21, 15, 8}));
     EXPECT_EQ(r["z"].as<float>(), (std::vector<float>{1, 1, 3, 1, 1, 3, 7, 4, 9, 7, 4, 9, 7, 4, 9, 13, 7, 15, 13, 7, 15}));
     const auto s = r["s"].as<float>();
     EXPECT_EQ(std::vector<float>(s.begin(), s.begin() + 8), (std::vector<float>{0, 0, 1, 1, 3, 2, 2, 0}));

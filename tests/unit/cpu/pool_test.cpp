@@ -36,7 +36,8 @@ void on_all(OpTest& t, Check check) {
       for (std::uint32_t workers : {1u, 3u}) {
         const Results r = t.run({.isa = isa, .workers = workers, .block = block});
         ASSERT_EQ(r.error, "");
-        check(r, "isa " + std::to_string(static_cast<int>(isa)) + " block " + std::to_string(block) + " workers " + std::to_string(workers));
+        check(r,
+              "isa " + std::to_string(static_cast<int>(isa)) + " block " + std::to_string(block) + " workers " + std::to_string(workers));
         if (testing::Test::HasFatalFailure()) return;
       }
   }
@@ -94,8 +95,11 @@ TEST(Pool, BytesAndDoubles) {
   std::vector<std::uint8_t> u(3 * 7 * 7);
   std::vector<std::int8_t> s(u.size());
   std::vector<double> d(u.size());
-  for (std::size_t i = 0; i < u.size(); ++i) u[i] = static_cast<std::uint8_t>(i * 37), s[i] = static_cast<std::int8_t>(i * 91), d[i] = std::sin(static_cast<double>(i));
-  const std::vector<Attr> a{{"kernel_shape", std::vector<std::int64_t>{3, 3}}, {"strides", std::vector<std::int64_t>{2, 2}}, {"pads", std::vector<std::int64_t>{1, 1, 1, 1}}};
+  for (std::size_t i = 0; i < u.size(); ++i)
+    u[i] = static_cast<std::uint8_t>(i * 37), s[i] = static_cast<std::int8_t>(i * 91), d[i] = std::sin(static_cast<double>(i));
+  const std::vector<Attr> a{{"kernel_shape", std::vector<std::int64_t>{3, 3}},
+                            {"strides", std::vector<std::int64_t>{2, 2}},
+                            {"pads", std::vector<std::int64_t>{1, 1, 1, 1}}};
   OpTest t({pool_rows});
   t.input("u", tensor<std::uint8_t>({1, 3, 7, 7}, u));
   t.input("s", tensor<std::int8_t>({1, 3, 7, 7}, s));
@@ -122,7 +126,8 @@ TEST(Pool, IndicesOfMaxima) {
     const std::string y = "y" + std::to_string(order), z = "z" + std::to_string(order);
     t.value(y, TENON_DTYPE_FLOAT, {1, 1, 2, 2});
     t.value(z, TENON_DTYPE_INT64, {1, 1, 2, 2});
-    t.node("MaxPool", {"x"}, {y, z}, {{"kernel_shape", std::vector<std::int64_t>{2, 2}}, {"strides", std::vector<std::int64_t>{2, 2}}, {"storage_order", order}});
+    t.node("MaxPool", {"x"}, {y, z},
+           {{"kernel_shape", std::vector<std::int64_t>{2, 2}}, {"strides", std::vector<std::int64_t>{2, 2}}, {"storage_order", order}});
   }
   const Results r = t.run({.isa = detect_isa(), .workers = 2});
   ASSERT_EQ(r.error, "");
@@ -137,7 +142,8 @@ TEST(Pool, AverageCountsWhatItShould) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
   t.input("x", tensor<float>({1, 1, 4, 4}, x));
   t.value("y", TENON_DTYPE_FLOAT, {1, 1, 2, 2});
-  t.node("AveragePool", {"x"}, {"y"}, {{"kernel_shape", std::vector<std::int64_t>{3, 3}}, {"strides", std::vector<std::int64_t>{2, 2}}, {"ceil_mode", 1}});
+  t.node("AveragePool", {"x"}, {"y"},
+         {{"kernel_shape", std::vector<std::int64_t>{3, 3}}, {"strides", std::vector<std::int64_t>{2, 2}}, {"ceil_mode", 1}});
   for (bool plain : {true, false}) {
     const Results r = t.run({.isa = detect_isa(), .plain = plain});
     ASSERT_EQ(r.error, "");

@@ -320,7 +320,7 @@ TEST_F(ProgramTest, FailuresOfStepsReachTheRunAndEveryoneLeaves) {
     bad.node("Plus", {"b", "x"}, {"y"});
     for (std::uint32_t workers : {1u, 3u}) {
       const auto r = run_program(bad, {"y"}, {.workers = workers, .find = find_toy});
-      EXPECT_EQ(r.error, *op == 'F' ? "11: reported" : "13: thrown");
+      EXPECT_EQ(r.error, *op == 'F' ? "11: node \"Fail1\" (Fail): reported" : "13: thrown");
     }
   }
 }

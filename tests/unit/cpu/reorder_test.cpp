@@ -12,7 +12,8 @@ std::vector<float> reblocked(const std::vector<float>& x, std::int64_t n, std::i
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t c = 0; c < channels; ++c)
       for (std::int64_t p = 0; p < pixels; ++p)
-        y[static_cast<std::size_t>(((i * channels + c / block * block) * pixels) + p * block + c % block)] = x[static_cast<std::size_t>((i * channels + c) * pixels + p)];
+        y[static_cast<std::size_t>(((i * channels + c / block * block) * pixels) + p * block + c % block)] =
+            x[static_cast<std::size_t>((i * channels + c) * pixels + p)];
   return y;
 }
 
@@ -43,7 +44,9 @@ class OneOp final : public PlanBuilder {
     std::memcpy(kept_.get(), data, bytes);
     return kept_.get();
   }
-  void emit(const char*, StepFn fn, const void*, const StepOptions&, std::span<const Ref>, std::span<const Ref>) override { steps_.emplace_back(fn, std::move(kept_)); }
+  void emit(const char*, StepFn fn, const void*, const StepOptions&, std::span<const Ref>, std::span<const Ref>) override {
+    steps_.emplace_back(fn, std::move(kept_));
+  }
 
  private:
   Options options_;
@@ -53,7 +56,8 @@ class OneOp final : public PlanBuilder {
 };
 
 TEST(Reorder, EveryPairOfBlocks) {
-  for (const auto& dims : std::vector<std::vector<std::int64_t>>{{2, 32, 5, 7}, {1, 16, 700}, {1, 48, 1, 1}, {1, 16, 2, 3, 4}, {0, 16, 4, 4}}) {
+  for (const auto& dims :
+       std::vector<std::vector<std::int64_t>>{{2, 32, 5, 7}, {1, 16, 700}, {1, 48, 1, 1}, {1, 16, 2, 3, 4}, {0, 16, 4, 4}}) {
     const Tensor x = random_tensor(dims);
     std::int64_t pixels = 1;
     for (std::size_t d = 2; d < dims.size(); ++d) pixels *= dims[d];

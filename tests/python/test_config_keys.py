@@ -1,0 +1,142 @@
+"""Every key of the configuration has an effect, and each is shown here."""
+import json
+import pathlib
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+import tenonrt as rt
+from conftest import FOREVER, model
+from onnx import TensorProto, helper
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+TENON = ROOT / "build/release/bin/tenon"
+PROVIDERS = ROOT / "build/release/test_providers"
+CHAIN = model("g (float[n] x) => (float[n] y) { a = Relu(x) b = Neg(a) y = Exp(b) }", opset=18)
+shown = set()
+
+
+def session(monkeypatch, tmp_path, config, data=CHAIN, **more):
+    def keys(value, at=""):
+        if at:
+            shown.add(at)
+        for k, v in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+            if at.endswith("/options"):
+                continue
+            star = isinstance(value, list) or at in ("/shapes", "/log")
+            keys(v, f"{at}/{'*' if star else k}")
+    keys(config)
+    path = tmp_path / "tenon.json"
+    path.write_text(json.dumps(config))
+    monkeypatch.setenv("TENON_CONFIG", str(path))
+    return rt.InferenceSession(data, **more)
+
+
+def providers_of(s):
+    return {n["op_type"]: n["provider"] for n in s.placement()["nodes"]}
+
+
+SECOND = {"use": "second"}
+CPU = {"use": "cpu"}
+PATHS = [str(PROVIDERS / "second")]
+
+
+def test_providers_and_paths(monkeypatch, tmp_path):
+    s = session(monkeypatch, tmp_path, {"schema": 1, "providers": [{**SECOND, "device": 0}, CPU], "provider_paths": PATHS})
+    assert s.get_providers()[0] == "second"
+    with pytest.raises(Exception, match="device"):
+        session(monkeypatch, tmp_path, {"providers": [{**SECOND, "device": 7}], "provider_paths": PATHS})
+    with pytest.raises(Exception, match="second"):
+        session(monkeypatch, tmp_path, {"providers": [SECOND]})
+    s = session(monkeypatch, tmp_path, {"providers": [{**SECOND, "required": False}, CPU]})
+    assert s.get_providers() == ["CPUExecutionProvider"] or s.get_providers() == ["cpu"]
+
+
+def test_provider_options(monkeypatch, tmp_path):
+    with pytest.raises(Exception, match="plain"):
+        session(monkeypatch, tmp_path, {"providers": [{**CPU, "options": {"plane": True}}]})
+    assert session(monkeypatch, tmp_path, {"providers": [{**CPU, "options": {"plain": True}}]})
+
+
+def test_placement(monkeypatch, tmp_path):
+    both = {"providers": [SECOND, CPU], "provider_paths": PATHS}
+    rules = [{"match": {"op": "Neg"}, "use": "cpu"}, {"match": {"name": "*", "domain": "ai.onnx"}, "deny": ["cpu"]}]
+    s = session(monkeypatch, tmp_path, {**both, "placement": {"policy": "cost", "rules": rules}})
+    assert providers_of(s) == {"Relu": "second", "Neg": "cpu", "Exp": "second"}
+    data = model("g (float[n] x) => (float[n] y) { y = Sqrt(x) }")
+    with pytest.raises(Exception, match="Sqrt"):
+        session(monkeypatch, tmp_path, {"providers": [SECOND], "provider_paths": PATHS, "placement": {"on_unsupported": "error"}}, data)
+    s = session(monkeypatch, tmp_path, {"providers": [SECOND], "provider_paths": PATHS, "placement": {"on_unsupported": "next"}}, data)
+    assert s.run(None, {"x": np.array([4], np.float32)})[0].tolist() == [2]
+
+
+def test_session(monkeypatch, tmp_path):
+    data = model("g (float[n] x) => (float[n] y) { a = Identity(x) b = Identity(a) y = Relu(b) }")
+    assert len(session(monkeypatch, tmp_path, {"session": {"optimize": "none"}}, data).placement()["nodes"]) == 3
+    assert len(session(monkeypatch, tmp_path, {"session": {"optimize": "all"}}, data).placement()["nodes"]) == 1
+    assert session(monkeypatch, tmp_path, {"session": {"threads": 1, "deterministic": True, "precision": "highest"}}, data)
+    with pytest.raises(Exception, match="precision"):
+        session(monkeypatch, tmp_path, {"session": {"precision": "sloppy"}}, data)
+
+
+def test_shapes(monkeypatch, tmp_path):
+    data = model("g (float[batch, 64] x) => (float[batch, 64] y) { y = Exp(x) }")
+    cost = lambda opt: session(monkeypatch, tmp_path, {"shapes": {"batch": {"min": 1, "opt": opt, "max": 4096}}}, data, providers=["cpu"]).placement()["nodes"][0]["cost_ns"]
+    assert cost(4096) > 10 * cost(1)
+
+
+def test_limits(monkeypatch, tmp_path):
+    big = model("g (float[n] x, int64[1] s) => (float[m] y) { y = Expand(x, s) }")
+    s = session(monkeypatch, tmp_path, {"limits": {"memory": "1MiB"}}, big)
+    with pytest.raises(Exception, match="limits.memory"):
+        s.run(None, {"x": np.zeros(1, np.float32), "s": np.array([1 << 20])})
+    with pytest.raises(Exception, match="limits.model"):
+        session(monkeypatch, tmp_path, {"limits": {"model": 16}})
+    with pytest.raises(Exception, match="limits.nodes"):
+        session(monkeypatch, tmp_path, {"limits": {"nodes": 2}})
+    with pytest.raises(Exception, match="limits.rank"):
+        session(monkeypatch, tmp_path, {"limits": {"rank": 1}}, model("g (float[1,1] x) => (float[1,1] y) { y = Relu(x) }"))
+    with pytest.raises(Exception, match="limits.nesting"):
+        session(monkeypatch, tmp_path, {"limits": {"nesting": 1}}, nested())
+    with pytest.raises(Exception, match="limits.load"):
+        session(monkeypatch, tmp_path, {"limits": {"load": "1ns"}})
+    s = session(monkeypatch, tmp_path, {"limits": {"run": "20ms"}}, model(FOREVER))
+    with pytest.raises(Exception, match="time limit"):
+        s.run(None, {"limit": np.array(2**62), "x": np.ones(1, np.float32)})
+
+
+def nested():
+    def leaf(name):
+        return helper.make_graph([helper.make_node("Identity", ["x"], [name])], "leaf", [], [helper.make_tensor_value_info(name, 1, ["n"])])
+    graph = leaf("y0")
+    for i in range(1, 4):
+        graph = helper.make_graph([helper.make_node("If", ["c"], [f"y{i}"], then_branch=graph, else_branch=leaf(f"e{i}"))], "g", [],
+                                  [helper.make_tensor_value_info(f"y{i}", 1, ["n"])])
+    nodes = [helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=leaf("e"))]
+    g = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, ["n"]), helper.make_tensor_value_info("c", TensorProto.BOOL, [])],
+                          [helper.make_tensor_value_info("y", 1, ["n"])])
+    return helper.make_model(g, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+def test_log(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(CHAIN)
+    texts = {}
+    for level in ("off", "debug"):
+        path = tmp_path / f"{level}.json"
+        path.write_text(json.dumps({"log": {"default": level, "plan": level}}))
+        done = subprocess.run([TENON, "run", tmp_path / "m.onnx", "-c", path], capture_output=True, text=True, check=True)
+        texts[level] = done.stderr
+    shown.update({"/log", "/log/*"})
+    assert "plan:" in texts["debug"] and "plan:" not in texts["off"]
+
+
+def test_every_key_is_shown_above():
+    docs = subprocess.run([TENON, "config", "docs"], capture_output=True, text=True, check=True).stdout
+    keys = {line.split("`")[1] for line in docs.splitlines() if line.startswith("| `")}
+    assert keys - shown - {"/$schema"} == set()
+    assert onnx.__version__
+
+
+def test_documents_are_up_to_date():
+    subprocess.run([ROOT / "scripts/config_docs", "--check"], check=True)
