@@ -1,6 +1,7 @@
 #include "tests/unit/cpu/op_harness.h"
 
 #include <algorithm>
+#include <barrier>
 #include <functional>
 #include <thread>
 
@@ -386,9 +387,16 @@ void run_step(const Step& step, const StepContext& context, std::uint32_t worker
   };
   if (!step.options.spmd || step.options.allocates || workers == 1) return one(0, 1);
   if (!threads) {
+    // Workers in turn never meet.
+    context.run->barrier = [&] {
+      context.fail(TENON_INTERNAL, "a step with a barrier inside needs RunOptions::threads");
+      return TENON_STOP;
+    };
     for (std::uint32_t w = 0; w < workers; ++w) one(w, workers);
     return;
   }
+  std::barrier meet(workers);
+  context.run->barrier = [&] { return meet.arrive_and_wait(), 0; };
   std::vector<std::thread> team;
   for (std::uint32_t w = 0; w < workers; ++w) team.emplace_back(one, w, workers);
   for (std::thread& t : team) t.join();
