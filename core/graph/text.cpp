@@ -110,7 +110,7 @@ class Writer {
   std::string name(ValueId v) const {
     if (v == none) return "_";
     const std::string& n = graph_->values[v].name;
-    return n.empty() ? "%" + std::to_string(v) : word(n);
+    return n.empty() ? fmt::format("%{}", v) : word(n);
   }
   std::string typed(ValueId v, bool always) const {
     if (v == none || (!options_.types && !always)) return name(v);

@@ -296,10 +296,31 @@ float fold_start(Fold fold) {
   }
 }
 
-float fold_run(Fold fold, const float* x, std::int64_t n, float shift) { return HWY_DYNAMIC_DISPATCH(run_kernel)(fold, x, n, shift); }
+namespace {
+
+// Long sums go through partial sums: the rounding error then grows with the length of a stretch, not of the whole.
+constexpr std::int64_t stretch = 64;        // rows, or vectors of a run
+constexpr std::int64_t widest_partial = 64;  // columns
+bool is_sum(Fold fold) { return fold_start(fold) == 0.0f; }
+
+}  // namespace
+
+float fold_run(Fold fold, const float* x, std::int64_t n, float shift) {
+  constexpr std::int64_t piece = stretch * 32;
+  if (!is_sum(fold) || n < 2 * piece) return HWY_DYNAMIC_DISPATCH(run_kernel)(fold, x, n, shift);
+  float total = 0;
+  for (std::int64_t at = 0; at < n; at += piece) total += HWY_DYNAMIC_DISPATCH(run_kernel)(fold, x + at, std::min(piece, n - at), shift);
+  return total;
+}
 
 void fold_rows(Fold fold, const float* x, std::int64_t rows, std::int64_t stride, std::int64_t cols, const float* shift, float* acc) {
-  HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x, rows, stride, cols, shift, acc);
+  if (!is_sum(fold) || rows < 2 * stretch || cols > widest_partial) return HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x, rows, stride, cols, shift, acc);
+  float part[widest_partial];
+  for (std::int64_t at = 0; at < rows; at += stretch) {
+    std::fill_n(part, cols, 0.0f);
+    HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x + at * stride, std::min(stretch, rows - at), stride, cols, shift, part);
+    for (std::int64_t c = 0; c < cols; ++c) acc[c] += part[c];
+  }
 }
 
 void affine_run(const float* x, std::int64_t n, float a, float b, float* y) { HWY_DYNAMIC_DISPATCH(affine_run_kernel)(x, n, a, b, y); }
