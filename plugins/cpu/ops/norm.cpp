@@ -92,7 +92,11 @@ class LayerNormOp final : public Op {
  public:
   LayerNormOp(const LayerForm& form, const NodeView& node, CompileContext& context)
       : form_(form), axis_(node.int_or("axis", -1)), epsilon_(node.float_or("epsilon", form.skip >= 0 ? 1e-12f : 1e-5f)),
-        absorbs_(node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain) {}
+        absorbs_(node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain) {
+    // Inputs that are left out stand where absorbed ones will: they must not be taken for each other.
+    for (int* input : {&form_.skip, &form_.gamma, &form_.beta, &form_.bias})
+      if (*input >= 0 && !node.has_input(static_cast<std::uint32_t>(*input))) *input = -1;
+  }
 
   bool absorb(const NodeView& next, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) override {
     return absorbs_ && epilogue_.add(next, slot, first_input, context);

@@ -20,9 +20,17 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-// x86's Max and Min return the second operand when either is NaN.
-HWY_INLINE HWY_ATTR V max_nan(V acc, V x) { return hn::IfThenElse(hn::IsNaN(x), x, hn::Max(x, acc)); }
-HWY_INLINE HWY_ATTR V min_nan(V acc, V x) { return hn::IfThenElse(hn::IsNaN(x), x, hn::Min(x, acc)); }
+// x86's Max and Min return the second operand when either is NaN; those of the scalar target lose a NaN.
+HWY_INLINE HWY_ATTR V keep_nan(V acc, V v) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::IfThenElse(hn::IsNaN(acc), acc, v);
+#else
+  (void)acc;
+  return v;
+#endif
+}
+HWY_INLINE HWY_ATTR V max_nan(V acc, V x) { return hn::IfThenElse(hn::IsNaN(x), x, keep_nan(acc, hn::Max(x, acc))); }
+HWY_INLINE HWY_ATTR V min_nan(V acc, V x) { return hn::IfThenElse(hn::IsNaN(x), x, keep_nan(acc, hn::Min(x, acc))); }
 
 template <Fold F>
 HWY_INLINE HWY_ATTR V take(D d, V acc, V x, V shift) {
@@ -35,7 +43,7 @@ HWY_INLINE HWY_ATTR V take(D d, V acc, V x, V shift) {
   if constexpr (F == Fold::prod) return hn::Mul(acc, x);
   if constexpr (F == Fold::max) return max_nan(acc, x);
   if constexpr (F == Fold::min) return min_nan(acc, x);
-  if constexpr (F == Fold::sum_exp) return hn::Add(acc, HWY_NAMESPACE::exp(d, hn::Sub(x, shift)));
+  if constexpr (F == Fold::sum_exp) return hn::Add(acc, keep_nan(x, HWY_NAMESPACE::exp(d, hn::Sub(x, shift))));
 }
 
 template <Fold F>
