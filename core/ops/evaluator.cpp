@@ -448,6 +448,16 @@ std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<con
   if (!node.domain.empty()) return std::nullopt;
   auto row = table().find(node.op_type);
   if (row == table().end()) return std::nullopt;
+  // A damaged model may feed other types than the operator takes: inference has not refused it yet.
+  const auto whole = [&](std::size_t i) {
+    return i >= inputs.size() || !inputs[i] || inputs[i]->dtype == TENON_DTYPE_INT64 || inputs[i]->dtype == TENON_DTYPE_INT32;
+  };
+  if (node.is("Where") && !inputs.empty() && inputs[0] && inputs[0]->dtype != TENON_DTYPE_BOOL) return std::nullopt;
+  if (node.is("Slice") && !(whole(1) && whole(2) && whole(3) && whole(4))) return std::nullopt;
+  if ((node.is("Gather") || node.is("Expand") || node.is("Reshape")) && !whole(1)) return std::nullopt;
+  if (node.is("Range"))
+    for (const ConstantPtr& c : inputs)
+      if (!c || c->dtype != inputs[0]->dtype) return std::nullopt;
   Inputs in;
   for (const ConstantPtr& c : inputs) {
     in.push_back(c ? small(*c) : std::nullopt);
