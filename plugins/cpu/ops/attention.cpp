@@ -73,7 +73,8 @@ struct AttentionStep {
   }
 
   // Scores to probabilities; keys that the row may not look at get 0.
-  void finish_row(const StepContext& c, float* x, std::int64_t keys, float* mask_room, std::int64_t b, std::int64_t h, std::int64_t i) const {
+  void finish_row(const StepContext& c, float* x, std::int64_t keys, float* mask_room, std::int64_t b, std::int64_t h,
+                  std::int64_t i) const {
     const AttentionShape& s = shape;
     show(c, ScoreOutput::raw, x, b, h, i);
     if (s.softcap > 0) softcap_run(x, keys, static_cast<float>(s.softcap));
@@ -124,7 +125,8 @@ struct AppendStep {
       if (t < past_rows) {
         src = c.ptr<const char>(past) + (head * past_rows + t) * row_bytes;
       } else {
-        src = c.ptr<const char>(fresh) + (head / heads * from.batch + head % heads * from.head + (t - past_rows) * from.row) * element_bytes;
+        src =
+            c.ptr<const char>(fresh) + (head / heads * from.batch + head % heads * from.head + (t - past_rows) * from.row) * element_bytes;
       }
       std::memcpy(c.ptr<char>(present) + item * row_bytes, src, static_cast<std::size_t>(row_bytes));
     }
@@ -144,7 +146,8 @@ class AttentionOp final : public Op {
     const Shape &q = builder.in(0), &k = builder.in(1), &v = builder.in(2);
     AttentionShape s;
     const std::int64_t q_heads = q.rank() == 4 ? q[1] : q_heads_, kv_heads = k.rank() == 4 ? k[1] : kv_heads_;
-    if (q.rank() != k.rank() || q.rank() != v.rank() || (q.rank() != 3 && q.rank() != 4)) invalid_argument("Q, K and V must have rank 3 or 4");
+    if (q.rank() != k.rank() || q.rank() != v.rank() || (q.rank() != 3 && q.rank() != 4))
+      invalid_argument("Q, K and V must have rank 3 or 4");
     if (q_heads < 1 || kv_heads < 1 || q_heads % kv_heads != 0) invalid_argument("the numbers of heads do not fit");
     s.batch = q[0], s.heads = q_heads, s.kv_heads = kv_heads;
     std::int64_t fresh = 0, fresh_v = 0, k_depth = 0, unused = 0;
@@ -172,7 +175,8 @@ class AttentionOp final : public Op {
     if (refs.mask.present()) mask_of(builder.in(3), s);
     if (refs.y.present()) {
       const Shape& y = builder.out(0);
-      if (y.rank() != q.rank() || y.count() != s.batch * s.heads * s.queries * s.value_depth) invalid_argument("unexpected shape of the output");
+      if (y.rank() != q.rank() || y.count() != s.batch * s.heads * s.queries * s.value_depth)
+        invalid_argument("unexpected shape of the output");
       s.y = strides(y, s.heads, &unused, &unused);
     }
     const std::int64_t bytes = q.dtype == TENON_DTYPE_DOUBLE ? 8 : 4;
@@ -208,7 +212,8 @@ class AttentionOp final : public Op {
     s.mask_dtype = mask.dtype;
     if (mask.rank() < 1 || mask.rank() > 4) invalid_argument("the mask must have rank 1 to 4");
     s.mask_keys = mask[-1];
-    if (s.mask_keys > s.keys) invalid_argument("the mask has " + std::to_string(s.mask_keys) + " columns for " + std::to_string(s.keys) + " keys");
+    if (s.mask_keys > s.keys)
+      invalid_argument("the mask has " + std::to_string(s.mask_keys) + " columns for " + std::to_string(s.keys) + " keys");
     const std::int64_t sizes[3] = {s.batch, s.heads, s.queries};
     for (std::int64_t d = 0; d < 3; ++d) {
       const std::int64_t at = d - (4 - mask.rank());
@@ -241,8 +246,9 @@ class AttentionOp final : public Op {
     step.shape = s, step.refs = refs;
     step.grouped = s.queries == 1 && s.group() > 1;
     const std::int64_t rows = step.grouped ? s.group() : s.queries;
-    // Scores of a block stay in the second-level cache.
-    const std::int64_t height = std::clamp<std::int64_t>(131072 / std::max<std::int64_t>(s.keys, 1), 16, 128);
+    // Scores of a block stay in the second-level cache; few heads make more blocks, for the workers.
+    const std::int64_t tallest = s.batch * s.heads >= 8 ? 256 : 128;
+    const std::int64_t height = std::clamp<std::int64_t>(131072 / std::max<std::int64_t>(s.keys, 1), 16, tallest);
     const gemm::Kernels& kernels = gemm::kernels(isa_);
     std::vector<QueryBlock> blocks;
     std::uint64_t gemm_scratch = 0;

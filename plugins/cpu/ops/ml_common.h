@@ -151,7 +151,9 @@ struct ClassLabels {
   bool strings() const { return !texts.empty(); }
   std::int64_t count() const { return static_cast<std::int64_t>(strings() ? texts.size() : numbers.size()); }
   // Of class i; the class itself where there are no labels.
-  std::int64_t number(std::int64_t i) const { return i < static_cast<std::int64_t>(numbers.size()) ? numbers[static_cast<std::size_t>(i)] : i; }
+  std::int64_t number(std::int64_t i) const {
+    return i < static_cast<std::int64_t>(numbers.size()) ? numbers[static_cast<std::size_t>(i)] : i;
+  }
 };
 
 // Emits the step that writes the labels of classes (int64, one a row, in `classes`) as texts; -1 and other classes without
@@ -173,8 +175,8 @@ inline void plan_text_labels(PlanBuilder& builder, const ClassLabels& labels, Re
     }
   };
   const Ref reads[] = {classes}, writes[] = {builder.out_ref(output)};
-  builder.step("labels", TextStep{classes, builder.out_ref(output), &labels, rows}, {.spmd = false, .est_ns = static_cast<double>(rows) * 50},
-               reads, writes);
+  builder.step("labels", TextStep{classes, builder.out_ref(output), &labels, rows},
+               {.spmd = false, .est_ns = static_cast<double>(rows) * 50}, reads, writes);
 }
 
 }  // namespace tenon::cpu

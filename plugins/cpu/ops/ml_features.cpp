@@ -45,7 +45,8 @@ class ScalerOp final : public Op {
     const Shape& in = builder.in(0);
     const std::int64_t features = last_dim(in), count = in.count();
     for (const std::vector<float>* v : {&offset_, &scale_}) {
-      if (v->size() > 1 && static_cast<std::int64_t>(v->size()) != features) invalid_argument("offset and scale need one number or one a feature");
+      if (v->size() > 1 && static_cast<std::int64_t>(v->size()) != features)
+        invalid_argument("offset and scale need one number or one a feature");
     }
     if (count == 0) return;
     builder.step("Scaler",
@@ -181,7 +182,8 @@ struct BinarizerStep {
       using T = typename decltype(tag)::type;
       const T* in = c.ptr<const T>(x);
       T* out = c.ptr<T>(y);
-      for (std::int64_t i = slice.begin; i < slice.end; ++i) out[i] = static_cast<double>(in[i]) > static_cast<double>(threshold) ? T(1) : T(0);
+      for (std::int64_t i = slice.begin; i < slice.end; ++i)
+        out[i] = static_cast<double>(in[i]) > static_cast<double>(threshold) ? T(1) : T(0);
     });
   }
 };

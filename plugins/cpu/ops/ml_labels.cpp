@@ -157,11 +157,14 @@ std::unique_ptr<Op> make_encoder(const NodeView& node, CompileContext&) {
   LabelList values = read_labels(node, "values");
   const tenon_const_tensor* fallback = node.tensor("default_tensor");
   LabelKind kind = values.kind;
-  if (fallback && (!label_kind(fallback->dtype, &kind) || kind != values.kind)) invalid_argument("default_tensor is of another type than the values");
+  if (fallback && (!label_kind(fallback->dtype, &kind) || kind != values.kind))
+    invalid_argument("default_tensor is of another type than the values");
   if (values.kind == LabelKind::text) {
-    values.text.emplace_back(fallback ? view_of(*static_cast<const tenon_str*>(fallback->data)) : node.string_or("default_string", "_Unused"));
+    values.text.emplace_back(fallback ? view_of(*static_cast<const tenon_str*>(fallback->data))
+                                      : node.string_or("default_string", "_Unused"));
   } else if (values.kind == LabelKind::real) {
-    values.real.push_back(fallback ? real_at(fallback->data, fallback->dtype, 0) : static_cast<double>(node.float_or("default_float", -0.0f)));
+    values.real.push_back(fallback ? real_at(fallback->data, fallback->dtype, 0)
+                                   : static_cast<double>(node.float_or("default_float", -0.0f)));
   } else {
     values.whole.push_back(fallback ? int_at(fallback->data, fallback->dtype, 0) : node.int_or("default_int64", -1));
   }
@@ -212,7 +215,8 @@ class OneHotOp final : public Op {
 
   void plan(PlanBuilder& builder) const override {
     const Shape& in = builder.in(0);
-    if ((in.dtype == TENON_DTYPE_STRING) != (keys_.kind == LabelKind::text)) invalid_argument("the categories are of another type than the input");
+    if ((in.dtype == TENON_DTYPE_STRING) != (keys_.kind == LabelKind::text))
+      invalid_argument("the categories are of another type than the input");
     if (in.count() == 0) return;
     builder.step("OneHotEncoder", OneHotStep{builder.in_ref(0), builder.out_ref(0), &keys_, in.count(), classes_, in.dtype, zeros_},
                  {.est_ns = static_cast<double>(in.count() * (30 + classes_))});

@@ -26,7 +26,8 @@ struct LinearStep {
       if (plain) {
         for (std::int64_t t = 0; t < targets; ++t) {
           double sum = 0;
-          for (std::int64_t i = 0; i < features; ++i) sum += static_cast<double>(row[i]) * static_cast<double>(coefficients[t * features + i]);
+          for (std::int64_t i = 0; i < features; ++i)
+            sum += static_cast<double>(row[i]) * static_cast<double>(coefficients[t * features + i]);
           s[t] = static_cast<float>(sum);
         }
       } else if (targets < 4 && features >= 64) {
@@ -61,8 +62,10 @@ class LinearOp final : public Op {
     intercepts_.assign(intercepts.begin(), intercepts.end());
     const std::int64_t size = static_cast<std::int64_t>(coefficients_.size());
     targets_ = node.int_or("targets", 1);
-    if (classifier) targets_ = intercepts_.empty() ? std::max<std::int64_t>(labels_.count(), 1) : static_cast<std::int64_t>(intercepts_.size());
-    if (targets_ < 1 || size % targets_ != 0) invalid_argument("the coefficients do not divide into " + std::to_string(targets_) + " targets");
+    if (classifier)
+      targets_ = intercepts_.empty() ? std::max<std::int64_t>(labels_.count(), 1) : static_cast<std::int64_t>(intercepts_.size());
+    if (targets_ < 1 || size % targets_ != 0)
+      invalid_argument("the coefficients do not divide into " + std::to_string(targets_) + " targets");
     if (!intercepts_.empty() && static_cast<std::int64_t>(intercepts_.size()) < targets_) invalid_argument("too few intercepts");
     const std::int64_t features = size / targets_;
     transposed_.resize(coefficients_.size());
@@ -86,7 +89,8 @@ class LinearOp final : public Op {
     const std::uint32_t score_output = classifier_ ? 1 : 0;
     step.scores = builder.out_ref(score_output);
     if (step.scores.present()) step.columns = builder.out(score_output).count() / matrix.rows;
-    if (step.scores.present() && (classifier_ ? step.columns < 1 : step.columns != targets_)) invalid_argument("unexpected shape of the scores");
+    if (step.scores.present() && (classifier_ ? step.columns < 1 : step.columns != targets_))
+      invalid_argument("unexpected shape of the scores");
     step.coefficients = coefficients_.data(), step.transposed = transposed_.data();
     step.intercepts = intercepts_.empty() ? nullptr : intercepts_.data();
     step.labels = classifier_ ? &labels_ : nullptr;

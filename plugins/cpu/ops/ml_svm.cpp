@@ -143,7 +143,8 @@ struct SvmStep {
       for (std::int64_t i = 0; i < classes_count; ++i) {
         for (std::int64_t j = i + 1; j < classes_count; ++j, ++at) {
           const std::size_t a = static_cast<std::size_t>(i), b = static_cast<std::size_t>(j);
-          s[at] = m.weighted(k, j - 1, m.starts[a], m.counts[a]) + m.weighted(k, i, m.starts[b], m.counts[b]) + m.rho[static_cast<std::size_t>(at)];
+          s[at] = m.weighted(k, j - 1, m.starts[a], m.counts[a]) + m.weighted(k, i, m.starts[b], m.counts[b]) +
+                  m.rho[static_cast<std::size_t>(at)];
           votes[s[at] > 0 ? i : j] += 1;
         }
       }
@@ -217,14 +218,16 @@ class SvmOp final : public Op {
       model_.features = static_cast<std::int64_t>(support.size()) / model_.vectors;
       model_.support = transposed(support, model_.vectors, model_.features);
       if (classifier) model_.classes = std::max<std::int64_t>(model_.classes, static_cast<std::int64_t>(model_.counts.size()));
-      if (classifier && static_cast<std::int64_t>(model_.counts.size()) != model_.classes) invalid_argument("vectors_per_class and labels differ");
+      if (classifier && static_cast<std::int64_t>(model_.counts.size()) != model_.classes)
+        invalid_argument("vectors_per_class and labels differ");
       if (size < model_.vectors * std::max<std::int64_t>(1, model_.classes - 1)) invalid_argument("too few coefficients");
     }
     model_.coefficients = std::move(coefficients);
     const std::size_t pairs = static_cast<std::size_t>(model_.classes * (model_.classes - 1) / 2);
     const std::size_t needed = classifier ? (model_.vectors > 0 ? pairs : 1) : 0;
     if (model_.rho.size() < needed) invalid_argument("too few numbers in rho");
-    if (!model_.prob_a.empty() && (model_.prob_a.size() < pairs || model_.prob_b.size() < pairs)) invalid_argument("too few numbers in prob_a or prob_b");
+    if (!model_.prob_a.empty() && (model_.prob_a.size() < pairs || model_.prob_b.size() < pairs))
+      invalid_argument("too few numbers in prob_a or prob_b");
   }
 
   void plan(PlanBuilder& builder) const override {

@@ -212,7 +212,10 @@ class TreeOp final : public Op {
     }
     parse_post_transform(node.string_or("post_transform", "NONE"), &post_);
     const std::string_view aggregate = node.string_or("aggregate_function", "SUM");
-    aggregate_ = aggregate == "AVERAGE" ? Aggregate::average : aggregate == "MIN" ? Aggregate::min : aggregate == "MAX" ? Aggregate::max : Aggregate::sum;
+    aggregate_ = aggregate == "AVERAGE" ? Aggregate::average
+                 : aggregate == "MIN"   ? Aggregate::min
+                 : aggregate == "MAX"   ? Aggregate::max
+                                        : Aggregate::sum;
   }
 
   void plan(PlanBuilder& builder) const override {
@@ -220,7 +223,8 @@ class TreeOp final : public Op {
     const MlMatrix matrix(in);
     const bool classifier = kind_ == Kind::classifier;
     if (matrix.features < std::max(model_.features, 1)) {
-      invalid_argument("the trees read feature " + std::to_string(model_.features - 1) + ", the input has " + std::to_string(matrix.features));
+      invalid_argument("the trees read feature " + std::to_string(model_.features - 1) + ", the input has " +
+                       std::to_string(matrix.features));
     }
     TreeStep<T> step{};
     step.model = &model_, step.labels = classifier ? &labels_ : nullptr;
@@ -234,7 +238,8 @@ class TreeOp final : public Op {
     if (step.scores.present() && matrix.rows > 0 && (classifier ? step.columns < 1 : step.columns != outputs)) {
       invalid_argument("the scores have " + std::to_string(step.columns) + " columns, " + std::to_string(outputs) + " were expected");
     }
-    step.wants_seen = (classifier && model_.targets > 2 && !model_.complete) || aggregate_ == Aggregate::min || aggregate_ == Aggregate::max;
+    step.wants_seen =
+        (classifier && model_.targets > 2 && !model_.complete) || aggregate_ == Aggregate::min || aggregate_ == Aggregate::max;
     step.number_labels = !labels_.strings();
     if (matrix.rows == 0) return;
     std::vector<Ref> writes;
@@ -245,8 +250,9 @@ class TreeOp final : public Op {
       writes.push_back(classes);
     }
     step.classes = classes;
-    step.scratch_bytes = static_cast<std::uint64_t>(block_rows) *
-                         (static_cast<std::uint64_t>(matrix.features + model_.targets) * sizeof(T) + static_cast<std::uint64_t>(model_.targets));
+    step.scratch_bytes =
+        static_cast<std::uint64_t>(block_rows) *
+        (static_cast<std::uint64_t>(matrix.features + model_.targets) * sizeof(T) + static_cast<std::uint64_t>(model_.targets));
     step.scratch = builder.scratch(step.scratch_bytes);
     const Ref reads[] = {step.x};
     const double ns = static_cast<double>(matrix.rows) * static_cast<double>(model_.roots.size()) * 15;

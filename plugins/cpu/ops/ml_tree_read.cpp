@@ -145,7 +145,8 @@ std::vector<T> numbers(const NodeView& node, std::string_view name) {
 }
 
 TreeMode parse_mode(std::string_view name) {
-  constexpr std::string_view names[] = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER", "LEAF"};
+  constexpr std::string_view names[] = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE",    "BRANCH_GT",
+                                        "BRANCH_EQ",  "BRANCH_NEQ", "BRANCH_MEMBER", "LEAF"};
   for (std::size_t i = 0; i < std::size(names); ++i) {
     if (names[i] == name && i != 6) return static_cast<TreeMode>(i);
   }
@@ -177,7 +178,8 @@ TreeModel<T> read(const NodeView& node, const std::string& prefix, std::int64_t 
   std::unordered_map<std::pair<std::int64_t, std::int64_t>, std::int64_t, Hash> index;
   index.reserve(n * 2);
   for (std::size_t i = 0; i < n; ++i) {
-    if (!index.emplace(std::pair(trees[i], ids[i]), static_cast<std::int64_t>(i)).second) invalid_argument("a tree has two nodes of one id");
+    if (!index.emplace(std::pair(trees[i], ids[i]), static_cast<std::int64_t>(i)).second)
+      invalid_argument("a tree has two nodes of one id");
   }
   const auto find = [&](std::int64_t tree, std::int64_t id) {
     const auto at = index.find({tree, id});
@@ -193,7 +195,8 @@ TreeModel<T> read(const NodeView& node, const std::string& prefix, std::int64_t 
     raw[i].true_node = find(trees[i], on_true[i]), raw[i].false_node = find(trees[i], on_false[i]);
     is_child[static_cast<std::size_t>(raw[i].true_node)] = is_child[static_cast<std::size_t>(raw[i].false_node)] = true;
   }
-  const auto leaf_trees = node.ints(prefix + "_treeids"), leaf_nodes = node.ints(prefix + "_nodeids"), leaf_ids = node.ints(prefix + "_ids");
+  const auto leaf_trees = node.ints(prefix + "_treeids"), leaf_nodes = node.ints(prefix + "_nodeids"),
+             leaf_ids = node.ints(prefix + "_ids");
   const std::vector<T> weights = numbers<T>(node, prefix + "_weights");
   if (leaf_trees.size() != weights.size() || leaf_nodes.size() != weights.size() || leaf_ids.size() != weights.size()) {
     invalid_argument("the " + prefix + "_* attributes differ in length");
@@ -249,10 +252,11 @@ TreeModel<T> read_tree_ensemble(const NodeView& node) {
   if (targets < 1 || targets > INT32_MAX) invalid_argument("a tree ensemble needs at least one target");
   model.targets = static_cast<std::int32_t>(targets);
   const auto roots = node.ints("tree_roots"), features = node.ints("nodes_featureids"), on_true = node.ints("nodes_truenodeids"),
-             on_false = node.ints("nodes_falsenodeids"), true_leaf = node.ints("nodes_trueleafs"), false_leaf = node.ints("nodes_falseleafs"),
-             missing = node.ints("nodes_missing_value_tracks_true"), leaf_targets = node.ints("leaf_targetids");
-  const tenon_const_tensor *splits = node.tensor("nodes_splits"), *modes = node.tensor("nodes_modes"), *weights = node.tensor("leaf_weights"),
-                           *members = node.tensor("membership_values");
+             on_false = node.ints("nodes_falsenodeids"), true_leaf = node.ints("nodes_trueleafs"),
+             false_leaf = node.ints("nodes_falseleafs"), missing = node.ints("nodes_missing_value_tracks_true"),
+             leaf_targets = node.ints("leaf_targetids");
+  const tenon_const_tensor *splits = node.tensor("nodes_splits"), *modes = node.tensor("nodes_modes"),
+                           *weights = node.tensor("leaf_weights"), *members = node.tensor("membership_values");
   const std::size_t n = features.size(), leaves = leaf_targets.size();
   if (on_true.size() != n || on_false.size() != n || true_leaf.size() != n || false_leaf.size() != n ||
       (!missing.empty() && missing.size() != n) || tensor_count(splits, "nodes_splits") != n ||

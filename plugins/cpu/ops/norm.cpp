@@ -112,7 +112,8 @@ class LayerNormOp final : public Op {
     step.x = builder.in_ref(0), step.y = builder.out_ref(0);
     if (!step.y.present()) step.y = builder.temp(static_cast<std::uint64_t>(in.count()) * (in.dtype == TENON_DTYPE_DOUBLE ? 8 : 4));
     if (form_.sum >= 0) step.sum = output(builder, form_.sum);
-    if (form_.mean >= 0) step.mean = output(builder, form_.mean), step.mean_dtype = builder.out(static_cast<std::uint32_t>(form_.mean)).dtype;
+    if (form_.mean >= 0)
+      step.mean = output(builder, form_.mean), step.mean_dtype = builder.out(static_cast<std::uint32_t>(form_.mean)).dtype;
     if (form_.inv >= 0) step.inv = output(builder, form_.inv), step.inv_dtype = builder.out(static_cast<std::uint32_t>(form_.inv)).dtype;
     if (form_.skip >= 0) step.skip = operand(builder, form_.skip, axis, step.rows, step.n);
     if (form_.bias >= 0) step.bias = operand(builder, form_.bias, axis, step.rows, step.n);

@@ -182,7 +182,9 @@ Support supports_groups(const NodeView& node) {
 std::span<const OpRow> group_norm_rows() {
   static const OpRow rows[] = {
       {"", "InstanceNormalization", supports,
-       [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> { return std::make_unique<GroupNormOp>(node, context, 0); }},
+       [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> {
+         return std::make_unique<GroupNormOp>(node, context, 0);
+       }},
       {"", "GroupNormalization", supports_groups,
        [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> {
          return std::make_unique<GroupNormOp>(node, context, node.int_or("num_groups", 1));

@@ -4,9 +4,7 @@
 #include "plugins/cpu/ops/recurrent.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
-#include <iterator>
 
 #include "plugins/cpu/families.h"
 #include "plugins/cpu/gemm/product.h"
@@ -182,69 +180,10 @@ struct PackStep {
   }
 };
 
-// The names are compared without case. False: unknown.
-bool parse_activation(std::string_view name, Activation* out, bool* alpha, bool* beta) {
-  struct Known {
-    std::string_view name;
-    Activation activation;
-    bool alpha, beta;
-  };
-  static constexpr Known known[] = {
-      {"relu", {Activate::relu, 0, 0}, false, false},
-      {"tanh", {Activate::tanh, 0, 0}, false, false},
-      {"sigmoid", {Activate::sigmoid, 0, 0}, false, false},
-      {"affine", {Activate::affine, 1, 0}, true, true},
-      {"leakyrelu", {Activate::leaky_relu, 0.01f, 0}, true, false},
-      {"thresholdedrelu", {Activate::thresholded_relu, 1, 0}, true, false},
-      {"scaledtanh", {Activate::scaled_tanh, 1, 1}, true, true},
-      {"hardsigmoid", {Activate::hard_sigmoid, 0.2f, 0.5f}, true, true},
-      {"elu", {Activate::elu, 1, 0}, true, false},
-      {"softsign", {Activate::softsign, 0, 0}, false, false},
-      {"softplus", {Activate::softplus, 0, 0}, false, false},
-  };
-  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-  for (const Known& k : known) {
-    if (!std::equal(name.begin(), name.end(), k.name.begin(), k.name.end(), same)) continue;
-    *out = k.activation, *alpha = k.alpha, *beta = k.beta;
-    return true;
-  }
-  return false;
-}
-
-// The reason why the form cannot be read; empty: it was.
-std::string parse_form(const NodeView& node, RecurrentForm* form) {
-  const std::string_view type = node.op_type(), direction = node.string_or("direction", "forward");
-  form->kind = type == "LSTM" ? RecurrentKind::lstm : type == "GRU" ? RecurrentKind::gru : RecurrentKind::rnn;
-  if (direction != "forward" && direction != "reverse" && direction != "bidirectional") return "direction " + std::string(direction);
-  form->directions = direction == "bidirectional" ? 2 : 1;
-  form->reverse = direction == "reverse";
-  form->batch_first = node.int_or("layout", 0) != 0;
-  form->linear_before_reset = node.int_or("linear_before_reset", 0) != 0;
-  form->input_forget = node.int_or("input_forget", 0) != 0;
-  form->clip = node.float_or("clip", 0);
-  const std::size_t each = form->kind == RecurrentKind::lstm ? 3 : form->kind == RecurrentKind::gru ? 2 : 1;
-  const auto names = node.strings("activations");
-  const auto alphas = node.floats("activation_alpha"), betas = node.floats("activation_beta");
-  std::size_t next_alpha = 0, next_beta = 0;
-  const std::size_t wanted = each * static_cast<std::size_t>(form->directions);
-  if (!names.empty() && names.size() < wanted) return "too few activations";
-  for (std::size_t i = 0; i < wanted; ++i) {
-    static constexpr std::string_view defaults[3] = {"sigmoid", "tanh", "tanh"};
-    std::string_view name = form->kind == RecurrentKind::rnn ? "tanh" : defaults[i % each];
-    if (!names.empty()) name = {names[i].data, names[i].size};
-    Activation& activation = form->activations[i / each][i % each];
-    bool alpha, beta;
-    if (!parse_activation(name, &activation, &alpha, &beta)) return "activation " + std::string(name);
-    if (alpha && next_alpha < alphas.size()) activation.alpha = alphas[next_alpha++];
-    if (beta && next_beta < betas.size()) activation.beta = betas[next_beta++];
-  }
-  return {};
-}
-
 class RecurrentOp final : public Op {
  public:
   RecurrentOp(const NodeView& node, CompileContext& context) {
-    parse_form(node, &form_);
+    parse_recurrent_form(node, &form_);
     fast_ = node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain;
     isa_ = context.options().isa;
     packing_.kind = form_.kind;
@@ -321,7 +260,8 @@ class RecurrentOp final : public Op {
                                    if (!panels) return packing.pack_input(w, input, static_cast<float*>(to));
                                    std::vector<float> columns(dense);
                                    packing.pack_input(w, input, columns.data());
-                                   gemm::pack_b(kernels, columns.data(), packing.columns(), 1, input, packing.columns(), static_cast<float*>(to));
+                                   gemm::pack_b(kernels, columns.data(), packing.columns(), 1, input, packing.columns(),
+                                                static_cast<float*>(to));
                                  });
     packed_hidden_ = packing_.hidden, packed_input_ = input;
     if (node.is_constant(3)) {
@@ -337,7 +277,9 @@ class RecurrentOp final : public Op {
     RecurrentPacking packing = packing_;
     packing.hidden = sizes.hidden;
     const bool packed = w_.present() && packed_hidden_ == sizes.hidden && packed_input_ == sizes.input;
-    const auto floats = [&](std::int64_t n) { return builder.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1)) * sizeof(float)); };
+    const auto floats = [&](std::int64_t n) {
+      return builder.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1)) * sizeof(float));
+    };
     PackStep pack{};
     pack.packing = packing, pack.input = sizes.input;
     pack.w = refs.w, pack.r = refs.r, pack.bias = refs.bias, pack.peepholes = refs.peepholes;
@@ -405,7 +347,7 @@ class RecurrentOp final : public Op {
 
 Support supports(const NodeView& node) {
   RecurrentForm form;
-  const std::string reason = parse_form(node, &form);
+  const std::string reason = parse_recurrent_form(node, &form);
   if (!reason.empty()) return Support::no(TENON_REJECT_ATTRIBUTE, reason);
   for (std::uint32_t i : {1u, 2u, 3u, 5u, 6u, 7u}) {
     if (node.has_input(i) && node.dtype(i) != node.dtype(0)) return refuse_dtype(node.dtype(i));

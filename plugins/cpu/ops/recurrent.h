@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "plugins/cpu/op.h"
 #include "plugins/cpu/ops/recurrent_kernels.h"
@@ -23,6 +24,9 @@ struct RecurrentForm {
   std::int64_t gates() const { return kind == RecurrentKind::lstm ? 4 : kind == RecurrentKind::gru ? 3 : 1; }
   bool backwards(std::int64_t direction) const { return reverse || direction == 1; }
 };
+
+// Reads the attributes. The reason why that cannot be; empty: it was done.
+std::string parse_recurrent_form(const NodeView& node, RecurrentForm* form);
 
 struct RecurrentSizes {
   std::int64_t steps, batch, input, hidden;

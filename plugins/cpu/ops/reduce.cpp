@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "plugins/cpu/families.h"
 #include "plugins/cpu/ops/reduce_family.h"
+#include "plugins/cpu/ops/reduce_loops.h"
 #include "plugins/cpu/ops/reduce_types.h"
 
 namespace tenon::cpu {
@@ -48,64 +48,8 @@ ReduceShape make_reduce_shape(std::span<const std::int64_t> dims, const std::vec
 
 namespace {
 
-constexpr int max_loops = 16;
-
-Fold fold_of(ReduceKind kind) {
-  switch (kind) {
-    case ReduceKind::max: return Fold::max;
-    case ReduceKind::min: return Fold::min;
-    case ReduceKind::prod: return Fold::prod;
-    case ReduceKind::l1: return Fold::sum_abs;
-    case ReduceKind::l2:
-    case ReduceKind::sum_square: return Fold::sum_square;
-    case ReduceKind::log_sum_exp: return Fold::sum_exp;
-    default: return Fold::sum;
-  }
-}
-
 // How partial results of a fold are put together.
 Fold merge_of(Fold fold) { return fold == Fold::max || fold == Fold::min || fold == Fold::prod ? fold : Fold::sum; }
-
-// The loops of a ReduceShape as a step carries them.
-struct Loops {
-  const ReduceLoop* kept;
-  const ReduceLoop* reduced;
-  std::int32_t kept_count, reduced_count;
-  std::int64_t units, folded, cols;
-
-  std::int64_t unit_offset(std::int64_t unit) const {
-    std::int64_t offset = 0;
-    for (std::int32_t i = kept_count; i-- > 0;) {
-      offset += unit % kept[i].size * kept[i].stride;
-      unit /= kept[i].size;
-    }
-    return offset;
-  }
-
-  // Calls f(offset, size, stride) for each innermost reduced loop, the outermost one limited to [begin, end).
-  template <class F>
-  void each(std::int64_t begin, std::int64_t end, const F& f) const {
-    const ReduceLoop inner = reduced[reduced_count - 1];
-    if (reduced_count == 1) {
-      f(begin * inner.stride, end - begin, inner.stride);
-      return;
-    }
-    if (folded == 0 || begin >= end) return;
-    std::int64_t index[max_loops] = {};
-    index[0] = begin;
-    for (;;) {
-      std::int64_t offset = 0;
-      for (std::int32_t i = 0; i < reduced_count - 1; ++i) offset += index[i] * reduced[i].stride;
-      f(offset, inner.size, inner.stride);
-      std::int32_t i = reduced_count - 2;
-      for (; i >= 0; --i) {
-        if (++index[i] < (i == 0 ? end : reduced[i].size)) break;
-        index[i] = 0;
-      }
-      if (i < 0) return;
-    }
-  }
-};
 
 void finish_row(ReduceKind kind, std::int64_t folded, const float* shift, float* y, std::int64_t n) {
   switch (kind) {
@@ -130,7 +74,7 @@ void finish_row(ReduceKind kind, std::int64_t folded, const float* shift, float*
 // float32: folds its share of each unit, a row of cols results.
 struct FoldStep {
   Ref x, y, shift;
-  Loops loops;
+  ReduceLoops loops;
   Fold fold;
   ReduceKind kind;
   bool finish, finite;  // finite: results that are no finite number become 0 (shifts of log_sum_exp)
@@ -195,123 +139,13 @@ struct MergeStep {
   }
 };
 
-// ---- any type, and the plain path of float32 ---------------------------------------------------------------------------
-
-template <class T>
-using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
-
-template <class T, Fold F>
-Wide<T> take(Wide<T> acc, T x, double shift) {
-  using W = Wide<T>;
-  const W w = static_cast<W>(x);
-  if constexpr (F == Fold::sum) return wrapping_add<W>(acc, w);
-  if constexpr (F == Fold::sum_abs) {
-    if constexpr (std::is_unsigned_v<T>) return acc + w;
-    else if constexpr (std::is_integral_v<T>) return wrapping_add<W>(acc, w < 0 ? wrapping_mul<W>(w, -1) : w);
-    else return acc + std::abs(w);
-  }
-  if constexpr (F == Fold::sum_square) return wrapping_add<W>(acc, wrapping_mul<W>(w, w));
-  if constexpr (F == Fold::prod) return wrapping_mul<W>(acc, w);
-  if constexpr (F == Fold::max) return w != w || w > acc ? w : acc;
-  if constexpr (F == Fold::min) return w != w || w < acc ? w : acc;
-  if constexpr (F == Fold::sum_exp) return static_cast<W>(static_cast<double>(acc) + std::exp(static_cast<double>(x) - shift));
-}
-
-template <class T>
-Wide<T> typed_start(Fold fold) {
-  using L = std::numeric_limits<T>;
-  if (fold == Fold::prod) return 1;
-  if (fold == Fold::max) return L::has_infinity ? -L::infinity() : L::lowest();
-  if (fold == Fold::min) return L::has_infinity ? L::infinity() : L::max();
-  return 0;
-}
-
-template <class T>
-T typed_result(ReduceKind kind, Wide<T> acc, std::int64_t folded, double shift) {
-  using W = Wide<T>;
-  switch (kind) {
-    case ReduceKind::mean:
-      if constexpr (std::is_integral_v<T>) return folded == 0 ? T(0) : static_cast<T>(acc / static_cast<W>(folded));
-      else return static_cast<T>(acc / static_cast<W>(folded));
-    case ReduceKind::l2: return static_cast<T>(std::sqrt(static_cast<double>(acc)));
-    case ReduceKind::log_sum: return static_cast<T>(std::log(static_cast<double>(acc)));
-    case ReduceKind::log_sum_exp: return static_cast<T>(shift + std::log(static_cast<double>(acc)));
-    default: return static_cast<T>(acc);
-  }
-}
-
-template <class T, Fold F>
-void typed_units(const Loops& loops, ReduceKind kind, const T* in, T* out, std::int64_t begin_unit, std::int64_t end_unit) {
-  constexpr std::int64_t width = 64;
-  Wide<T> acc[width];
-  double shift[width];
-  for (std::int64_t unit = begin_unit; unit < end_unit; ++unit) {
-    const T* base = in + loops.unit_offset(unit);
-    T* y = out + unit * loops.cols;
-    for (std::int64_t col = 0; col < loops.cols; col += width) {
-      const std::int64_t n = std::min(width, loops.cols - col);
-      const std::int64_t outer = loops.reduced[0].size;
-      std::fill(shift, shift + n, 0.0);
-      if constexpr (F == Fold::sum_exp) {
-        std::fill(shift, shift + n, -std::numeric_limits<double>::infinity());
-        loops.each(0, outer, [&](std::int64_t offset, std::int64_t size, std::int64_t stride) {
-          for (std::int64_t r = 0; r < size; ++r) {
-            for (std::int64_t i = 0; i < n; ++i) shift[i] = std::max(shift[i], static_cast<double>(base[offset + r * stride + col + i]));
-          }
-        });
-        for (std::int64_t i = 0; i < n; ++i) shift[i] = std::isfinite(shift[i]) ? shift[i] : 0.0;
-      }
-      std::fill(acc, acc + n, typed_start<T>(F));
-      loops.each(0, outer, [&](std::int64_t offset, std::int64_t size, std::int64_t stride) {
-        for (std::int64_t r = 0; r < size; ++r) {
-          const T* p = base + offset + r * stride + col;
-          for (std::int64_t i = 0; i < n; ++i) acc[i] = take<T, F>(acc[i], p[i], shift[i]);
-        }
-      });
-      for (std::int64_t i = 0; i < n; ++i) y[col + i] = typed_result<T>(kind, acc[i], loops.folded, shift[i]);
-    }
-  }
-}
-
-struct TypedStep {
-  Ref x, y;
-  Loops loops;
-  std::int32_t dtype;
-  ReduceKind kind;
-
-  void operator()(const StepContext& c) const {
-    const auto slice = c.slice(loops.units);
-    if (slice.begin >= slice.end) return;
-    visit_number(dtype, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const T* in = c.ptr<const T>(x);
-      T* out = c.ptr<T>(y);
-      const auto run = [&]<Fold F>(std::integral_constant<Fold, F>) { typed_units<T, F>(loops, kind, in, out, slice.begin, slice.end); };
-      switch (fold_of(kind)) {
-        case Fold::max: return run(std::integral_constant<Fold, Fold::max>{});
-        case Fold::min: return run(std::integral_constant<Fold, Fold::min>{});
-        default: break;
-      }
-      if constexpr (sizeof(T) >= 4) {
-        switch (fold_of(kind)) {
-          case Fold::sum_abs: return run(std::integral_constant<Fold, Fold::sum_abs>{});
-          case Fold::sum_square: return run(std::integral_constant<Fold, Fold::sum_square>{});
-          case Fold::prod: return run(std::integral_constant<Fold, Fold::prod>{});
-          case Fold::sum_exp: return run(std::integral_constant<Fold, Fold::sum_exp>{});
-          default: return run(std::integral_constant<Fold, Fold::sum>{});
-        }
-      }
-    });
-  }
-};
-
 }  // namespace
 
 void plan_reduce(PlanBuilder& builder, ReduceKind kind, std::int32_t dtype, const ReduceShape& shape, Ref x, Ref y) {
-  if (shape.kept.size() >= max_loops || shape.reduced.size() >= max_loops) {
+  if (shape.kept.size() >= max_reduce_loops || shape.reduced.size() >= max_reduce_loops) {
     throw Failure{TENON_UNIMPLEMENTED, "a reduction with more than 15 separate groups of axes"};
   }
-  Loops loops;
+  ReduceLoops loops;
   loops.kept = builder.keep<ReduceLoop>(shape.kept);
   loops.reduced = builder.keep<ReduceLoop>(shape.reduced);
   loops.kept_count = static_cast<std::int32_t>(shape.kept.size());
@@ -324,8 +158,7 @@ void plan_reduce(PlanBuilder& builder, ReduceKind kind, std::int32_t dtype, cons
   const double elements = static_cast<double>(results) * static_cast<double>(std::max<std::int64_t>(loops.folded, 1));
 
   if (dtype != TENON_DTYPE_FLOAT || builder.options().plain) {
-    const Ref reads[] = {x}, writes[] = {y};
-    builder.step("reduce", TypedStep{x, y, loops, dtype, kind}, {.est_ns = elements}, reads, writes);
+    plan_reduce_plain(builder, kind, dtype, loops, x, y);
     return;
   }
 

@@ -322,7 +322,8 @@ float fold_run(Fold fold, const float* x, std::int64_t n, float shift) {
 }
 
 void fold_rows(Fold fold, const float* x, std::int64_t rows, std::int64_t stride, std::int64_t cols, const float* shift, float* acc) {
-  if (!is_sum(fold) || rows < 2 * stretch || cols > widest_partial) return HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x, rows, stride, cols, shift, acc);
+  if (!is_sum(fold) || rows < 2 * stretch || cols > widest_partial)
+    return HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x, rows, stride, cols, shift, acc);
   float part[widest_partial];
   for (std::int64_t at = 0; at < rows; at += stretch) {
     std::fill_n(part, cols, 0.0f);

@@ -49,7 +49,9 @@ struct RotaryStep {
 class RotaryOp final : public Op {
  public:
   explicit RotaryOp(const NodeView& node)
-      : heads_(node.int_or("num_heads", 0)), turned_(node.int_or("rotary_embedding_dim", 0)), interleaved_(node.int_or("interleaved", 0) != 0) {}
+      : heads_(node.int_or("num_heads", 0)),
+        turned_(node.int_or("rotary_embedding_dim", 0)),
+        interleaved_(node.int_or("interleaved", 0) != 0) {}
 
   void plan(PlanBuilder& builder) const override {
     const Shape &x = builder.in(0), &cos = builder.in(1), &sin = builder.in(2);
@@ -68,7 +70,8 @@ class RotaryOp final : public Op {
     step.half = turned / 2;
     if (turned % 2 != 0 || turned > step.depth) invalid_argument("rotary_embedding_dim must be even and at most the head size");
     step.positions = builder.in_ref(3);
-    if (cos.rank() < 1 || cos[-1] != step.half || sin.count() != cos.count()) invalid_argument("the tables do not have half the rotated size");
+    if (cos.rank() < 1 || cos[-1] != step.half || sin.count() != cos.count())
+      invalid_argument("the tables do not have half the rotated size");
     step.table_rows = step.half > 0 ? cos.count() / step.half : 0;
     const std::int64_t items = step.batch * step.rows;
     if (step.positions.present() ? builder.in(3).count() != items : step.table_rows != items) {
@@ -98,7 +101,8 @@ Support supports(const NodeView& node) {
 
 std::span<const OpRow> rotary_rows() {
   static const OpRow rows[] = {
-      {"", "RotaryEmbedding", supports, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<RotaryOp>(node); }},
+      {"", "RotaryEmbedding", supports,
+       [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<RotaryOp>(node); }},
   };
   return rows;
 }

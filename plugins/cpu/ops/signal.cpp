@@ -218,8 +218,10 @@ Support supports_stft(const NodeView& node) {
 std::span<const OpRow> signal_rows() {
   static const std::vector<OpRow> rows = [] {
     std::vector<OpRow> all = {
-        {"", "DFT", supports_dft, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<DftOp>(node); }},
-        {"", "STFT", supports_stft, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<StftOp>(node); }},
+        {"", "DFT", supports_dft,
+         [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<DftOp>(node); }},
+        {"", "STFT", supports_stft,
+         [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<StftOp>(node); }},
     };
     for (FamilyRows part : {window_rows, loss_rows}) {
       for (const OpRow& row : part()) all.push_back(row);

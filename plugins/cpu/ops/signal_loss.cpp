@@ -78,7 +78,8 @@ class LossOp final : public Op {
     std::vector<Ref> reads{step.log_prob, step.target};
     if (step.weight.present()) reads.push_back(step.weight);
     const Ref writes[] = {step.loss};
-    builder.step("loss", step, {.spmd = reduction_ == Reduction::none, .est_ns = static_cast<double>(step.batch * step.inner) * 4}, reads, writes);
+    builder.step("loss", step, {.spmd = reduction_ == Reduction::none, .est_ns = static_cast<double>(step.batch * step.inner) * 4}, reads,
+                 writes);
   }
 
  private:

@@ -98,7 +98,8 @@ class MelOp final : public Op {
  public:
   void plan(PlanBuilder& builder) const override {
     const Shape& out = builder.out(0);
-    if (out.rank() != 2 || out[0] < 0 || out[1] < 0) throw Failure{TENON_UNIMPLEMENTED, "the size of a mel matrix must be known before the run"};
+    if (out.rank() != 2 || out[0] < 0 || out[1] < 0)
+      throw Failure{TENON_UNIMPLEMENTED, "the size of a mel matrix must be known before the run"};
     MelStep step{};
     for (std::uint32_t i = 0; i < 5; ++i) {
       if (builder.in(i).count() != 1) invalid_argument("MelWeightMatrix takes single numbers");
@@ -132,7 +133,9 @@ std::span<const OpRow> window_rows() {
       {"", "HannWindow", supports_window,
        [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<WindowOp>(node, 0.5, 0.5, 0.0); }},
       {"", "HammingWindow", supports_window,
-       [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<WindowOp>(node, 25.0 / 46, 21.0 / 46, 0.0); }},
+       [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> {
+         return std::make_unique<WindowOp>(node, 25.0 / 46, 21.0 / 46, 0.0);
+       }},
       {"", "BlackmanWindow", supports_window,
        [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<WindowOp>(node, 0.42, 0.5, 0.08); }},
       {"", "MelWeightMatrix", supports_mel,

@@ -167,7 +167,8 @@ class SoftmaxOp final : public Op {
 
 }  // namespace
 
-void plan_softmax(PlanBuilder& builder, std::int32_t dtype, std::int64_t outer, std::int64_t n, std::int64_t inner, bool log, Ref x, Ref y) {
+void plan_softmax(PlanBuilder& builder, std::int32_t dtype, std::int64_t outer, std::int64_t n, std::int64_t inner, bool log, Ref x,
+                  Ref y) {
   const Ref reads[] = {x}, writes[] = {y};
   const double count = static_cast<double>(outer * n) * static_cast<double>(inner);
   if (dtype != TENON_DTYPE_FLOAT || builder.options().plain) {
@@ -184,9 +185,13 @@ void plan_softmax(PlanBuilder& builder, std::int32_t dtype, std::int64_t outer, 
 std::span<const OpRow> softmax_rows() {
   static const OpRow rows[] = {
       {"", "Softmax", supports_float,
-       [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> { return std::make_unique<SoftmaxOp>(node, context, false); }},
+       [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> {
+         return std::make_unique<SoftmaxOp>(node, context, false);
+       }},
       {"", "LogSoftmax", supports_float,
-       [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> { return std::make_unique<SoftmaxOp>(node, context, true); }},
+       [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> {
+         return std::make_unique<SoftmaxOp>(node, context, true);
+       }},
   };
   return rows;
 }

@@ -34,7 +34,10 @@ TEST(Trees, ClassesAsTextsAndNumbers) {
     t.value("label", texts ? TENON_DTYPE_STRING : TENON_DTYPE_INT64, {5});
     t.value("scores", TENON_DTYPE_FLOAT, {5, 3});
     std::vector<Attr> a = tree();
-    a.insert(a.end(), {{"class_treeids", Ints{0, 0, 0}}, {"class_nodeids", Ints{2, 3, 4}}, {"class_ids", Ints{0, 1, 2}}, {"class_weights", Floats{0.5f, 0.7f, 0.9f}}});
+    a.insert(a.end(), {{"class_treeids", Ints{0, 0, 0}},
+                       {"class_nodeids", Ints{2, 3, 4}},
+                       {"class_ids", Ints{0, 1, 2}},
+                       {"class_weights", Floats{0.5f, 0.7f, 0.9f}}});
     if (texts) a.push_back({"classlabels_strings", Strings{"a", "b", "c"}});
     else a.push_back({"classlabels_int64s", Ints{10, 20, 30}});
     t.node("TreeEnsembleClassifier", {"x"}, {"label", "scores"}, a, ml);
@@ -56,8 +59,12 @@ TEST(Trees, OneScoreTellsTwoClasses) {
     t.value("label", TENON_DTYPE_INT64, {2});
     t.value("scores", TENON_DTYPE_FLOAT, {2, 2});
     std::vector<Attr> a = tree();
-    a.insert(a.end(), {{"class_treeids", Ints{0, 0, 0}}, {"class_nodeids", Ints{2, 3, 4}}, {"class_ids", Ints{0, 0, 0}}, {"class_weights", Floats{low, 0, 0.8f}},
-                       {"classlabels_int64s", Ints{10, 20}}, {"post_transform", post}});
+    a.insert(a.end(), {{"class_treeids", Ints{0, 0, 0}},
+                       {"class_nodeids", Ints{2, 3, 4}},
+                       {"class_ids", Ints{0, 0, 0}},
+                       {"class_weights", Floats{low, 0, 0.8f}},
+                       {"classlabels_int64s", Ints{10, 20}},
+                       {"post_transform", post}});
     t.node("TreeEnsembleClassifier", {"x"}, {"label", "scores"}, a, ml);
     const Results r = t.run();
     EXPECT_EQ(r.error, "");
@@ -75,8 +82,13 @@ TEST(Trees, RegressorAggregates) {
     t.input("x", points);
     t.value("y", TENON_DTYPE_FLOAT, {5, 1});
     std::vector<Attr> a = tree();
-    a.insert(a.end(), {{"target_treeids", Ints{0, 0, 0}}, {"target_nodeids", Ints{2, 3, 4}}, {"target_ids", Ints{0, 0, 0}}, {"target_weights", Floats{1, -2, 3}},
-                       {"n_targets", 1}, {"aggregate_function", aggregate}, {"base_values", Floats{10}}});
+    a.insert(a.end(), {{"target_treeids", Ints{0, 0, 0}},
+                       {"target_nodeids", Ints{2, 3, 4}},
+                       {"target_ids", Ints{0, 0, 0}},
+                       {"target_weights", Floats{1, -2, 3}},
+                       {"n_targets", 1},
+                       {"aggregate_function", aggregate},
+                       {"base_values", Floats{10}}});
     t.node("TreeEnsembleRegressor", {"x"}, {"y"}, a, ml);
     const Results r = t.run();
     EXPECT_EQ(r.error, "");
@@ -93,7 +105,9 @@ TEST(Trees, ALoopIsRefused) {
   for (Attr& attr : a) {
     if (attr.name == "nodes_falsenodeids") attr.value = Ints{1, 3, 0, 0, 0};
   }
-  a.insert(a.end(), {{"target_treeids", Ints{0}}, {"target_nodeids", Ints{2}}, {"target_ids", Ints{0}}, {"target_weights", Floats{1}}, {"n_targets", 1}});
+  a.insert(
+      a.end(),
+      {{"target_treeids", Ints{0}}, {"target_nodeids", Ints{2}}, {"target_ids", Ints{0}}, {"target_weights", Floats{1}}, {"n_targets", 1}});
   t.node("TreeEnsembleRegressor", {"x"}, {"y"}, a, ml);
   EXPECT_EQ(t.run().code, TENON_INVALID_ARGUMENT);
 }
@@ -103,8 +117,10 @@ TEST(Linear, ScoresAndLabels) {
   t.input("x", tensor<std::int64_t>({2, 2}, {1, 0, 0, 2}));
   t.value("label", TENON_DTYPE_STRING, {2});
   t.value("scores", TENON_DTYPE_FLOAT, {2, 3});
-  t.node("LinearClassifier", {"x"}, {"label", "scores"},
-         {{"coefficients", Floats{1, 0, 0, 1, 2, -1}}, {"intercepts", Floats{0, 0.5f, -3}}, {"classlabels_strings", Strings{"a", "b", "c"}}}, ml);
+  t.node(
+      "LinearClassifier", {"x"}, {"label", "scores"},
+      {{"coefficients", Floats{1, 0, 0, 1, 2, -1}}, {"intercepts", Floats{0, 0.5f, -3}}, {"classlabels_strings", Strings{"a", "b", "c"}}},
+      ml);
   check_paths(t, {"label", "scores"});
   const Results r = t.run({.isa = detect_isa()});
   EXPECT_THAT(r["scores"].as<float>(), ElementsAre(1, 0.5f, -1, 0, 2.5f, -5));
@@ -121,8 +137,12 @@ TEST(Svm, EveryPathAgrees) {
     const Floats vectors = random_tensor({9, 5}, 2).as<float>();
     const std::vector<Attr> common = {{"kernel_type", kernel}, {"kernel_params", Floats{0.3f, 0.2f, 2}}, {"support_vectors", vectors}};
     std::vector<Attr> a = common, b = common;
-    a.insert(a.end(), {{"coefficients", random_tensor({18}, 3).as<float>()}, {"vectors_per_class", Ints{2, 3, 4}}, {"rho", Floats{0.1f, -0.2f, 0.3f}},
-                       {"classlabels_ints", Ints{1, 2, 3}}, {"prob_a", Floats{-1, -2, -1}}, {"prob_b", Floats{0.1f, 0, 0.2f}}});
+    a.insert(a.end(), {{"coefficients", random_tensor({18}, 3).as<float>()},
+                       {"vectors_per_class", Ints{2, 3, 4}},
+                       {"rho", Floats{0.1f, -0.2f, 0.3f}},
+                       {"classlabels_ints", Ints{1, 2, 3}},
+                       {"prob_a", Floats{-1, -2, -1}},
+                       {"prob_b", Floats{0.1f, 0, 0.2f}}});
     b.insert(b.end(), {{"coefficients", random_tensor({9}, 4).as<float>()}, {"rho", Floats{0.1f}}, {"n_supports", 9}});
     t.node("SVMClassifier", {"x"}, {"label", "scores"}, a, ml);
     t.node("SVMRegressor", {"x"}, {"y"}, b, ml);
@@ -163,8 +183,10 @@ TEST(Labels, LookUps) {
   t.value("back", TENON_DTYPE_STRING, {3});
   t.value("mapped", TENON_DTYPE_STRING, {3});
   t.value("hot", TENON_DTYPE_FLOAT, {3, 2});
-  t.node("LabelEncoder", {"texts"}, {"numbers"}, {{"keys_strings", Strings{"a", "b"}}, {"values_int64s", Ints{3, 4}}, {"default_int64", -9}}, ml);
-  t.node("CategoryMapper", {"numbers"}, {"back"}, {{"cats_strings", Strings{"x", "y"}}, {"cats_int64s", Ints{3, -9}}, {"default_string", "none"}}, ml);
+  t.node("LabelEncoder", {"texts"}, {"numbers"},
+         {{"keys_strings", Strings{"a", "b"}}, {"values_int64s", Ints{3, 4}}, {"default_int64", -9}}, ml);
+  t.node("CategoryMapper", {"numbers"}, {"back"},
+         {{"cats_strings", Strings{"x", "y"}}, {"cats_int64s", Ints{3, -9}}, {"default_string", "none"}}, ml);
   t.node("LabelEncoder", {"reals"}, {"mapped"}, {{"keys_floats", Floats{1, NAN}}, {"values_strings", Strings{"one", "nan"}}}, ml);
   t.node("OneHotEncoder", {"texts"}, {"hot"}, {{"cats_strings", Strings{"b", "a"}}, {"zeros", 1}}, ml);
   const Results r = t.run({.workers = 3});
