@@ -42,7 +42,8 @@ struct ProfileCommand {
     }
     std::map<std::string, Total> ops, steps;
     double all = 0;
-    for (const Json& e : Json::parse(text)["traceEvents"]) {
+    const Json document = Json::parse(text);
+    for (const Json& e : document["traceEvents"]) {
       const double ns = e["dur"].get<double>() * 1000;
       const std::string op = e["args"]["op"].get<std::string>(), provider = e["cat"].get<std::string>();
       for (Total* t : {&ops[provider + " " + op], &steps[e["name"].get<std::string>()]}) t->ns += ns, ++t->count, t->op = op, t->provider = provider;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "plugins/cpu/gemm/pages.h"
+
 namespace tenon::cpu {
 namespace {
 
@@ -97,17 +99,18 @@ void MatMulOp::pack(const NodeView& node, std::uint32_t input, CompileContext& c
   if (matrices == 0) return;
   const std::uint64_t floats = gemm::packed_floats(*kernels_, k, n);
   std::string id = "gemm.f32/" + std::to_string(kernels_->columns);
-  for (int d = 0; d < v.rank; ++d) id += "/" + std::to_string(v.dims[d]) + ":" + std::to_string(v.strides[d]);
-  packed_ = context.packed(node, input, id, floats * sizeof(float) * static_cast<std::uint64_t>(matrices),
-                           [&](const tenon_const_tensor& from, void* to) {
-                             const float* src = static_cast<const float*>(from.data);
-                             for (std::int64_t i = 0; i < matrices; ++i) {
-                               std::int64_t offset = 0, rest = i;
-                               for (int d = v.rank - 3; d >= 0; --d) offset += rest % v.dims[d] * v.strides[d], rest /= v.dims[d];
-                               gemm::pack_b(*kernels_, src + offset, v.strides[v.rank - 2], v.strides[v.rank - 1], k, n,
-                                            static_cast<float*>(to) + static_cast<std::uint64_t>(i) * floats);
-                             }
-                           });
+  for (int d = 0; d < v.rank; ++d) id.append("/").append(std::to_string(v.dims[d])).append(":").append(std::to_string(v.strides[d]));
+  const std::uint64_t bytes = floats * sizeof(float) * static_cast<std::uint64_t>(matrices);
+  packed_ = context.packed(node, input, id, bytes, [&](const tenon_const_tensor& from, void* to) {
+    gemm::prefer_large_pages(to, bytes);
+    const float* src = static_cast<const float*>(from.data);
+    for (std::int64_t i = 0; i < matrices; ++i) {
+      std::int64_t offset = 0, rest = i;
+      for (int d = v.rank - 3; d >= 0; --d) offset += rest % v.dims[d] * v.strides[d], rest /= v.dims[d];
+      gemm::pack_b(*kernels_, src + offset, v.strides[v.rank - 2], v.strides[v.rank - 1], k, n,
+                   static_cast<float*>(to) + static_cast<std::uint64_t>(i) * floats);
+    }
+  });
   packed_dims_.assign(v.dims, v.dims + v.rank);
 }
 

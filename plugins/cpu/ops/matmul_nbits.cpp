@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "plugins/cpu/gemm/nbits.h"
+#include "plugins/cpu/gemm/nbits_int8.h"
+#include "plugins/cpu/gemm/pages.h"
 #include "plugins/cpu/ops/matmul.h"
 
 namespace tenon::cpu {
@@ -56,6 +58,74 @@ struct RowsStep {
   }
 };
 
+// Activations rounded to 8 bits. Rows are cut into tiles, evenly; the tiles are quantized by a step of their own, or by each
+// worker for itself where there is only one tile.
+struct Int8Tiles {
+  gemm::Quantized q;
+  const gemm::Int8Kernels* kernels;
+  std::int64_t m, tiles;
+
+  std::int64_t row(std::int64_t tile) const { return tile * m / tiles; }
+  std::uint64_t bytes() const { return static_cast<std::uint64_t>(m * gemm::Int8Rows::row_bytes(q)); }
+  gemm::Int8Rows rows(std::int64_t tile, std::uint8_t* memory) const {
+    return {row(tile + 1) - row(tile), memory + row(tile) * gemm::Int8Rows::row_bytes(q)};
+  }
+};
+
+struct QuantizeStep {
+  Int8Tiles t;
+  Ref a, to;
+
+  void operator()(const StepContext& context) const {
+    const StepContext::Slice tiles = context.slice(t.tiles);
+    for (std::int64_t i = tiles.begin; i < tiles.end; ++i)
+      t.kernels->quantize(t.q, context.ptr<const float>(a) + t.row(i) * t.q.k, t.q.k, t.rows(i, context.ptr<std::uint8_t>(to)));
+  }
+};
+
+struct Int8Step {
+  Int8Tiles t;
+  Ref a, quantized, c, bias;  // a: absent where quantized is ready
+  float alpha;
+  EpiloguePlan epilogue;
+
+  void operator()(const StepContext& context) const {
+    const gemm::Quantized& q = t.q;
+    constexpr std::int64_t kPanels = 2, kColumns = 64;
+    const std::int64_t width = kPanels * q.lanes, panels = q.panels();
+    const StepContext::Slice slice = context.slice(panels, kPanels);
+    if (slice.begin == slice.end) return;
+    std::uint8_t* rows = a.present() ? worker_scratch<std::uint8_t>(context, quantized, t.bytes()) : context.ptr<std::uint8_t>(quantized);
+    if (a.present()) t.kernels->quantize(q, context.ptr<const float>(a), q.k, t.rows(0, rows));
+    const float* add = bias.present() ? context.ptr<const float>(bias) : nullptr;
+    float* out = context.ptr<float>(c);
+    // Columns whose rows of C stay in cache until the epilogue has been there.
+    const std::int64_t group = std::max<std::int64_t>(kPanels, (128 << 10) / 4 / (t.m * width) * kPanels);
+    for (std::int64_t p0 = slice.begin; p0 < slice.end; p0 += group) {
+      const std::int64_t p1 = std::min(slice.end, p0 + group);
+      for (std::int64_t p = p0; p < p1; p += kPanels) {
+        const std::int64_t column = p * q.lanes, count = std::min(kPanels, p1 - p), n = std::min(count * q.lanes, q.n - column);
+        alignas(64) float shift[kColumns] = {};
+        if (add) std::copy_n(add + column, n, shift);
+        for (std::int64_t i = 0; i < t.tiles; ++i) {
+          const gemm::Int8Rows x = t.rows(i, rows);
+          float* to = out + t.row(i) * q.n + column;
+          if (n == count * q.lanes) {
+            t.kernels->tile(q, p, count, x, alpha, shift, to, q.n);
+            continue;
+          }
+          alignas(64) float tile[8 * kColumns];
+          t.kernels->tile(q, p, count, x, alpha, shift, tile, kColumns);
+          for (std::int64_t r = 0; r < x.rows; ++r) std::copy_n(tile + r * kColumns, n, to + r * q.n);
+        }
+      }
+      if (!epilogue.count) continue;
+      const std::int64_t column = p0 * q.lanes, n = std::min(q.n, p1 * q.lanes) - column;
+      for (std::int64_t r = 0; r < t.m; ++r) apply_epilogue(epilogue, context, out + r * q.n + column, r * q.n + column, n);
+    }
+  }
+};
+
 class MatMulNBitsOp final : public Op {
  public:
   MatMulNBitsOp(const NodeView& node, CompileContext& context);
@@ -65,12 +135,15 @@ class MatMulNBitsOp final : public Op {
  private:
   void pack(const NodeView& node, CompileContext& context);
   void dequantize(const NodeView& node, CompileContext& context);
+  void plan_int8(PlanBuilder& builder, std::int64_t m, Ref bias, const EpiloguePlan& epilogue) const;
 
   bool plain_;
   gemm::Quantized q_;
   const gemm::Kernels* kernels_;
   const gemm::QuantizedKernels* quantized_;
+  const gemm::Int8Kernels* int8_ = nullptr;  // where the model allows it
   const float* dense_ = nullptr;  // [N, K] (plain) or packed: where groups or the oracle ask for float32
+  std::uint32_t own_inputs_, inputs_;       // of the node; with those of what was absorbed
   std::int64_t bias_ = -1;
   float alpha_ = 1;
   Epilogue epilogue_;
@@ -80,6 +153,7 @@ MatMulNBitsOp::MatMulNBitsOp(const NodeView& node, CompileContext& context)
     : plain_(context.options().plain),
       kernels_(&gemm::kernels(context.options().isa)),
       quantized_(&gemm::quantized_kernels(context.options().isa)) {
+  own_inputs_ = inputs_ = node.input_count();
   q_.bits = static_cast<std::int32_t>(node.int_or("bits", 4));
   q_.k = node.int_or("K", 0);
   q_.n = node.int_or("N", 0);
@@ -87,6 +161,7 @@ MatMulNBitsOp::MatMulNBitsOp(const NodeView& node, CompileContext& context)
   q_.blocks = (q_.k + q_.block - 1) / q_.block;
   q_.lanes = quantized_->lanes;
   if (node.has_input(in_bias)) bias_ = in_bias;
+  if (node.int_or("accuracy_level", 0) == 4) int8_ = gemm::int8_kernels(context.options().isa);
   if (q_.n == 0) return;
   if (plain_ || node.has_input(in_groups)) dequantize(node, context);
   else pack(node, context);
@@ -97,6 +172,7 @@ void MatMulNBitsOp::pack(const NodeView& node, CompileContext& context) {
                            std::to_string(q_.k) + "/" + std::to_string(q_.lanes);
   q_.weights = static_cast<const std::uint32_t*>(
       context.packed(node, in_b, form + "/weights", q_.weight_bytes(), [&](const tenon_const_tensor& from, void* to) {
+        gemm::prefer_large_pages(to, q_.weight_bytes());
         gemm::pack_weights(q_, static_cast<const std::uint8_t*>(from.data), static_cast<std::uint32_t*>(to));
       }));
   q_.scales = static_cast<const float*>(
@@ -155,16 +231,45 @@ bool MatMulNBitsOp::absorb(const NodeView& next, std::uint32_t slot, std::uint32
     if (next.op_type() == "Add" && next.rank(other) == 1 && next.input(other).dims[0] == q_.n && next.dtype(other) == TENON_DTYPE_FLOAT &&
         next.rank(slot) >= 1) {
       bias_ = first_input;
+      inputs_ = first_input + 1;
       return true;
     }
     float factor;
     if (next.op_type() == "Mul" && next.rank(slot) >= std::max(next.rank(other), 0) && constant_scalar(next, other, context, &factor) &&
         factor > -1e18f && factor < 1e18f) {
       alpha_ *= factor;
+      inputs_ = first_input + 1;
       return true;
     }
   }
-  return epilogue_.add(next, slot, first_input, context);
+  if (!epilogue_.add(next, slot, first_input, context)) return false;
+  inputs_ = first_input + next.input_count() - 1;
+  return true;
+}
+
+void MatMulNBitsOp::plan_int8(PlanBuilder& builder, std::int64_t m, Ref bias, const EpiloguePlan& epilogue) const {
+  const Int8Tiles tiles{q_, int8_, m, (m + int8_->rows - 1) / int8_->rows};
+  const double products = static_cast<double>(m) * static_cast<double>(q_.n) * static_cast<double>(q_.k);
+  StepOptions options;
+  options.est_ns = 60 + products / 128 + static_cast<double>(q_.n) * static_cast<double>(q_.k) * q_.bits / 8 / 16;
+  Int8Step step{tiles, {}, {}, builder.out_ref(0), bias, alpha_, epilogue};
+  if (tiles.tiles == 1) {
+    step.a = builder.in_ref(in_a);
+    step.quantized = builder.scratch(tiles.bytes());
+    builder.step("product.nbits.int8", step, options);
+    return;
+  }
+  step.quantized = builder.temp(tiles.bytes());
+  StepOptions quantizing;
+  quantizing.est_ns = static_cast<double>(m) * static_cast<double>(q_.k) * 0.2;
+  const Ref a[] = {builder.in_ref(in_a)}, temp[] = {step.quantized};
+  builder.step("quantize", QuantizeStep{tiles, a[0], temp[0]}, quantizing, a, temp);
+  std::vector<Ref> reads{step.quantized};
+  if (bias.operand != TENON_NO_VALUE) reads.push_back(bias);
+  for (std::uint32_t i = own_inputs_; i < inputs_; ++i)
+    if (const Ref r = builder.in_ref(i); r.operand != TENON_NO_VALUE) reads.push_back(r);
+  const Ref writes[] = {step.c};
+  builder.step("product.nbits.int8", step, options, reads, writes);
 }
 
 void MatMulNBitsOp::plan(PlanBuilder& builder) const {
@@ -185,6 +290,7 @@ void MatMulNBitsOp::plan(PlanBuilder& builder) const {
   }
   EpiloguePlan epilogue;
   if (!epilogue_.empty()) epilogue = epilogue_.plan(builder);
+  if (!dense_ && int8_) return plan_int8(builder, p.m, bias, epilogue);
   if (!dense_ && p.m <= kFewRows && p.k > 0) {
     RowsStep step{q_, quantized_, p.m, alpha_, builder.in_ref(in_a), builder.out_ref(0), bias, {}, 0, epilogue};
     if (q_.zeros) {

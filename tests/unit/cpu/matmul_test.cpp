@@ -1,6 +1,7 @@
 // MatMul, Gemm, FusedMatMul, Einsum, MatMulNBits: against numbers, and fast paths against the plain one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numeric>
@@ -154,9 +155,9 @@ TEST(MatMul, NotANumberStaysInItsRow) {
 
 TEST(MatMul, Refuses) {
   OpTest t({matmul_rows});
-  t.input("a", tensor<std::int8_t>({1, 1}, {1}));
-  t.input("b", tensor<std::int8_t>({1, 1}, {2}));
-  t.value("c", TENON_DTYPE_INT8, {1, 1});
+  t.input("a", tensor<std::int16_t>({1, 1}, {1}));
+  t.input("b", tensor<std::int16_t>({1, 1}, {2}));
+  t.value("c", TENON_DTYPE_INT16, {1, 1});
   t.node("MatMul", {"a", "b"}, {"c"});
   EXPECT_TRUE(t.run().error.starts_with("refused"));
 }
@@ -389,7 +390,7 @@ TEST(Einsum, Equations) {
     OpTest t({matmul_rows});
     std::vector<std::string> names;
     for (std::size_t i = 0; i < c.in.size(); ++i) {
-      names.push_back("x" + std::to_string(i));
+      names.push_back(std::string("x").append(std::to_string(i)));
       t.input(names.back(), random_tensor(c.in[i], static_cast<std::uint32_t>(i + 1)));
     }
     t.value("y", TENON_DTYPE_FLOAT, c.out);
@@ -495,6 +496,81 @@ TEST(MatMulNBits, Numbers) {
     t.node("MatMulNBits", {"a", "b", "s", zeros ? "z" : ""}, {"y"}, {{"K", 16}, {"N", 1}, {"bits", 4}, {"block_size", 16}}, ms);
     expect(t, "y", zeros ? std::vector<float>{(-3 + 0 * 10 + 12 * 100) * 0.5f} : std::vector<float>{(-8 - 5 * 10 + 7 * 100) * 0.5f});
   }
+}
+
+// Activations that 8 bits hold exactly: whole numbers whose largest is 127 in every block.
+TEST(MatMulNBits, EightBitActivationsAreExactWhereTheyFit) {
+  if (detect_isa() < Isa::avx512_vnni) GTEST_SKIP() << "no VNNI";
+  for (std::int64_t bits : {2, 4, 8})
+    for (std::int64_t block : {16, 32, 64})
+      for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{1, 33, 64}, {2, 16, 100}, {5, 100, 160}, {7, 5, 33}, {31, 70, 400}})
+        for (int zeros = 0; zeros < 3; ++zeros) {
+          const std::int64_t blocks = (k + block - 1) / block;
+          OpTest t({matmul_rows, elementwise_rows});
+          std::vector<float> a;
+          for (std::int64_t i = 0; i < m * k; ++i) a.push_back(i % k % 16 == 0 ? -127.0f : static_cast<float>(i * 37 % 253 - 126));
+          t.input("a", tensor<float>({m, k}, a));
+          t.constant("b", random_bytes({n, blocks, block * bits / 8}, 2));
+          t.constant("s", random_tensor({n * blocks}, 3));
+          if (zeros == 1) t.constant("z", random_bytes({n, (blocks * bits + 7) / 8}, 4));
+          if (zeros == 2) t.constant("z", random_tensor({n, blocks}, 4));
+          t.input("r", random_tensor({m, n}, 5));
+          t.constant("bias", random_tensor({n}, 6));
+          for (const char* v : {"p", "q", "y"}) t.value(v, TENON_DTYPE_FLOAT, {m, n});
+          t.node("MatMulNBits", {"a", "b", "s", zeros ? "z" : ""}, {"p"},
+                 {{"K", k}, {"N", n}, {"bits", bits}, {"block_size", block}, {"accuracy_level", 4}}, ms);
+          t.node("Add", {"p", "bias"}, {"q"});
+          t.node("Add", {"q", "r"}, {"y"});
+          const Results plain = t.run({.plain = true});
+          for (std::uint32_t workers : {1u, 3u})
+            for (bool fuse : {false, true}) {
+              const Results r = t.run({.isa = Isa::avx512_vnni, .workers = workers, .fuse = fuse});
+              ASSERT_EQ(r.error, "");
+              const auto want = plain["y"].as<float>(), got = r["y"].as<float>();
+              float largest = 0;
+              for (float x : want) largest = std::max(largest, std::fabs(x));
+              for (std::size_t i = 0; i < want.size(); ++i)
+                ASSERT_NEAR(got[i], want[i], 3e-6f * largest) << bits << " bits, block " << block << ", " << m << "x" << n << "x" << k
+                                                              << " zeros " << zeros;
+            }
+          if (HasFailure()) return;
+        }
+}
+
+TEST(MatMulNBits, EightBitActivationsComeClose) {
+  if (detect_isa() < Isa::avx512_vnni) GTEST_SKIP() << "no VNNI";
+  for (std::int64_t m : {1, 20}) {
+    OpTest t({matmul_rows});
+    const std::int64_t n = 40, k = 256;
+    t.input("a", random_tensor({m, k}, 1));
+    t.constant("b", random_bytes({n, 8, 16}, 2));
+    t.constant("s", random_tensor({n * 8}, 3));
+    t.value("y", TENON_DTYPE_FLOAT, {m, n});
+    t.node("MatMulNBits", {"a", "b", "s"}, {"y"}, {{"K", k}, {"N", n}, {"bits", 4}, {"block_size", 32}, {"accuracy_level", 4}}, ms);
+    const auto want = t.run({.plain = true})["y"].as<float>(), got = t.run({.isa = Isa::avx512_vnni, .workers = 2})["y"].as<float>();
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < want.size(); ++i) error += std::pow(want[i] - got[i], 2), size += std::pow(want[i], 2);
+    EXPECT_LT(std::sqrt(error / size), 0.01);
+    EXPECT_GT(error, 0);
+  }
+}
+
+// Blocks without a number, with an infinity, of zeros and of tiny numbers.
+TEST(MatMulNBits, EightBitActivationsOfSpecialNumbers) {
+  if (detect_isa() < Isa::avx512_vnni) GTEST_SKIP() << "no VNNI";
+  OpTest t({matmul_rows});
+  std::vector<float> a(4 * 16, 0.0f);
+  a[3] = NAN;
+  a[16 + 5] = -INFINITY;
+  a[48] = 1e-40f;
+  t.input("a", tensor<float>({4, 16}, a));
+  t.constant("b", random_bytes({3, 1, 8}, 2));
+  t.constant("s", random_tensor({3}, 3));
+  t.value("y", TENON_DTYPE_FLOAT, {4, 3});
+  t.node("MatMulNBits", {"a", "b", "s"}, {"y"}, {{"K", 16}, {"N", 3}, {"bits", 4}, {"block_size", 16}, {"accuracy_level", 4}}, ms);
+  const auto y = t.run({.isa = Isa::avx512_vnni})["y"].as<float>();
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(y[i]));
+  for (std::size_t i = 6; i < 12; ++i) EXPECT_NEAR(y[i], 0, 1e-30);
 }
 
 TEST(MatMulNBits, Refuses) {
