@@ -59,6 +59,8 @@ struct Node {
   void set(std::string_view attribute, AttributeValue value);               // keeps the order
   void erase(std::string_view attribute);
   bool is(std::string_view op, std::string_view in_domain = "") const { return op_type == op && domain == in_domain; }
+  // If, Loop, Scan, SequenceMap: core runs their bodies.
+  bool control_flow() const { return is("If") || is("Loop") || is("Scan") || is("SequenceMap"); }
   // `node "name" (Op)`: how errors name it.
   std::string label() const;
   // The bodies held by its attributes (then_branch, body, ...), not `body`.

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/graph/graph.h"
@@ -20,10 +21,7 @@ bool evaluable(const Node& node);
 // Outputs of the node for these inputs (null where omitted); nullopt where a type, a size or a value is beyond it.
 std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<const ConstantPtr> inputs);
 
-// True if shape inference needs the elements of this input, not only its dims.
-bool inference_reads(const Node& node, std::size_t input);
-
-// True if the sizes of the outputs depend on the elements of the inputs, however they were made.
-bool data_dependent(const Node& node);
+// Why evaluate cannot: a division by zero or an index outside its range among the inputs; empty for other reasons.
+std::string evaluation_fault(const Node& node, std::span<const ConstantPtr> inputs);
 
 }  // namespace tenon

@@ -7,7 +7,7 @@
 #include "core/base/text.h"
 #include "core/graph/splice.h"
 #include "core/onnx/infer.h"
-#include "core/ops/evaluator.h"
+#include "core/ops/value_reads.h"
 #include "core/provider/host.h"
 
 namespace tenon {

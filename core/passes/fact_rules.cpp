@@ -4,7 +4,7 @@
 #include <unordered_map>
 
 #include "core/graph/elements.h"
-#include "core/ops/evaluator.h"
+#include "core/ops/value_reads.h"
 #include "core/passes/edit.h"
 
 namespace tenon {

@@ -92,8 +92,12 @@ class Planner {
       for (ValueId v : node.outputs) {
         if (v == none || !graph_.values[v].type.is_tensor()) continue;
         auto& entry = plan_->shapes.values[v];
-        if (node.host_evaluated && !entry.known)
+        if (node.host_evaluated && !entry.known) {
+          std::vector<ConstantPtr> in;
+          for (ValueId i : node.inputs) in.push_back(i == none ? nullptr : plan_->shapes.values[i].known);
+          if (const std::string fault = evaluation_fault(node, in); !fault.empty()) return invalid("{}: {}", node.label(), fault);
           return error(TENON_UNIMPLEMENTED, "{}: the elements of its inputs are needed to plan the run and are not known or more than {}", node.label(), small_elements);
+        }
         if (!entry.ranked) {
           if (graph_.values[v].type.dims) entry.dims.assign(graph_.values[v].type.dims->size(), -1), entry.ranked = true;
           continue;

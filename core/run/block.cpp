@@ -4,7 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/onnx/infer.h"
-#include "core/ops/evaluator.h"
+#include "core/ops/value_reads.h"
 #include "core/provider/host.h"
 
 namespace tenon {

@@ -51,6 +51,9 @@ class Fuser {
     units_[u].op.reset();
   }
 
+  // Where the inputs of another node go: behind this op's own, of which a node may omit the last ones.
+  static std::uint32_t first_taken(const Unit& unit) { return std::max(first_absorbed_input, static_cast<std::uint32_t>(unit.inputs.size())); }
+
   void pulls(std::uint32_t u) {
     for (std::uint32_t slot = 0; slot < units_[u].inputs.size(); ++slot)
       while (pull(u, slot)) {}
@@ -62,7 +65,8 @@ class Fuser {
     const std::uint32_t p = producer_[v];
     Unit& producer = units_[p];
     if (!producer.op || !state_[p].plain || producer.data_dependent || producer.inputs.empty() || producer.outputs[0] != v) return false;
-    if (!unit.op->pull(NodeView(graph_, producer.nodes[0]), slot, static_cast<std::uint32_t>(unit.inputs.size()), context_)) return false;
+    if (!unit.op->pull(NodeView(graph_, producer.nodes[0]), slot, first_taken(unit), context_)) return false;
+    unit.inputs.resize(first_taken(unit), no_value);
     state_[u].plain = false;
     forget_reader(v, u);
     unit.inputs[slot] = producer.inputs[0];
@@ -94,7 +98,8 @@ class Fuser {
         for (std::uint32_t r : readers_[unit.outputs[o]])
           if (state_[r].position <= state_[n].position) return false;
     const auto slot = static_cast<std::uint32_t>(std::find(next.inputs.begin(), next.inputs.end(), v) - next.inputs.begin());
-    if (!unit.op->absorb(NodeView(graph_, next.nodes[0]), slot, static_cast<std::uint32_t>(unit.inputs.size()), context_)) return false;
+    if (!unit.op->absorb(NodeView(graph_, next.nodes[0]), slot, first_taken(unit), context_)) return false;
+    unit.inputs.resize(first_taken(unit), no_value);
     const std::vector<std::uint32_t> inputs = next.inputs;
     kill(n);
     for (std::uint32_t i = 0; i < inputs.size(); ++i) {

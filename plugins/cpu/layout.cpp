@@ -37,38 +37,35 @@ class Layouter {
         if (unit.inputs[i] != no_value) unit.inputs[i] = version(unit.inputs[i], want[i], unit);
     }
     // What leaves the part is dense and of the declared type; inside there may be another form of it.
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> narrowed;  // inner, output
-    std::uint32_t blocked = no_value, dense = no_value;
+    struct Leaving {
+      std::uint32_t inner, outer;
+    };
+    std::vector<Leaving> narrowed, unblocked;
     for (std::size_t o = 0; o < unit.outputs.size(); ++o) {
       std::uint32_t& v = unit.outputs[o];
       if (v == no_value) continue;
-      if (is_half(values_[v].dtype)) {
+      const std::uint32_t own = v;
+      const bool half = is_half(values_[v].dtype);
+      if (half) {
         const std::uint32_t wide = inner(v, 0);
-        narrowed.emplace_back(wide, v);
-        home_[v] = wide;
-        v = wide;
+        narrowed.push_back({wide, v});
+        home_[own] = v = wide;
       }
-      if (o != 0 || made == 0) continue;
+      if (made == 0 || (o != 0 && !unit.op->blocks_all_outputs())) continue;
       require_blockable(v, made, unit);
-      if (values_[v].is_output || !narrowed.empty()) {
-        dense = v;
-        v = blocked = inner(v, made);
-        versions_[{dense, made}] = blocked;
-        versions_[{blocked, 0}] = dense;
-        home_[unit_output(dense, narrowed)] = blocked;
-      } else {
+      if (!values_[v].is_output && !half) {
         values_[v].block = made;
+        continue;
       }
+      const std::uint32_t dense = v, blocked = inner(v, made);
+      unblocked.push_back({blocked, dense});
+      versions_[{dense, made}] = blocked;
+      versions_[{blocked, 0}] = dense;
+      home_[own] = v = blocked;
     }
     program_.units.push_back(std::move(unit));
-    if (blocked != no_value) convert(make_reorder(made, 0), blocked, dense);
+    for (auto [from, to] : unblocked) convert(make_reorder(made, 0), from, to);
     for (auto [wide, half] : narrowed) convert(make_convert(TENON_DTYPE_FLOAT, values_[half].dtype), wide, half);
-  }
-  // The graph's own number of a value that may have been widened.
-  static std::uint32_t unit_output(std::uint32_t v, const std::vector<std::pair<std::uint32_t, std::uint32_t>>& narrowed) {
-    for (auto [wide, half] : narrowed)
-      if (wide == v) return half;
-    return v;
   }
 
   // The form of a value that units read; a half input of the part is converted before its first reader.

@@ -229,6 +229,9 @@ class CompileContext {
   virtual void* alloc(std::uint64_t bytes) = 0;
 };
 
+// Inputs taken over from other nodes never stand where an op looks for its own: no op that fuses has as many.
+inline constexpr std::uint32_t first_absorbed_input = 16;
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -239,7 +242,7 @@ class Op {
   //
   // Takes over `next`, the only reader of output 0, which it reads at its input `slot` (and nowhere else). On true this op
   // computes next's output 0 instead of its own; next's other inputs become this op's inputs first_input, first_input + 1,
-  // ... in next's order (omitted ones too).
+  // ... in next's order (omitted ones too). first_input is at least first_absorbed_input.
   virtual bool absorb(const NodeView& next, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) {
     (void)next, (void)slot, (void)first_input, (void)context;
     return false;
@@ -254,8 +257,9 @@ class Op {
   // ---- layout: asked in compile, after fusion, in topological order ----
   //
   // inputs[i]: the block that the value has where it is made (0: dense). Set each to the block that this op wants; the
-  // program puts a reorder where they differ. Returns the block of output 0; other outputs are dense. machine_block is 8 or
-  // 16, 0 when blocking is off. A blocked value is float32 of rank 3 to 5 whose dim 1 is fixed and a multiple of the block.
+  // program puts a reorder where they differ. Returns the block of output 0; other outputs are dense unless
+  // blocks_all_outputs. machine_block is 8 or 16, 0 when blocking is off. A blocked value is float32 of rank 3 to 5 whose
+  // dim 1 is fixed and a multiple of the block.
   virtual std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) {
     (void)machine_block;
     for (std::int32_t& block : inputs) block = 0;

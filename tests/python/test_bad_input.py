@@ -124,6 +124,33 @@ def test_integer_division(kind, dtype):
     assert got[0] == (least[0] if kind == "Div" else 0)
 
 
+@pytest.mark.parametrize("kind", ["Div", "Mod"])
+@pytest.mark.parametrize("shape", ["Shape(x)", "Constant<value = int64[2] {4, 2}>()"])
+def test_division_by_zero_in_shape_arithmetic(kind, shape):
+    data = model(f"""g (float[n, 4] x) => (int64[2] y) {{
+      s = {shape}
+      z = Constant<value = int64[2] {{0, 2}}>()
+      y = {kind}(s, z)
+    }}""")
+    assert f"({kind}): integer division by zero" in run_error(data, {"x": np.zeros((4, 4), np.float32)})
+
+
+def test_shape_arithmetic_that_only_the_run_can_refuse():
+    data = model("""g (float[n, 4] x, int64 by, int64[1] at) => (float[rows, columns] y) {
+      s = Shape(x)
+      smaller = Div(s, by)
+      first = Gather(smaller, at)
+      rest = Constant<value = int64[1] {-1}>()
+      target = Concat<axis = 0>(first, rest)
+      y = Reshape(x, target)
+    }""")
+    x = np.zeros((4, 4), np.float32)
+    one = {"x": x, "by": np.int64(2), "at": np.array([1], np.int64)}
+    assert rt.InferenceSession(data, providers=["cpu"]).run(None, one)[0].shape == (2, 8)
+    assert "Div: integer division by zero" in run_error(data, one | {"by": np.int64(0)})
+    assert "Gather: index 2 is outside [-2, 2)" in run_error(data, one | {"at": np.array([2], np.int64)})
+
+
 @pytest.mark.parametrize("kind,extra", [("Gather", {}), ("GatherElements", {}), ("GatherND", {}), ("ScatterElements", {}), ("ScatterND", {})])
 @pytest.mark.parametrize("index", [4, -5, 2**62])
 def test_indices_out_of_range(kind, extra, index):

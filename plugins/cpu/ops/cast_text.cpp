@@ -262,7 +262,7 @@ struct ReadStep {
       if (plus) text.remove_prefix(1);
       alignas(8) char number[8];
       if ((plus && text.starts_with('-')) || !read(text, pack ? number : y + i * bytes))
-        return c.fail(TENON_INVALID_ARGUMENT, "Cast: not a number: \"" + std::string(whole.substr(0, 40)) + "\"");
+        return c.fail(TENON_INVALID_ARGUMENT, "not a number: \"" + std::string(whole.substr(0, 40)) + "\"");
       if (pack) pack(number, y, i, 1, rounding);
     }
   }

@@ -75,11 +75,11 @@ class ConcatOp final : public Op {
       if (x.count() == 0 && x.rank() != y.rank()) continue;
       bool same = x.rank() == y.rank();
       for (std::int64_t d = 0; same && d < y.rank(); ++d) same = d == axis ? x[d] <= y[d] - at : x[d] == y[d];
-      if (!same) throw Failure{TENON_INVALID_ARGUMENT, "Concat: the sizes of input " + std::to_string(i) + " do not fit the output"};
+      if (!same) throw Failure{TENON_INVALID_ARGUMENT, "the sizes of input " + std::to_string(i) + " do not fit the output"};
       pieces.push_back(piece(b, y, x, axis, at, b.out_ref(0), b.in_ref(i), true));
       at += x[axis];
     }
-    if (y.count() && at != y[axis]) throw Failure{TENON_INVALID_ARGUMENT, "Concat: the inputs do not fill the output"};
+    if (y.count() && at != y[axis]) throw Failure{TENON_INVALID_ARGUMENT, "the inputs do not fill the output"};
     emit_copies(b, "concat", pieces);
   }
 
@@ -116,7 +116,7 @@ class SplitOp final : public Op {
     for (std::uint32_t i = 0; i < outputs_; ++i) {
       const Shape& y = b.out(i);
       const std::int64_t size = b.out_ref(i).present() ? y[axis] : skipped(b, i, x[axis]);
-      if (size > x[axis] - at) throw Failure{TENON_INVALID_ARGUMENT, "Split: the pieces are larger than the input"};
+      if (size > x[axis] - at) throw Failure{TENON_INVALID_ARGUMENT, "the pieces are larger than the input"};
       if (b.out_ref(i).present()) pieces.push_back(piece(b, x, y, axis, at, b.in_ref(0), b.out_ref(i), false));
       at += size;
     }
@@ -140,8 +140,8 @@ class SplitOp final : public Op {
 
 Support concat_supports(const NodeView& node) {
   for (std::uint32_t i = 0; i < node.input_count(); ++i) {
-    if (!node.has_input(i)) return Support::no(TENON_REJECT_OTHER, "Concat: an input is omitted");
-    if (node.dtype(i) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "Concat: the inputs differ in type");
+    if (!node.has_input(i)) return Support::no(TENON_REJECT_OTHER, "an input is omitted");
+    if (node.dtype(i) != node.dtype(0)) return Support::no(TENON_REJECT_DTYPE, "the inputs differ in type");
   }
   return any_type(node);
 }

@@ -71,7 +71,7 @@ class Conv final : public Op {
     if (y.count() == 0) return;
     const Ref bias = has_bias_ ? builder.in_ref(2) : Ref{};
     if (plain_) return emit_plain_conv(builder, g, bias);
-    require(g.ic > 0, "Conv: there are no input channels");
+    require(g.ic > 0, "there are no input channels");
     Forms forms = forms_;
     Ref weights{TENON_NO_VALUE, packed_};
     if (!packed_) {
@@ -142,20 +142,20 @@ class Conv final : public Op {
 
   ConvGeometry geometry(const Shape& x, const Shape& w, const Shape* b, const Shape& y) const {
     const std::int64_t rank = window_.spatial + 2;
-    require(x.rank() == rank && w.rank() == rank && y.rank() == rank, "Conv: ranks of input, weights and output differ");
+    require(x.rank() == rank && w.rank() == rank && y.rank() == rank, "ranks of input, weights and output differ");
     ConvGeometry g;
     g.n = x[0], g.groups = groups_, g.ic = w[1], g.oc = w[0] / groups_;
     require(w[0] % groups_ == 0, "Conv: " + std::to_string(w[0]) + " output channels in " + std::to_string(groups_) + " groups");
-    require(x[1] == w[1] * groups_, "Conv: the input has " + std::to_string(x[1]) + " channels, the weights " + std::to_string(w[1]) +
+    require(x[1] == w[1] * groups_, "the input has " + std::to_string(x[1]) + " channels, the weights " + std::to_string(w[1]) +
                                         " in each of " + std::to_string(groups_) + " groups");
-    require(!b || (b->rank() == 1 && (*b)[0] == w[0]), "Conv: one bias for each output channel is expected");
-    require(y[0] == x[0] && y[1] == w[0], "Conv: the output has other channels than the weights");
+    require(!b || (b->rank() == 1 && (*b)[0] == w[0]), "one bias for each output channel is expected");
+    require(y[0] == x[0] && y[1] == w[0], "the output has other channels than the weights");
     Window* windows[kMaxSpatial] = {&g.d, &g.h, &g.w};
     for (int i = 0; i < window_.spatial; ++i) {
-      require(window_.kernel[i] == 0 || window_.kernel[i] == w[2 + i], "Conv: kernel_shape is not the weights' shape");
+      require(window_.kernel[i] == 0 || window_.kernel[i] == w[2 + i], "kernel_shape is not the weights' shape");
       Window& window = *windows[kMaxSpatial - window_.spatial + i];
       window = window_.resolve(i, x[2 + i], w[2 + i]);
-      require(window.out == y[2 + i], "Conv: output dim " + std::to_string(2 + i) + " is " + std::to_string(y[2 + i]) + ", expected " +
+      require(window.out == y[2 + i], "output dim " + std::to_string(2 + i) + " is " + std::to_string(y[2 + i]) + ", expected " +
                                           std::to_string(window.out));
     }
     return g;

@@ -23,7 +23,7 @@ struct Col2ImStep {
       if (d < kMaxSpatial - spatial) continue;
       const std::int64_t kernel = block[d - (kMaxSpatial - spatial)];
       if (kernel < 1 || kernel > rows / size)
-        return context.fail(TENON_INVALID_ARGUMENT, "Col2Im: block_shape does not divide the channels of the input");
+        return context.fail(TENON_INVALID_ARGUMENT, "block_shape does not divide the channels of the input");
       w[d].kernel = kernel;
       size *= kernel;
       const std::int64_t room = w[d].in + pads[d] - w[d].reach();
@@ -31,7 +31,7 @@ struct Col2ImStep {
       blocks = w[d].out == 0 || blocks > columns / w[d].out ? 0 : blocks * w[d].out;
     }
     if (channels * size != rows || blocks != columns)
-      return context.fail(TENON_INVALID_ARGUMENT, "Col2Im: the input has " + std::to_string(rows) + " rows of " + std::to_string(columns) +
+      return context.fail(TENON_INVALID_ARGUMENT, "the input has " + std::to_string(rows) + " rows of " + std::to_string(columns) +
                                                       " blocks, which does not fit the image");
     const T* in = context.ptr<const T>(x);
     T* out = context.ptr<T>(y);
@@ -85,7 +85,7 @@ class Col2Im final : public Op {
   void emit(PlanBuilder& builder) const {
     const Shape &x = builder.in(0), &y = builder.out(0);
     require(x.rank() == 3 && y.rank() == window_.spatial + 2 && y[0] == x[0] && builder.in(2).count() == window_.spatial,
-            "Col2Im: an input of rank 3 and a block size for each dim of the image are expected");
+            "an input of rank 3 and a block size for each dim of the image are expected");
     Col2ImStep<T> step{y[0] * y[1], x[2], x[1], y[1], window_.spatial, {}, {}, builder.in_ref(0), builder.in_ref(2), builder.out_ref(0)};
     for (int i = 0; i < window_.spatial; ++i) {
       const int d = kMaxSpatial - window_.spatial + i;

@@ -76,24 +76,24 @@ class DeformConv final : public Op {
   template <class T>
   void emit(PlanBuilder& builder) const {
     const Shape &x = builder.in(0), &w = builder.in(1), &offset = builder.in(2), &y = builder.out(0);
-    require(x.rank() == 4 && w.rank() == 4 && offset.rank() == 4 && y.rank() == 4, "DeformConv: tensors of rank 4 are expected");
+    require(x.rank() == 4 && w.rank() == 4 && offset.rank() == 4 && y.rank() == 4, "tensors of rank 4 are expected");
     DeformStep<T> step{};
     ConvGeometry& g = step.g;
     g.n = x[0], g.groups = groups_, g.ic = w[1], g.oc = w[0] / groups_;
-    require(w[0] % groups_ == 0 && x[1] == w[1] * groups_ && y[0] == x[0] && y[1] == w[0], "DeformConv: channels do not fit the weights");
-    require(x[1] % offset_groups_ == 0, "DeformConv: the channels do not fit offset_group");
+    require(w[0] % groups_ == 0 && x[1] == w[1] * groups_ && y[0] == x[0] && y[1] == w[0], "channels do not fit the weights");
+    require(x[1] % offset_groups_ == 0, "the channels do not fit offset_group");
     g.h = window_.resolve(0, x[2], w[2]);
     g.w = window_.resolve(1, x[3], w[3]);
-    require(g.h.out == y[2] && g.w.out == y[3], "DeformConv: the output has another size than expected");
+    require(g.h.out == y[2] && g.w.out == y[3], "the output has another size than expected");
     const std::int64_t taps = g.taps() * offset_groups_;
     require(offset[0] == x[0] && offset[1] == 2 * taps && offset[2] == y[2] && offset[3] == y[3],
-            "DeformConv: the offsets do not fit the output");
+            "the offsets do not fit the output");
     if (has_mask_) {
       const Shape& m = builder.in(4);
       require(m.rank() == 4 && m[0] == x[0] && m[1] == taps && m[2] == y[2] && m[3] == y[3],
-              "DeformConv: the mask does not fit the output");
+              "the mask does not fit the output");
     }
-    if (has_bias_) require(builder.in(3).count() == w[0], "DeformConv: one bias for each output channel is expected");
+    if (has_bias_) require(builder.in(3).count() == w[0], "one bias for each output channel is expected");
     if (y.count() == 0) return;
     step.offset_groups = offset_groups_;
     step.x = builder.in_ref(0), step.w = builder.in_ref(1), step.offset = builder.in_ref(2), step.y = builder.out_ref(0);

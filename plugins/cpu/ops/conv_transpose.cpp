@@ -139,7 +139,7 @@ class ConvTranspose final : public Op {
     if (y.count() == 0) return;
     const Ref bias = has_bias_ ? builder.in_ref(2) : Ref{};
     if (plain_) return emit_plain_conv_transpose(builder, g, bias);
-    require(g.ic > 0, "ConvTranspose: there are no input channels");
+    require(g.ic > 0, "there are no input channels");
     std::shared_ptr<const TransposeForm> form = form_;
     Ref weights{TENON_NO_VALUE, packed_};
     if (!packed_) {
@@ -203,16 +203,16 @@ class ConvTranspose final : public Op {
 
   ConvGeometry geometry(const Shape& x, const Shape& w, const Shape* b, const Shape& y) const {
     const std::int64_t rank = window_.spatial + 2;
-    require(x.rank() == rank && w.rank() == rank && y.rank() == rank, "ConvTranspose: ranks of input, weights and output differ");
-    require(w[0] == x[1] && w[0] % groups_ == 0, "ConvTranspose: the input has " + std::to_string(x[1]) + " channels, the weights " +
+    require(x.rank() == rank && w.rank() == rank && y.rank() == rank, "ranks of input, weights and output differ");
+    require(w[0] == x[1] && w[0] % groups_ == 0, "the input has " + std::to_string(x[1]) + " channels, the weights " +
                                                      std::to_string(w[0]) + " in " + std::to_string(groups_) + " groups");
     ConvGeometry g;
     g.n = x[0], g.groups = groups_, g.ic = w[0] / groups_, g.oc = w[1];
-    require(y[0] == x[0] && y[1] == g.oc * groups_, "ConvTranspose: the output has other channels than the weights");
-    require(!b || (b->rank() == 1 && (*b)[0] == y[1]), "ConvTranspose: one bias for each output channel is expected");
+    require(y[0] == x[0] && y[1] == g.oc * groups_, "the output has other channels than the weights");
+    require(!b || (b->rank() == 1 && (*b)[0] == y[1]), "one bias for each output channel is expected");
     Window* windows[kMaxSpatial] = {&g.d, &g.h, &g.w};
     for (int i = 0; i < window_.spatial; ++i) {
-      require(window_.kernel[i] == 0 || window_.kernel[i] == w[2 + i], "ConvTranspose: kernel_shape is not the weights' shape");
+      require(window_.kernel[i] == 0 || window_.kernel[i] == w[2 + i], "kernel_shape is not the weights' shape");
       *windows[kMaxSpatial - window_.spatial + i] = window(i, x[2 + i], w[2 + i], y[2 + i]);
     }
     return g;
@@ -221,7 +221,7 @@ class ConvTranspose final : public Op {
     constexpr std::int64_t limit = std::int64_t{1} << 30;
     Window w{out, in, kernel, window_.strides[i], window_.dilations[i], window_.pads_begin[i]};
     require(in >= 0 && in <= limit && kernel >= 1 && kernel <= limit && kernel - 1 <= limit / w.dilation,
-            "ConvTranspose: sizes are out of range");
+            "sizes are out of range");
     const std::int64_t full = w.stride * (in - 1) + output_padding_[i] + w.reach();
     const bool same = window_.auto_pad == AutoPad::same_upper || window_.auto_pad == AutoPad::same_lower;
     if (same || sized_) {
@@ -232,7 +232,7 @@ class ConvTranspose final : public Op {
     if (window_.auto_pad == AutoPad::valid) w.pad = 0;
     const std::int64_t expected = full - (window_.auto_pad == AutoPad::valid ? 0 : window_.pads_begin[i] + window_.pads_end[i]);
     require(expected == out,
-            "ConvTranspose: output dim " + std::to_string(2 + i) + " is " + std::to_string(out) + ", expected " + std::to_string(expected));
+            "output dim " + std::to_string(2 + i) + " is " + std::to_string(out) + ", expected " + std::to_string(expected));
     return w;
   }
 

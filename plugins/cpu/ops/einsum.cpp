@@ -85,7 +85,7 @@ struct Axes {
 
   void push(const Axis& a) {
     if (a.size == 1) return;
-    if (count == kMaxAxes) throw Failure{TENON_UNSUPPORTED_SHAPE, "Einsum: too many axes"};
+    if (count == kMaxAxes) throw Failure{TENON_UNSUPPORTED_SHAPE, "too many axes"};
     at[count++] = a;
   }
   std::int64_t total() const {
@@ -196,7 +196,7 @@ std::vector<int> EinsumOp::labels(const std::vector<int>& term, std::int64_t ran
   const bool ellipsis = std::count(term.begin(), term.end(), kEllipsis) > 0;
   const std::int64_t named = static_cast<std::int64_t>(term.size()) - ellipsis, extra = rank - named;
   if (extra < 0 || (extra > 0 && !ellipsis) || extra > gemm::kMaxRank)
-    throw Failure{TENON_INVALID_ARGUMENT, "Einsum: an operand of rank " + std::to_string(rank) + " does not fit its term"};
+    throw Failure{TENON_INVALID_ARGUMENT, "an operand of rank " + std::to_string(rank) + " does not fit its term"};
   std::vector<int> out;
   for (int l : term) {
     if (l != kEllipsis) out.push_back(l);
@@ -221,7 +221,7 @@ void EinsumOp::plan(PlanBuilder& builder) const {
       std::int64_t& size = sizes.of[at];
       if (size != v.dims[d] && size != 1 && size != -1 && v.dims[d] != 1)
         throw Failure{TENON_INVALID_ARGUMENT,
-                      "Einsum: sizes " + std::to_string(size) + " and " + std::to_string(v.dims[d]) + " under one label"};
+                      "sizes " + std::to_string(size) + " and " + std::to_string(v.dims[d]) + " under one label"};
       if (size == -1 || size == 1) size = v.dims[d];
       o.has[at] = true;
       if (v.dims[d] != 1) o.strides[at] += v.strides[d];  // twice in one term: the diagonal
@@ -233,7 +233,7 @@ void EinsumOp::plan(PlanBuilder& builder) const {
   out.ref = builder.out_ref(0);
   for (int d = 0; d < out_view.rank; ++d) {
     const auto at = static_cast<std::size_t>(out_labels[static_cast<std::size_t>(d)]);
-    if (sizes.of[at] != out_view.dims[d]) throw Failure{TENON_INVALID_ARGUMENT, "Einsum: the output has another size than its label"};
+    if (sizes.of[at] != out_view.dims[d]) throw Failure{TENON_INVALID_ARGUMENT, "the output has another size than its label"};
     out.has[at] = true;
     out.strides[at] = out_view.strides[d];
   }
@@ -400,7 +400,7 @@ Support supports_einsum(const NodeView& node) {
 
 std::unique_ptr<Op> make_einsum(const NodeView& node, CompileContext& context) {
   auto equation = parse(node.string_or("equation", ""), node.input_count());
-  if (!equation) throw Failure{TENON_INVALID_ARGUMENT, "Einsum: equation is not valid"};
+  if (!equation) throw Failure{TENON_INVALID_ARGUMENT, "equation is not valid"};
   return std::make_unique<EinsumOp>(std::move(*equation), node.dtype(0), context);
 }
 

@@ -139,9 +139,9 @@ Kernel divided(const NodeView& node, const char* failure) {
   k.ns = 2;
   return k;
 }
-Kernel division(const NodeView& node) { return divided<FloatDiv, IntDiv>(node, "Div: integer division by zero"); }
+Kernel division(const NodeView& node) { return divided<FloatDiv, IntDiv>(node, "integer division by zero"); }
 Kernel modulo(const NodeView& node) {
-  constexpr const char* failure = "Mod: integer division by zero";
+  constexpr const char* failure = "integer division by zero";
   return node.int_or("fmod", 0) ? divided<Fmod, IntFmod>(node, failure) : divided<FloorMod, IntFloorMod>(node, failure);
 }
 

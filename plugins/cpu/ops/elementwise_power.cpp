@@ -50,7 +50,7 @@ Loop for_exponent(std::int32_t dtype) {
 
 Kernel pow(const NodeView& node) {
   if (!node.has_output(0) || compute_dtype(node.output(0).dtype) != node.dtype(0)) return {};
-  Kernel k{.failure = "Pow: 0 to a negative power", .ns = 10};
+  Kernel k{.failure = "0 to a negative power", .ns = 10};
   switch (node.dtype(0)) {
     case TENON_DTYPE_FLOAT: k.loop = for_exponent<float>(node.dtype(1)); break;
     case TENON_DTYPE_DOUBLE: k.loop = for_exponent<double>(node.dtype(1)); break;

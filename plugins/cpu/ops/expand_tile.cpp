@@ -16,7 +16,7 @@ class ExpandOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
     if (y.count() == 0) return;
-    if (x.rank() > y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "Expand: the output has fewer dimensions than the input"};
+    if (x.rank() > y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "the output has fewer dimensions than the input"};
     const std::vector<std::int64_t> strides = dense_strides(x.dims);
     std::vector<std::int64_t> src(y.dims.size(), 0);
     const std::size_t lead = y.dims.size() - x.dims.size();
@@ -24,7 +24,7 @@ class ExpandOp final : public Op {
       if (x.dims[i] == y.dims[lead + i]) src[lead + i] = strides[i];
       else if (x.dims[i] != 1)
         throw Failure{TENON_INVALID_ARGUMENT,
-                      "Expand: a dimension of " + std::to_string(x.dims[i]) + " cannot become " + std::to_string(y.dims[lead + i])};
+                      "a dimension of " + std::to_string(x.dims[i]) + " cannot become " + std::to_string(y.dims[lead + i])};
     }
     emit_one(b, "expand", y.dims, src, dense_strides(y.dims));
   }
@@ -35,7 +35,7 @@ class TileOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
     if (y.count() == 0) return;
-    if (x.rank() != y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "Tile: input and output differ in rank"};
+    if (x.rank() != y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "input and output differ in rank"};
     const std::vector<std::int64_t> x_strides = dense_strides(x.dims), y_strides = dense_strides(y.dims);
     std::vector<std::int64_t> dims, src, dst;
     for (std::size_t i = 0; i < x.dims.size(); ++i) {

@@ -136,7 +136,7 @@ class EyeLikeOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape& y = b.out(0);
     if (y.rank() != 2)
-      throw Failure{TENON_INVALID_ARGUMENT, "EyeLike: the input must have 2 dimensions, found " + std::to_string(y.rank())};
+      throw Failure{TENON_INVALID_ARGUMENT, "the input must have 2 dimensions, found " + std::to_string(y.rank())};
     const std::int64_t rows = y[0], columns = y[1], k = std::clamp(k_, -rows, columns);
     const Ref dst = b.out_ref(0);
     if (y.count() == 0) return;
@@ -172,7 +172,7 @@ class RangeOp final : public Op {
     const std::int64_t count = y.count();
     const Ref start = b.in_ref(0), delta = b.in_ref(2), dst = b.out_ref(0);
     if (b.in(0).count() != 1 || b.in(2).count() != 1)
-      throw Failure{TENON_INVALID_ARGUMENT, "Range: start, limit and delta must be single numbers"};
+      throw Failure{TENON_INVALID_ARGUMENT, "start, limit and delta must be single numbers"};
     if (count == 0) return;
     const void *known_start = known_data(b, 0), *known_delta = known_data(b, 2);
     with_number(y.dtype, [&](auto zero) {

@@ -63,7 +63,7 @@ class GatherOp final : public Op {
     if (y.count() == 0) return;
     GatherStep s{element_of(x.dtype), x.outer(axis), x[axis], b.in(1).count(), x.inner(axis), indices_of(b, 1), b.in_ref(0), b.out_ref(0)};
     if (s.outer * s.count * s.inner != y.count())
-      throw Failure{TENON_INVALID_ARGUMENT, "Gather: data and indices do not give the planned size"};
+      throw Failure{TENON_INVALID_ARGUMENT, "data and indices do not give the planned size"};
     const auto known = s.count == 1 ? known_ints(b, 1) : std::nullopt;
     if (known) {
       // One index that is known: a slice.
@@ -128,7 +128,7 @@ class GatherElementsOp final : public Op {
     const std::int64_t axis = checked_axis(axis_, x.rank());
     if (y.count() == 0) return;
     if (i.rank() != x.rank() || i.count() != y.count())
-      throw Failure{TENON_INVALID_ARGUMENT, "GatherElements: data and indices differ in rank"};
+      throw Failure{TENON_INVALID_ARGUMENT, "data and indices differ in rank"};
     if (x.rank() > GatherElementsStep::max_rank) throw Failure{TENON_UNIMPLEMENTED, "GatherElements of rank " + std::to_string(x.rank())};
     GatherElementsStep s{};
     s.kind = element_of(x.dtype);
@@ -136,7 +136,7 @@ class GatherElementsOp final : public Op {
     s.bound = x[axis];
     const std::vector<std::int64_t> strides = dense_strides(x.dims);
     for (std::int64_t d = 0; d < x.rank(); ++d) {
-      if (d != axis && i[d] > x[d]) throw Failure{TENON_INVALID_ARGUMENT, "GatherElements: the indices are larger than the data"};
+      if (d != axis && i[d] > x[d]) throw Failure{TENON_INVALID_ARGUMENT, "the indices are larger than the data"};
       s.dims[d] = i[d], s.strides[d] = strides[static_cast<std::size_t>(d)];
     }
     s.indices = indices_of(b, 1);
@@ -183,19 +183,19 @@ class GatherNdOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &i = b.in(1), &y = b.out(0);
     if (i.rank() < 1 || batch_dims_ >= i.rank() || batch_dims_ >= x.rank())
-      throw Failure{TENON_INVALID_ARGUMENT, "GatherND: batch_dims is too large"};
+      throw Failure{TENON_INVALID_ARGUMENT, "batch_dims is too large"};
     if (y.count() == 0) return;
     GatherNdStep s{};
     s.kind = element_of(x.dtype);
     s.space = index_space("GatherND", x, batch_dims_, i[-1]);
     s.batch = 1;
     for (std::int64_t d = 0; d < batch_dims_; ++d) {
-      if (x[d] != i[d]) throw Failure{TENON_INVALID_ARGUMENT, "GatherND: data and indices differ in a batch dimension"};
+      if (x[d] != i[d]) throw Failure{TENON_INVALID_ARGUMENT, "data and indices differ in a batch dimension"};
       s.batch *= x[d];
     }
     s.inner = x.inner(batch_dims_ + i[-1] - 1);
     s.per_batch = y.count() / (s.batch * s.inner);
-    if (s.batch * s.per_batch * i[-1] != i.count()) throw Failure{TENON_INVALID_ARGUMENT, "GatherND: indices do not give the planned size"};
+    if (s.batch * s.per_batch * i[-1] != i.count()) throw Failure{TENON_INVALID_ARGUMENT, "indices do not give the planned size"};
     s.indices = indices_of(b, 1);
     s.src = b.in_ref(0), s.dst = b.out_ref(0);
     StepOptions options = copy_options(s.kind, 2 * bytes_of(s.kind, y.count()));

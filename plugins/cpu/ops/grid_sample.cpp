@@ -185,11 +185,11 @@ class GridSampleOp final : public Op {
     const std::int64_t dims = x.rank() - 2;
     if (dims < 1 || dims > max_dims || g.rank() != x.rank() || g[-1] != dims || g[0] != x[0])
       throw Failure{TENON_INVALID_ARGUMENT,
-                    "GridSample: the input must be [N, C, ...] with 1 to 3 spatial dimensions, the grid [N, ..., dimensions]"};
+                    "the input must be [N, C, ...] with 1 to 3 spatial dimensions, the grid [N, ..., dimensions]"};
     if (y.count() == 0) return;
-    if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "GridSample: there is nothing to sample"};
+    if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "there is nothing to sample"};
     if (y.count() / (x[0] * x[1]) != g.count() / (g[0] * dims))
-      throw Failure{TENON_INVALID_ARGUMENT, "GridSample: the grid does not give the planned size"};
+      throw Failure{TENON_INVALID_ARGUMENT, "the grid does not give the planned size"};
     const bool wide = g.dtype == TENON_DTYPE_DOUBLE;
     if (sampling_.mode == Mode::nearest) {
       with_bytes(element_of(x.dtype), [&](auto zero) {
@@ -258,7 +258,7 @@ class AffineGridOp final : public Op {
     const Shape &theta = b.in(0), &y = b.out(0);
     const std::int64_t dims = y.rank() - 2;
     if ((dims != 2 && dims != 3) || theta.rank() != 3 || theta[1] != dims || theta[2] != dims + 1 || y[-1] != dims || theta[0] != y[0])
-      throw Failure{TENON_INVALID_ARGUMENT, "AffineGrid: theta must be [N, 2, 3] with a size of 4 elements, or [N, 3, 4] with one of 5"};
+      throw Failure{TENON_INVALID_ARGUMENT, "theta must be [N, 2, 3] with a size of 4 elements, or [N, 3, 4] with one of 5"};
     if (y.count() == 0) return;
     if (theta.dtype == TENON_DTYPE_DOUBLE) emit<double>(b, static_cast<int>(dims));
     else emit<float>(b, static_cast<int>(dims));

@@ -230,7 +230,7 @@ void MatMulOp::plan(PlanBuilder& builder) const {
     const gemm::View y = gemm::View::dense(builder.in(input));
     const std::int64_t rows = y.rank > 1 ? y.dims[y.rank - 2] : 1, columns = y.rank > 0 ? y.dims[y.rank - 1] : 1;
     if (y.rank > 2 || (rows != 1 && rows != p.m) || (columns != 1 && columns != p.n))
-      throw Failure{TENON_INVALID_ARGUMENT, "Gemm: C does not broadcast to the product"};
+      throw Failure{TENON_INVALID_ARGUMENT, "C does not broadcast to the product"};
     addend.y = scaled_addend_ ? Ref{TENON_NO_VALUE, scaled_addend_} : builder.in_ref(input);
     addend.row = rows == 1 ? 0 : y.strides[y.rank - 2];
     addend.column = columns == 1 ? 0 : 1;

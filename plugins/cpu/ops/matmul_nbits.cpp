@@ -203,7 +203,7 @@ void MatMulNBitsOp::dequantize(const NodeView& node, CompileContext& context) {
   if (node.has_input(in_groups)) {
     groups = static_cast<const std::int32_t*>(context.constant(node, in_groups).data);
     for (std::int64_t k = 0; k < q_.k; ++k)
-      if (groups[k] < 0 || groups[k] >= q_.blocks) throw Failure{TENON_OUT_OF_RANGE, "MatMulNBits: g_idx names no block"};
+      if (groups[k] < 0 || groups[k] >= q_.blocks) throw Failure{TENON_OUT_OF_RANGE, "g_idx names no block"};
   }
   // Row n of the dense form is column n of B.
   std::vector<float> columns(plain_ ? 0 : static_cast<std::size_t>(q_.k * kernels_->columns));
@@ -274,14 +274,14 @@ void MatMulNBitsOp::plan_int8(PlanBuilder& builder, std::int64_t m, Ref bias, co
 
 void MatMulNBitsOp::plan(PlanBuilder& builder) const {
   const gemm::View a = gemm::View::dense(builder.in(in_a));
-  if (a.rank == 0 || a.dims[a.rank - 1] != q_.k) throw Failure{TENON_INVALID_ARGUMENT, "MatMulNBits: A has not K columns"};
+  if (a.rank == 0 || a.dims[a.rank - 1] != q_.k) throw Failure{TENON_INVALID_ARGUMENT, "A has not K columns"};
   gemm::Problem p;
   p.m = 1;
   for (int d = 0; d + 1 < a.rank; ++d) p.m *= a.dims[d];
   p.n = q_.n, p.k = q_.k, p.a_row = q_.k, p.b_k = 1, p.b_column = q_.k, p.c_row = q_.n, p.alpha = alpha_;
   const Ref bias = bias_ >= 0 ? builder.in_ref(static_cast<std::uint32_t>(bias_)) : Ref{};
   if (bias_ >= 0 && builder.in(static_cast<std::uint32_t>(bias_)).count() != q_.n)
-    throw Failure{TENON_INVALID_ARGUMENT, "MatMulNBits: bias has not N elements"};
+    throw Failure{TENON_INVALID_ARGUMENT, "bias has not N elements"};
   if (p.m == 0 || p.n == 0) return;
   if (plain_) {
     gemm::emit_reference(builder, "product.nbits", TENON_DTYPE_FLOAT, p, builder.in_ref(in_a), Ref{TENON_NO_VALUE, dense_},

@@ -121,14 +121,14 @@ class NmsOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &s = b.in(1);
     if (x.rank() != 3 || s.rank() != 3 || x[2] != 4 || x[0] != s[0] || x[1] != s[2])
-      throw Failure{TENON_INVALID_ARGUMENT, "NonMaxSuppression: boxes must be [batch, boxes, 4] and scores [batch, classes, boxes]"};
+      throw Failure{TENON_INVALID_ARGUMENT, "boxes must be [batch, boxes, 4] and scores [batch, classes, boxes]"};
     NmsStep step{s[0], s[1], s[2], centers_, b.in_ref(0), b.in_ref(1), {}, {}, {}, output_of(b, 0)};
     std::vector<Ref> reads{step.box, step.score};
     Ref* scalars[] = {&step.limit, &step.iou, &step.least};
     for (std::uint32_t i = 0; i < 3; ++i) {
       if (b.in(i + 2).dtype == TENON_DTYPE_UNDEFINED) continue;
       if (b.in(i + 2).count() != 1)
-        throw Failure{TENON_INVALID_ARGUMENT, "NonMaxSuppression: limits and thresholds must be single numbers"};
+        throw Failure{TENON_INVALID_ARGUMENT, "limits and thresholds must be single numbers"};
       *scalars[i] = b.in_ref(i + 2);
       reads.push_back(*scalars[i]);
     }

@@ -55,8 +55,8 @@ struct PadStep {
     std::fill(before, before + rank, 0);
     for (std::int64_t k = 0; k < axis_count; ++k) {
       const std::int64_t axis = resolve_axis(axis_list ? int_at(axis_list, axes_dtype, k) : k, rank);
-      if (axis < 0) return "Pad: an axis is outside the rank of the input";
-      if (seen[axis]) return "Pad: an axis is named twice";
+      if (axis < 0) return "an axis is outside the rank of the input";
+      if (seen[axis]) return "an axis is named twice";
       seen[axis] = true;
       before[axis] = int_at(pad_list, TENON_DTYPE_INT64, k);
       after[axis] = int_at(pad_list, TENON_DTYPE_INT64, axis_count + k);
@@ -64,9 +64,9 @@ struct PadStep {
     for (int a = 0; a < rank; ++a) {
       std::int64_t sum;
       if (__builtin_add_overflow(before[a], after[a], &sum) || __builtin_add_overflow(sum, dims[a], &sum) || sum != out[a])
-        return "Pad: the pads do not give the planned size";
-      if (before[a] > out[a] || before[a] < -dims[a]) return "Pad: more is cropped than there is";
-      if (mode != Mode::constant && dims[a] == 0 && out[a] > 0) return "Pad: there is nothing to repeat";
+        return "the pads do not give the planned size";
+      if (before[a] > out[a] || before[a] < -dims[a]) return "more is cropped than there is";
+      if (mode != Mode::constant && dims[a] == 0 && out[a] > 0) return "there is nothing to repeat";
     }
     return nullptr;
   }
@@ -124,7 +124,7 @@ PadStep prepare(PlanBuilder& b, Mode mode) {
   s.mode = mode;
   s.kind = element_of(b.in(0).dtype);
   const std::vector<std::int64_t> dims = memory_dims(b.in(0)), out = memory_dims(b.out(0));
-  if (dims.size() != out.size()) throw Failure{TENON_INVALID_ARGUMENT, "Pad: input and output differ in rank"};
+  if (dims.size() != out.size()) throw Failure{TENON_INVALID_ARGUMENT, "input and output differ in rank"};
   if (dims.size() > max_rank) throw Failure{TENON_UNIMPLEMENTED, "Pad of rank " + std::to_string(dims.size())};
   s.rank = static_cast<std::int32_t>(dims.size());
   std::copy(dims.begin(), dims.end(), s.dims);

@@ -26,7 +26,7 @@ struct RoiAlignStep {
     for (std::int64_t i = slice.begin; i < slice.end; ++i) {
       const std::int64_t r = i / channels, n = image[r];
       if (n < 0 || n >= images)
-        return context.fail(TENON_OUT_OF_RANGE, "RoiAlign: batch index " + std::to_string(n) + " of " + std::to_string(images) + " images");
+        return context.fail(TENON_OUT_OF_RANGE, "batch index " + std::to_string(n) + " of " + std::to_string(images) + " images");
       region(box + 4 * r, context.ptr<const T>(x) + (n * channels + i % channels) * height * width, context.ptr<T>(y) + i * out_h * out_w);
     }
   }
@@ -114,7 +114,7 @@ struct MaxRoiStep {
       const T* b = box + i / channels * 5;
       const auto n = static_cast<double>(b[0]);
       if (!(n >= 0 && n < static_cast<double>(images)))
-        return context.fail(TENON_OUT_OF_RANGE, "MaxRoiPool: a batch index is not below " + std::to_string(images));
+        return context.fail(TENON_OUT_OF_RANGE, "a batch index is not below " + std::to_string(images));
       const T* plane = context.ptr<const T>(x) + (static_cast<std::int64_t>(n) * channels + i % channels) * height * width;
       region(b + 1, plane, context.ptr<T>(y) + i * out_h * out_w);
     }
@@ -164,7 +164,7 @@ class RoiAlign final : public Op {
     const Shape &x = builder.in(0), &rois = builder.in(1), &y = builder.out(0);
     require(x.rank() == 4 && rois.rank() == 2 && rois[1] == 4 && y.rank() == 4 && y[0] == rois[0] && y[1] == x[1] &&
                 builder.in(2).count() == rois[0],
-            "RoiAlign: an image, four edges and a batch index of each region are expected");
+            "an image, four edges and a batch index of each region are expected");
     if (y.count() == 0) return;
     const double points = sampling_ > 0 ? static_cast<double>(sampling_ * sampling_) : 4;
     builder.step("roi_align",
@@ -190,7 +190,7 @@ class MaxRoiPool final : public Op {
   void emit(PlanBuilder& builder) const {
     const Shape &x = builder.in(0), &rois = builder.in(1), &y = builder.out(0);
     require(x.rank() == 4 && rois.rank() == 2 && rois[1] == 5 && y.rank() == 4 && y[0] == rois[0] && y[1] == x[1],
-            "MaxRoiPool: an image and five numbers of each region are expected");
+            "an image and five numbers of each region are expected");
     if (y.count() == 0) return;
     builder.step("max_roi_pool",
                  MaxRoiStep<T>{x[0], x[1], x[2], x[3], y[0], y[2], y[3], scale_, builder.in_ref(0), builder.in_ref(1), builder.out_ref(0)},

@@ -36,7 +36,7 @@ struct Unpool {
       std::int64_t left = where[i], at = 0, stride = 1;
       if (left < 0 || left >= pooled_count)
         return context.fail(TENON_OUT_OF_RANGE,
-                            "MaxUnpool: index " + std::to_string(left) + " of " + std::to_string(pooled_count) + " elements");
+                            "index " + std::to_string(left) + " of " + std::to_string(pooled_count) + " elements");
       bool inside = true;
       for (int d = rank - 1; d >= 0; --d) {
         const std::int64_t k = left % pooled[d];
@@ -64,15 +64,15 @@ class MaxUnpool final : public Op {
   template <class T>
   void emit(PlanBuilder& builder) const {
     const Shape &x = builder.in(0), &y = builder.out(0);
-    require(builder.in(1).count() == x.count(), "MaxUnpool: an index for each element is expected");
-    require(x.rank() == window_.spatial + 2 && y.rank() == x.rank(), "MaxUnpool: ranks of input and output differ");
+    require(builder.in(1).count() == x.count(), "an index for each element is expected");
+    require(x.rank() == window_.spatial + 2 && y.rank() == x.rank(), "ranks of input and output differ");
     Unpool<T> step{x.count(), 1, static_cast<int>(x.rank()), {}, {}, builder.in_ref(0), builder.in_ref(1), builder.out_ref(0)};
     for (int d = 0; d < step.rank; ++d) {
       step.out[d] = y[d];
       step.pooled[d] =
           d < 2 ? x[d] : (x[d] - 1) * window_.strides[d - 2] - window_.pads_begin[d - 2] - window_.pads_end[d - 2] + window_.kernel[d - 2];
-      require(step.pooled[d] >= 0, "MaxUnpool: the pooled tensor would have a negative size");
-      require(step.pooled[d] == 0 || step.pooled_count <= (std::int64_t{1} << 60) / step.pooled[d], "MaxUnpool: sizes are out of range");
+      require(step.pooled[d] >= 0, "the pooled tensor would have a negative size");
+      require(step.pooled[d] == 0 || step.pooled_count <= (std::int64_t{1} << 60) / step.pooled[d], "sizes are out of range");
       step.pooled_count *= step.pooled[d];
     }
     if (y.count() == 0) return;

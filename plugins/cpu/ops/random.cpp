@@ -152,7 +152,7 @@ class BernoulliOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const std::int64_t count = b.out(0).count();
-    if (b.in(0).count() != count) throw Failure{TENON_INVALID_ARGUMENT, "Bernoulli: input and output differ in size"};
+    if (b.in(0).count() != count) throw Failure{TENON_INVALID_ARGUMENT, "input and output differ in size"};
     if (count == 0) return;
     if (b.in(0).dtype == TENON_DTYPE_DOUBLE) emit<double>(b, count);
     else emit<float>(b, count);
@@ -212,9 +212,9 @@ class MultinomialOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
     if (x.rank() != 2 || y.rank() != 2 || x[0] != y[0])
-      throw Failure{TENON_INVALID_ARGUMENT, "Multinomial: the input must be [batch, classes]"};
+      throw Failure{TENON_INVALID_ARGUMENT, "the input must be [batch, classes]"};
     if (y.count() == 0) return;
-    if (x[1] == 0) throw Failure{TENON_INVALID_ARGUMENT, "Multinomial: there is no class to draw"};
+    if (x[1] == 0) throw Failure{TENON_INVALID_ARGUMENT, "there is no class to draw"};
     if (x.dtype == TENON_DTYPE_DOUBLE) emit<double>(b, x[0], x[1], y[1]);
     else emit<float>(b, x[0], x[1], y[1]);
   }
@@ -239,7 +239,7 @@ class MultinomialOp final : public Op {
         for (std::int64_t k = 0; k < classes; ++k) top = std::max(top, static_cast<double>(x[k]));
         for (std::int64_t k = 0; k < classes; ++k) sums[k] = total += std::exp(static_cast<double>(x[k]) - top);
         if (!(total > 0) || std::isinf(total))
-          return c.fail(TENON_INVALID_ARGUMENT, "Multinomial: the log-probabilities of row " + std::to_string(row) + " are not finite");
+          return c.fail(TENON_INVALID_ARGUMENT, "the log-probabilities of row " + std::to_string(row) + " are not finite");
         for (std::int64_t s = 0; s < samples; ++s) {
           const std::int64_t at = row * samples + s;
           const std::int64_t k =

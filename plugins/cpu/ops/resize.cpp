@@ -34,14 +34,14 @@ class ResizeOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
-    if (x.rank() != y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "Resize: input and output differ in rank"};
+    if (x.rank() != y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "input and output differ in rank"};
     if (x.rank() >= max_resize_rank) throw Failure{TENON_UNIMPLEMENTED, "Resize of rank " + std::to_string(x.rank())};
     if (y.count() == 0) return;
-    if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "Resize: the input is empty, the output is not"};
+    if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "the input is empty, the output is not"};
     std::vector<ResizeTable> tables = make_tables(b, x, y);
     std::vector<std::int64_t> dims = memory_dims(x);
     if (x.block) {
-      if (!tables[1].identity) throw Failure{TENON_UNIMPLEMENTED, "Resize: the channels change"};
+      if (!tables[1].identity) throw Failure{TENON_UNIMPLEMENTED, "the channels change"};
       tables[1].in = tables[1].out = dims[1];
       ResizeTable lane;
       lane.in = lane.out = x.block, lane.identity = true;
@@ -71,12 +71,12 @@ class ResizeOp final : public Op {
     const auto given = [&](std::uint32_t i) { return b.in(i).dtype != TENON_DTYPE_UNDEFINED && b.in(i).count() > 0; };
     const auto known = [&](std::uint32_t i) {
       const void* data = known_data(b, i);
-      if (!data) throw Failure{TENON_UNIMPLEMENTED, "Resize: input " + std::to_string(i) + " must be known before the run"};
+      if (!data) throw Failure{TENON_UNIMPLEMENTED, "input " + std::to_string(i) + " must be known before the run"};
       return data;
     };
     const auto fits = [&](std::uint32_t i, std::size_t count) {
       if (b.in(i).count() != static_cast<std::int64_t>(count))
-        throw Failure{TENON_INVALID_ARGUMENT, "Resize: input " + std::to_string(i) + " has " + std::to_string(b.in(i).count()) +
+        throw Failure{TENON_INVALID_ARGUMENT, "input " + std::to_string(i) + " has " + std::to_string(b.in(i).count()) +
                                                   " elements, expected " + std::to_string(count)};
     };
     for (std::size_t i = 0; i < rank; ++i) scales[i] = static_cast<double>(y.dims[i]) / static_cast<double>(x.dims[i]);
@@ -104,7 +104,7 @@ class ResizeOp final : public Op {
     }
     std::vector<ResizeTable> tables;
     for (std::size_t i = 0; i < rank; ++i) {
-      if (!(scales[i] > 0)) throw Failure{TENON_INVALID_ARGUMENT, "Resize: a scale is not positive"};
+      if (!(scales[i] > 0)) throw Failure{TENON_INVALID_ARGUMENT, "a scale is not positive"};
       tables.push_back(make_resize_table(rule_, x.dims[i], y.dims[i], scales[i], begins[i], ends[i]));
     }
     return tables;

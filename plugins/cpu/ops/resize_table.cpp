@@ -46,10 +46,10 @@ ResizeTable make_resize_table(const ResizeRule& rule, std::int64_t in, std::int6
   const double stretch = rule.antialias ? std::min(scale, 1.0) : 1.0, radius = rule.mode == ResizeMode::cubic ? 2 : 1;
   const double reach = std::floor(-radius / stretch) + 1;
   if (!(reach >= -static_cast<double>(1 << 24)))
-    throw Failure{TENON_INVALID_ARGUMENT, "Resize: scale " + std::to_string(scale) + " is out of range"};
+    throw Failure{TENON_INVALID_ARGUMENT, "scale " + std::to_string(scale) + " is out of range"};
   const auto first = static_cast<std::int64_t>(reach);
   t.taps = rule.mode == ResizeMode::nearest ? 1 : 2 - 2 * first;
-  if (out > 0 && t.taps > (std::int64_t{1} << 24) / out) throw Failure{TENON_RESOURCE_EXHAUSTED, "Resize: the kernel is too large"};
+  if (out > 0 && t.taps > (std::int64_t{1} << 24) / out) throw Failure{TENON_RESOURCE_EXHAUSTED, "the kernel is too large"};
   t.index.reserve(static_cast<std::size_t>(out * t.taps));
   std::vector<double> weights(static_cast<std::size_t>(t.taps));
   for (std::int64_t o = 0; o < out; ++o) {

@@ -167,7 +167,7 @@ class ScatterElementsOp final : public Op {
     const std::int64_t axis = checked_axis(axis_, x.rank());
     if (x.count() == 0 && i.count() == 0) return;
     if (i.rank() != x.rank() || b.in(2).count() != i.count())
-      throw Failure{TENON_INVALID_ARGUMENT, "ScatterElements: indices and updates must have one shape, of the rank of data"};
+      throw Failure{TENON_INVALID_ARGUMENT, "indices and updates must have one shape, of the rank of data"};
     if (x.rank() > ScatterElementsStep::max_rank) throw Failure{TENON_UNIMPLEMENTED, "ScatterElements of rank " + std::to_string(x.rank())};
     ScatterElementsStep s{};
     s.kind = element_of(x.dtype);
@@ -175,7 +175,7 @@ class ScatterElementsOp final : public Op {
     s.rank = static_cast<std::int32_t>(x.rank()), s.axis = static_cast<std::int32_t>(axis), s.bound = x[axis];
     const std::vector<std::int64_t> strides = dense_strides(x.dims);
     for (std::int64_t d = 0; d < x.rank(); ++d) {
-      if (d != axis && i[d] > x[d]) throw Failure{TENON_INVALID_ARGUMENT, "ScatterElements: the indices are larger than the data"};
+      if (d != axis && i[d] > x[d]) throw Failure{TENON_INVALID_ARGUMENT, "the indices are larger than the data"};
       s.dims[d] = i[d], s.strides[d] = strides[static_cast<std::size_t>(d)];
     }
     s.indices = indices_of(b, 1);
@@ -234,7 +234,7 @@ class ScatterNdOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &i = b.in(1);
-    if (i.rank() < 1) throw Failure{TENON_INVALID_ARGUMENT, "ScatterND: indices must have a dimension"};
+    if (i.rank() < 1) throw Failure{TENON_INVALID_ARGUMENT, "indices must have a dimension"};
     ScatterNdStep s{};
     s.kind = element_of(x.dtype);
     s.combine = find_combine(x.dtype, reduction_);
@@ -242,7 +242,7 @@ class ScatterNdOp final : public Op {
     s.rows = i.outer(i.rank() - 1);
     s.inner = x.inner(i[-1] - 1);
     if (b.in(2).count() != s.rows * s.inner)
-      throw Failure{TENON_INVALID_ARGUMENT, "ScatterND: updates do not have the size that data and indices ask for"};
+      throw Failure{TENON_INVALID_ARGUMENT, "updates do not have the size that data and indices ask for"};
     s.indices = indices_of(b, 1);
     s.updates = b.in_ref(2), s.dst = b.out_ref(0);
     if (x.count() > 0) emit_data_copy(b, s.kind);
@@ -276,7 +276,7 @@ struct TensorScatterStep {
         const std::int64_t k = row / middle;
         at = IndexList(c, indices)[k];
         if (at < 0 || (circular ? at >= size : length > size || at > size - length))
-          return c.fail(TENON_OUT_OF_RANGE, "TensorScatter: write index " + std::to_string(at) + " of batch " + std::to_string(k) +
+          return c.fail(TENON_OUT_OF_RANGE, "write index " + std::to_string(at) + " of batch " + std::to_string(k) +
                                                 " does not fit a cache of " + std::to_string(size));
       }
       if (moved) data.copy(row * size * inner, row * size * inner, size * inner);
@@ -298,13 +298,13 @@ class TensorScatterOp final : public Op {
     if (x.count() == 0) return;
     bool fits = axis > 0 && u.rank() == x.rank();
     for (std::int64_t d = 0; fits && d < x.rank(); ++d) fits = d == axis ? u[d] <= x[d] : u[d] == x[d];
-    if (!fits) throw Failure{TENON_INVALID_ARGUMENT, "TensorScatter: the update does not fit the cache"};
+    if (!fits) throw Failure{TENON_INVALID_ARGUMENT, "the update does not fit the cache"};
     TensorScatterStep s{};
     s.kind = element_of(x.dtype);
     s.circular = circular_, s.has_indices = b.in(2).dtype != TENON_DTYPE_UNDEFINED;
     s.batch = x[0], s.middle = x.outer(axis) / x[0], s.size = x[axis], s.length = u[axis], s.inner = x.inner(axis);
     if (s.has_indices && b.in(2).count() != s.batch)
-      throw Failure{TENON_INVALID_ARGUMENT, "TensorScatter: one write index for each batch is needed"};
+      throw Failure{TENON_INVALID_ARGUMENT, "one write index for each batch is needed"};
     s.src = b.in_ref(0), s.updates = b.in_ref(1), s.dst = b.out_ref(0);
     if (s.kind != Element::text) b.inplace(0, 0);
     std::vector<Ref> reads{s.src, s.updates};

@@ -50,9 +50,9 @@ class OneHotOp final : public Op {
     const std::int64_t axis = checked_axis(axis_, y.rank());
     if (y.count() == 0) return;
     if (y.rank() != x.rank() + 1 || b.in(2).count() != 2)
-      throw Failure{TENON_INVALID_ARGUMENT, "OneHot: values must be two elements, off and on"};
+      throw Failure{TENON_INVALID_ARGUMENT, "values must be two elements, off and on"};
     const OneHotStep s{element_of(y.dtype), x.dtype, y.outer(axis), y[axis], y.inner(axis), b.in_ref(0), b.in_ref(2), b.out_ref(0)};
-    if (s.outer * s.inner != x.count()) throw Failure{TENON_INVALID_ARGUMENT, "OneHot: the indices do not give the planned size"};
+    if (s.outer * s.inner != x.count()) throw Failure{TENON_INVALID_ARGUMENT, "the indices do not give the planned size"};
     b.step("one hot", s, copy_options(s.kind, bytes_of(s.kind, y.count())), {{s.indices, s.values}}, {{s.dst}});
   }
 

@@ -23,7 +23,7 @@ struct ReverseSequenceStep {
       const std::int64_t batch = batch_first ? row / middle : row % middle, time = batch_first ? row % middle : row / middle;
       const std::int64_t n = length[batch];
       if (n < 0 || n > times)
-        return c.fail(TENON_OUT_OF_RANGE, "ReverseSequence: length " + std::to_string(n) + " of sequence " + std::to_string(batch) +
+        return c.fail(TENON_OUT_OF_RANGE, "length " + std::to_string(n) + " of sequence " + std::to_string(batch) +
                                               " is outside [0, " + std::to_string(times) + "]");
       const std::int64_t from = time < n ? n - 1 - time : time;
       copier.copy(row * inner, (batch_first ? batch * middle + from : from * middle + batch) * inner, inner);
@@ -37,9 +37,9 @@ class ReverseSequenceOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
-    if (x.rank() < 2) throw Failure{TENON_INVALID_ARGUMENT, "ReverseSequence: the input must have at least 2 dimensions"};
+    if (x.rank() < 2) throw Failure{TENON_INVALID_ARGUMENT, "the input must have at least 2 dimensions"};
     if (b.in(1).count() != x[batch_first_ ? 0 : 1])
-      throw Failure{TENON_INVALID_ARGUMENT, "ReverseSequence: one length for each sequence is needed"};
+      throw Failure{TENON_INVALID_ARGUMENT, "one length for each sequence is needed"};
     if (x.count() == 0) return;
     const ReverseSequenceStep s{element_of(x.dtype), batch_first_, x[0], x[1], x.inner(1), b.in_ref(0), b.in_ref(1), b.out_ref(0)};
     b.step("reverse sequence", s, copy_options(s.kind, 2 * bytes_of(s.kind, x.count())), {{s.src, s.lengths}}, {{s.dst}});
@@ -87,7 +87,7 @@ class TriluOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
-    if (x.rank() < 2) throw Failure{TENON_INVALID_ARGUMENT, "Trilu: the input must have at least 2 dimensions"};
+    if (x.rank() < 2) throw Failure{TENON_INVALID_ARGUMENT, "the input must have at least 2 dimensions"};
     if (x.count() == 0) return;
     TriluStep s{element_of(x.dtype), upper_, x.outer(x.rank() - 2), x[-2], x[-1], b.in_ref(0), {}, b.out_ref(0)};
     std::vector<Ref> reads{s.src};

@@ -26,11 +26,11 @@ const char* resolve(const SliceLists& lists, std::span<const std::int64_t> dims,
   bool seen[max_rank] = {};
   for (std::int64_t k = 0; k < lists.count; ++k) {
     const std::int64_t axis = resolve_axis(lists.axes ? int_at(lists.axes, lists.dtypes[2], k) : k, rank);
-    if (axis < 0) return "Slice: an axis is outside the rank of the input";
-    if (seen[axis]) return "Slice: an axis is named twice";
+    if (axis < 0) return "an axis is outside the rank of the input";
+    if (seen[axis]) return "an axis is named twice";
     seen[axis] = true;
     const std::int64_t d = sizes[axis], step = lists.steps ? int_at(lists.steps, lists.dtypes[3], k) : 1;
-    if (step == 0) return "Slice: a step is 0";
+    if (step == 0) return "a step is 0";
     std::int64_t start = int_at(lists.starts, lists.dtypes[0], k), end = int_at(lists.ends, lists.dtypes[1], k);
     if (start < 0) start += d;
     if (end < 0) end += d;
@@ -48,7 +48,7 @@ const char* resolve(const SliceLists& lists, std::span<const std::int64_t> dims,
     if (count > 1) strides[axis] *= step;
   }
   for (std::int64_t i = 0; i < rank; ++i)
-    if (sizes[i] != out[static_cast<std::size_t>(i)]) return "Slice: the bounds do not give the planned size";
+    if (sizes[i] != out[static_cast<std::size_t>(i)]) return "the bounds do not give the planned size";
   return nullptr;
 }
 
@@ -71,7 +71,7 @@ struct SliceStep {
     if (const char* wrong = resolve(now, {dims, n}, {out, n}, at, strides)) return c.fail(TENON_INVALID_ARGUMENT, wrong);
     StridedCopy copy;
     if (!make_strided_copy(kind, {out, n}, {strides, n}, {out_strides, n}, at, 0, plain, copy))
-      return c.fail(TENON_UNIMPLEMENTED, "Slice: too many independent dimensions");
+      return c.fail(TENON_UNIMPLEMENTED, "too many independent dimensions");
     run_strided_copy(copy, c, src, dst);
   }
 };
@@ -89,7 +89,7 @@ class SliceOp final : public Op {
     for (std::uint32_t i = 0; i < 4; ++i) {
       const Shape& list = b.in(i + 1);
       if (list.dtype == TENON_DTYPE_UNDEFINED) continue;
-      if (list.count() != lists.count) throw Failure{TENON_INVALID_ARGUMENT, "Slice: starts, ends, axes and steps differ in length"};
+      if (list.count() != lists.count) throw Failure{TENON_INVALID_ARGUMENT, "starts, ends, axes and steps differ in length"};
       lists.dtypes[i] = list.dtype;
       *data[i] = known_data(b, i + 1);
       known = known && (*data[i] || lists.count == 0);

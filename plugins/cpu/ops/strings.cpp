@@ -58,12 +58,12 @@ class StringConcatOp final : public Op {
  private:
   static const std::int64_t* broadcast(PlanBuilder& b, const Shape& x, const Shape& z) {
     std::vector<std::int64_t> strides(z.dims.size(), 0);
-    if (x.rank() > z.rank()) throw Failure{TENON_INVALID_ARGUMENT, "StringConcat: an input has more dimensions than the output"};
+    if (x.rank() > z.rank()) throw Failure{TENON_INVALID_ARGUMENT, "an input has more dimensions than the output"};
     const std::vector<std::int64_t> dense = dense_strides(x.dims);
     const std::size_t lead = z.dims.size() - x.dims.size();
     for (std::size_t i = 0; i < x.dims.size(); ++i) {
       if (x.dims[i] != 1 && x.dims[i] != z.dims[lead + i])
-        throw Failure{TENON_INVALID_ARGUMENT, "StringConcat: the inputs do not broadcast"};
+        throw Failure{TENON_INVALID_ARGUMENT, "the inputs do not broadcast"};
       if (x.dims[i] != 1) strides[lead + i] = dense[i];
     }
     return b.keep(std::span<const std::int64_t>(strides));
@@ -144,7 +144,7 @@ class StringNormalizerOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
     if (x.rank() != 1 && !(x.rank() == 2 && x[0] == 1))
-      throw Failure{TENON_INVALID_ARGUMENT, "StringNormalizer: the input must be [C] or [1, C]"};
+      throw Failure{TENON_INVALID_ARGUMENT, "the input must be [C] or [1, C]"};
     b.hold(normalizer_);
     const NormalizeStep s{normalizer_.get(), x.count(), x.rank() == 2, b.in_ref(0), output_of(b, 0)};
     b.step("string normalizer", s, text_options(x.count(), true), {{s.x}}, {{s.y.ref}});

@@ -130,10 +130,10 @@ class TfIdfOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
-    if (x.rank() > 2) throw Failure{TENON_INVALID_ARGUMENT, "TfIdfVectorizer: the input must be [C] or [B, C]"};
+    if (x.rank() > 2) throw Failure{TENON_INVALID_ARGUMENT, "the input must be [C] or [B, C]"};
     const std::int64_t rows = x.rank() == 2 ? x[0] : 1;
     if (y.count() != rows * vectorizer_->width)
-      throw Failure{TENON_INVALID_ARGUMENT, "TfIdfVectorizer: the attributes do not give the planned size"};
+      throw Failure{TENON_INVALID_ARGUMENT, "the attributes do not give the planned size"};
     if (rows == 0) return;
     b.hold(vectorizer_);
     const CountStep s{vectorizer_.get(), x.dtype, rows, x.count() / rows, b.in_ref(0), b.out_ref(0)};

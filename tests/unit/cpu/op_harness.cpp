@@ -287,6 +287,7 @@ std::vector<Unit> OpTest::Impl::compile(const RunOptions& options, CompileContex
     units.push_back({r->make(node, context), nodes[n].inputs, nodes[n].outputs, {n}});
   }
   if (!options.fuse) return units;
+  const auto first_taken = [](const Unit& u) { return std::max(first_absorbed_input, static_cast<std::uint32_t>(u.inputs.size())); };
   const auto producer = [&](std::uint32_t v) -> Unit* {
     for (Unit& u : units)
       if (u.op && !u.outputs.empty() && u.outputs[0] == v) return &u;
@@ -296,7 +297,8 @@ std::vector<Unit> OpTest::Impl::compile(const RunOptions& options, CompileContex
     for (std::uint32_t slot = 0; u.op && slot < u.inputs.size(); ++slot) {
       Unit* p = u.inputs[slot] == TENON_NO_VALUE ? nullptr : producer(u.inputs[slot]);
       if (!p || !pristine(*p) || uses(units, u.inputs[slot]) != 1) continue;
-      if (!u.op->pull(NodeView(view, p->nodes[0]), slot, static_cast<std::uint32_t>(u.inputs.size()), context)) continue;
+      if (!u.op->pull(NodeView(view, p->nodes[0]), slot, first_taken(u), context)) continue;
+      u.inputs.resize(first_taken(u), TENON_NO_VALUE);
       u.inputs[slot] = p->inputs[0];
       u.inputs.insert(u.inputs.end(), p->inputs.begin() + 1, p->inputs.end());
       u.nodes.push_back(p->nodes[0]);
@@ -310,7 +312,8 @@ std::vector<Unit> OpTest::Impl::compile(const RunOptions& options, CompileContex
         const auto at = std::find(next.inputs.begin(), next.inputs.end(), u.outputs[0]);
         if (!pristine(next) || at == next.inputs.end() || uses(units, u.outputs[0]) != 1) continue;
         const auto slot = static_cast<std::uint32_t>(at - next.inputs.begin());
-        if (!u.op->absorb(NodeView(view, next.nodes[0]), slot, static_cast<std::uint32_t>(u.inputs.size()), context)) break;
+        if (!u.op->absorb(NodeView(view, next.nodes[0]), slot, first_taken(u), context)) break;
+        u.inputs.resize(first_taken(u), TENON_NO_VALUE);
         for (std::uint32_t k = 0; k < next.inputs.size(); ++k)
           if (k != slot) u.inputs.push_back(next.inputs[k]);
         u.outputs[0] = next.outputs[0];

@@ -1,0 +1,211 @@
+// The types of a load: symbols from two runs with different numbers.
+#include <algorithm>
+#include <map>
+
+#include "core/onnx/infer.h"
+
+namespace tenon {
+
+namespace {
+
+Status infer_graph(Model& model, Graph& graph, const CustomOps* custom, int depth);
+
+void inherit_outer(Graph& body, const Graph& around) {
+  for (const OuterValue& o : body.outer) body.values[o.inner].type = around.values[o.parent].type;
+}
+
+// Same kind and dtype, dims that agree; the others get fresh symbols.
+Type merge(const Type& a, const Type& b, SymbolTable& symbols) {
+  Type out = a.dtype || !a.is_tensor() ? a : b;
+  if (!a.dims || !b.dims || a.dims->size() != b.dims->size()) {
+    out.dims.reset();
+    return out;
+  }
+  for (std::size_t d = 0; d < out.dims->size(); ++d)
+    if (!((*a.dims)[d] == (*b.dims)[d]) ) (*out.dims)[d] = {-1, symbols.fresh()};
+  return out;
+}
+
+Type with_axis(Type t, SymbolTable& symbols) {
+  if (t.dims) t.dims->insert(t.dims->begin(), Dim{-1, symbols.fresh()});
+  return t;
+}
+
+Status infer_control_flow(Model& model, Graph& graph, Node& node, const CustomOps* custom, int depth) {
+  auto set = [&](std::size_t i, Type t) {
+    if (i >= node.outputs.size() || node.outputs[i] == none) return;
+    Type& own = graph.values[node.outputs[i]].type;
+    if (own.is_tensor() && own.dims && t.is_tensor() && !t.dims) t.dims = own.dims;
+    own = std::move(t);
+  };
+  for (const GraphPtr& body : node.subgraphs()) inherit_outer(*body, graph);
+  auto run = [&](Graph& body) -> Status {
+    if (Status s = infer_graph(model, body, custom, depth + 1); !s.ok()) return std::move(s).at(node.label());
+    return {};
+  };
+  if (node.op_type == "If") {
+    const GraphPtr yes = node.graph("then_branch"), no = node.graph("else_branch");
+    if (!yes || !no) return invalid("{}: needs then_branch and else_branch", node.label());
+    TENON_TRY(run(*yes));
+    TENON_TRY(run(*no));
+    if (yes->outputs.size() != node.outputs.size() || no->outputs.size() != node.outputs.size())
+      return invalid("{}: {} outputs, the branches make {} and {}", node.label(), node.outputs.size(), yes->outputs.size(), no->outputs.size());
+    for (std::size_t i = 0; i < node.outputs.size(); ++i)
+      set(i, merge(yes->values[yes->outputs[i]].type, no->values[no->outputs[i]].type, model.symbols));
+    return {};
+  }
+  const GraphPtr body = node.graph("body");
+  if (!body) return invalid("{}: needs a body", node.label());
+  if (node.op_type == "Loop") {
+    const std::size_t carried = node.inputs.size() > 2 ? node.inputs.size() - 2 : 0;
+    if (body->inputs.size() != carried + 2 || body->outputs.size() < carried + 1)
+      return invalid("{}: carries {} values; its body takes {} inputs and makes {} outputs", node.label(), carried, body->inputs.size(), body->outputs.size());
+    body->values[body->inputs[0]].type = Type{.dtype = TENON_DTYPE_INT64, .dims = std::vector<Dim>{}, .element = nullptr};
+    body->values[body->inputs[1]].type = Type{.dtype = TENON_DTYPE_BOOL, .dims = std::vector<Dim>{}, .element = nullptr};
+    std::vector<Type> start(carried);
+    for (std::size_t i = 0; i < carried; ++i) {
+      start[i] = graph.values[node.inputs[i + 2]].type;
+      body->values[body->inputs[i + 2]].type = start[i];
+    }
+    TENON_TRY(run(*body));
+    // A carried value whose size changes in the body has an unknown size from the start.
+    bool changed = false;
+    for (std::size_t i = 0; i < carried; ++i) {
+      const Type after = body->values[body->outputs[i + 1]].type;
+      Type merged = merge(start[i], after, model.symbols);
+      if (merged.dims != start[i].dims) changed = true, body->values[body->inputs[i + 2]].type = merged;
+    }
+    if (changed) {
+      for (Value& v : body->values)
+        if (v.producer != none && v.type.is_tensor()) v.type.dims.reset();
+      TENON_TRY(run(*body));
+    }
+    for (std::size_t i = 0; i < carried; ++i) set(i, merge(body->values[body->inputs[i + 2]].type, body->values[body->outputs[i + 1]].type, model.symbols));
+    for (std::size_t i = carried; i + 1 < body->outputs.size(); ++i) set(i, with_axis(body->values[body->outputs[i + 1]].type, model.symbols));
+    return {};
+  }
+  if (node.op_type == "Scan") {
+    const auto scanned = static_cast<std::size_t>(node.int_or("num_scan_inputs", 0));
+    if (scanned > node.inputs.size() || body->inputs.size() != node.inputs.size())
+      return invalid("{}: {} inputs of which {} are scanned; its body takes {}", node.label(), node.inputs.size(), scanned, body->inputs.size());
+    const std::size_t states = node.inputs.size() - scanned;
+    const auto* axes = node.ints("scan_input_axes");
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      Type t = graph.values[node.inputs[i]].type;
+      if (i >= states && t.dims && !t.dims->empty()) {
+        std::int64_t axis = axes && i - states < axes->size() ? (*axes)[i - states] : 0;
+        if (axis < 0) axis += static_cast<std::int64_t>(t.dims->size());
+        if (axis < 0 || axis >= static_cast<std::int64_t>(t.dims->size())) return invalid("{}: scan axis {} is outside the input", node.label(), axis);
+        t.dims->erase(t.dims->begin() + axis);
+      }
+      body->values[body->inputs[i]].type = t;
+    }
+    TENON_TRY(run(*body));
+    for (std::size_t i = 0; i < body->outputs.size(); ++i) {
+      Type t = body->values[body->outputs[i]].type;
+      set(i, i < states ? t : with_axis(std::move(t), model.symbols));
+    }
+    return {};
+  }
+  TENON_TRY(run(*body));
+  return {};
+}
+
+// One pair of probing runs; scale makes the numbers larger. out_misfits counts the nodes that the numbers do not suit.
+Status probe_graph(Model& model, Graph& graph, const CustomOps* custom, int depth, std::int64_t scale, int& out_misfits) {
+  // A number for every symbol, another in the second run: equal symbols stay equal, and others are unlikely to collide.
+  std::map<std::pair<std::int64_t, std::int64_t>, std::uint32_t> seen;
+  auto probe = [scale](std::uint32_t symbol, int run) -> std::int64_t {
+    return scale * (run == 0 ? 16 + 8 * (symbol % 97) : 24 + 16 * (symbol % 89));
+  };
+  out_misfits = 0;
+  ShapeTable first(graph), second(graph);
+  for (ValueId v = 0; v < graph.values.size(); ++v) {
+    Value& value = graph.values[v];
+    if (value.constant || value.producer != none || !value.type.is_tensor() || !value.type.dims) continue;
+    for (int run = 0; run < 2; ++run) {
+      ShapeTable::Entry& e = (run ? second : first).values[v];
+      e.ranked = true;
+      for (Dim& d : *value.type.dims) {
+        if (!d.fixed() && !d.symbol) d.symbol = model.symbols.fresh();
+        e.dims.push_back(d.fixed() ? d.value : probe(d.symbol, run));
+        if (!d.fixed()) seen[{probe(d.symbol, 0), probe(d.symbol, 1)}] = d.symbol;
+      }
+    }
+  }
+  GraphInference inference(model, graph, custom);
+  for (NodeId n = 0; n < graph.nodes.size(); ++n) {
+    Node& node = graph.nodes[n];
+    const bool control = node.control_flow();
+    if (control) TENON_TRY(infer_control_flow(model, graph, node, custom, depth));
+    // Sizes that the probe makes impossible are no fault of the model: the declared type stays. Unknown types are.
+    const Status a = inference.run_node(n, first), b = inference.run_node(n, second);
+    for (ValueId v : node.outputs) {
+      if (v == none) continue;
+      Type& type = graph.values[v].type;
+      ShapeTable::Entry &x = first.values[v], &y = second.values[v];
+      if (!control && a.ok() && b.ok() && type.is_tensor() && x.ranked && y.ranked && x.dims.size() == y.dims.size()) {
+        std::vector<Dim> dims;
+        for (std::size_t d = 0; d < x.dims.size(); ++d) {
+          if (x.dims[d] == y.dims[d] && x.dims[d] >= 0) {
+            dims.push_back({x.dims[d], 0});
+          } else if (x.dims[d] < 0) {
+            dims.push_back({-1, model.symbols.fresh()});
+          } else {
+            std::uint32_t& symbol = seen[{x.dims[d], y.dims[d]}];
+            if (!symbol) symbol = model.symbols.fresh();
+            dims.push_back({-1, symbol});
+          }
+        }
+        type.dims = std::move(dims);
+      }
+      // What follows needs numbers.
+      if (type.is_tensor() && type.dims)
+        for (int run = 0; run < 2; ++run) {
+          ShapeTable::Entry& e = run ? y : x;
+          e.ranked = true;
+          e.dims.resize(type.dims->size(), -1);
+          for (std::size_t d = 0; d < e.dims.size(); ++d)
+            if (const Dim& dim = (*type.dims)[d]; e.dims[d] < 0) {
+              e.dims[d] = dim.fixed() ? dim.value : probe(dim.symbol, run);
+              if (!dim.fixed()) seen[{probe(dim.symbol, 0), probe(dim.symbol, 1)}] = dim.symbol;
+            }
+        }
+      if (type.is_tensor() && type.dtype == TENON_DTYPE_UNDEFINED) {
+        if (!a.ok()) return a.clone();
+        return invalid("{}: the type of its output \"{}\" cannot be inferred; declare it in value_info", node.label(), graph.values[v].name);
+      }
+    }
+    out_misfits += !a.ok() || !b.ok();
+    if (!a.ok() && !b.ok()) {
+      bool fixed = true;  // sizes that do not depend on a probe contradict each other: the model is wrong
+      for (ValueId v : node.inputs) fixed = fixed && (v == none || graph.values[v].constant || graph.values[v].type.fixed());
+      if (fixed) return a.clone();
+    }
+  }
+  return {};
+}
+
+Status infer_graph(Model& model, Graph& graph, const CustomOps* custom, int depth) {
+  graph.index_producers();
+  std::vector<Type> declared;
+  for (const Value& v : graph.values) declared.push_back(v.type);
+  auto restore = [&] {
+    for (ValueId v = 0; v < declared.size(); ++v) graph.values[v].type = declared[v];
+  };
+  // Small numbers suit most models; those that shrink their input (audio) need large ones.
+  int small_misfits = 0, large_misfits = 0;
+  Status small = probe_graph(model, graph, custom, depth, 1, small_misfits);
+  if (small.ok() && small_misfits == 0) return {};
+  restore();
+  Status large = probe_graph(model, graph, custom, depth, 1000, large_misfits);
+  if (large.ok() && (!small.ok() || large_misfits < small_misfits)) return {};
+  restore();
+  return probe_graph(model, graph, custom, depth, 1, small_misfits);
+}
+
+}  // namespace
+
+Status infer_types(Model& model, Graph& graph, const CustomOps* custom) { return infer_graph(model, graph, custom, 0); }
+
+}  // namespace tenon

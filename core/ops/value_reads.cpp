@@ -1,0 +1,31 @@
+#include "core/ops/value_reads.h"
+
+namespace tenon {
+
+bool inference_reads(const Node& node, std::size_t input) {
+  struct Row {
+    std::string_view op;
+    std::uint32_t inputs;  // bit i: input i
+  };
+  static constexpr Row rows[] = {
+      {"Reshape", 2}, {"Expand", 2}, {"Tile", 2}, {"Slice", 0x1e}, {"Pad", 0xa}, {"Resize", 0xe}, {"ConstantOfShape", 1},
+      {"Range", 7}, {"TopK", 2}, {"OneHot", 2}, {"Split", 2}, {"Squeeze", 2}, {"Unsqueeze", 2}, {"CenterCropPad", 2},
+      {"AffineGrid", 2}, {"BlackmanWindow", 1}, {"HannWindow", 1}, {"HammingWindow", 1}, {"DFT", 6}, {"STFT", 0xa},
+      {"MaxUnpool", 4}, {"Col2Im", 6}, {"CumSum", 2}, {"MelWeightMatrix", 0x1f},
+  };
+  if (!node.domain.empty()) return false;
+  if (node.op_type.starts_with("Reduce")) return input == 1;
+  for (const Row& r : rows)
+    if (r.op == node.op_type) return r.inputs >> input & 1;
+  return false;
+}
+
+bool data_dependent(const Node& node) {
+  static constexpr std::string_view ops[] = {"NonZero", "NonMaxSuppression", "Unique", "Compress", "StringSplit", "StringNormalizer", "ImageDecoder"};
+  if (!node.domain.empty()) return false;
+  for (std::string_view op : ops)
+    if (op == node.op_type) return true;
+  return false;
+}
+
+}  // namespace tenon
