@@ -59,6 +59,24 @@ inline std::optional<std::int64_t> integer_element(const Constant& c, std::size_
   }
 }
 
+// Integer and bool types of at least 8 bits, up to int64.
+inline bool is_whole(DType d) {
+  return d == TENON_DTYPE_INT64 || d == TENON_DTYPE_INT32 || d == TENON_DTYPE_INT16 || d == TENON_DTYPE_INT8 || d == TENON_DTYPE_UINT32 ||
+         d == TENON_DTYPE_UINT16 || d == TENON_DTYPE_UINT8 || d == TENON_DTYPE_BOOL;
+}
+
+// For the types of is_whole; larger numbers wrap around.
+inline void store_integer(DType dtype, std::byte* data, std::size_t i, std::int64_t v) {
+  switch (dtype) {
+    case TENON_DTYPE_INT64: return store_bits(data, i, v);
+    case TENON_DTYPE_INT32:
+    case TENON_DTYPE_UINT32: return store_bits(data, i, static_cast<std::uint32_t>(v));
+    case TENON_DTYPE_INT16:
+    case TENON_DTYPE_UINT16: return store_bits(data, i, static_cast<std::uint16_t>(v));
+    default: return store_bits(data, i, static_cast<std::uint8_t>(v));
+  }
+}
+
 // The one element of a constant, as a number; nullopt for other counts and types.
 inline std::optional<double> single_number(const Constant& c) {
   if (c.count() != 1) return std::nullopt;

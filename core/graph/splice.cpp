@@ -1,14 +1,10 @@
 #include "core/graph/splice.h"
 
 namespace tenon {
+namespace {
 
-void splice_body(Graph& graph, NodeId id, const Graph& body) {
-  const Node call = std::move(graph.nodes[id]);
-  graph.nodes[id] = Node{};  // dead: an empty op_type
-  std::vector<ValueId> mapped(body.values.size(), none);
-  std::size_t next = 0;
-  for (ValueId v : call.inputs)
-    if (v != none && next < body.inputs.size()) mapped[body.inputs[next++]] = v;
+// mapped: values of the body that are values of the graph already.
+void splice(Graph& graph, const Node call, const Graph& body, std::vector<ValueId> mapped) {
   std::vector<std::pair<ValueId, ValueId>> passed;  // outputs of the node that are no node's output in the body
   for (std::size_t i = 0; i < body.outputs.size() && i < call.outputs.size(); ++i) {
     if (call.outputs[i] == none) continue;
@@ -51,6 +47,26 @@ void splice_body(Graph& graph, NodeId id, const Graph& body) {
     copy.outputs = {to};
     add(std::move(copy));
   }
+}
+
+}  // namespace
+
+void splice_body(Graph& graph, NodeId id, const Graph& body) {
+  Node call = std::move(graph.nodes[id]);
+  graph.nodes[id] = Node{};  // dead: an empty op_type
+  std::vector<ValueId> mapped(body.values.size(), none);
+  std::size_t next = 0;
+  for (ValueId v : call.inputs)
+    if (v != none && next < body.inputs.size()) mapped[body.inputs[next++]] = v;
+  splice(graph, std::move(call), body, std::move(mapped));
+}
+
+void splice_branch(Graph& graph, NodeId id, const Graph& branch) {
+  Node call = std::move(graph.nodes[id]);
+  graph.nodes[id] = Node{};
+  std::vector<ValueId> mapped(branch.values.size(), none);
+  for (const OuterValue& o : branch.outer) mapped[o.inner] = o.parent;
+  splice(graph, std::move(call), branch, std::move(mapped));
 }
 
 }  // namespace tenon

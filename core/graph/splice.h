@@ -10,5 +10,7 @@ namespace tenon {
 // The node is marked dead and the new ones are appended: call sort and compact afterwards, once for many. Names of inner
 // values get the node's name in front.
 void splice_body(Graph& graph, NodeId node, const Graph& body);
+// The same for a branch of an If node: it has no inputs and reads the values around it.
+void splice_branch(Graph& graph, NodeId node, const Graph& branch);
 
 }  // namespace tenon

@@ -1,4 +1,5 @@
 // What core evaluates itself, and what it must be told of values that a provider makes.
+#include "core/graph/elements.h"
 #include "core/onnx/infer.h"
 #include "core/ops/evaluator.h"
 #include "core/ops/value_reads.h"
@@ -28,8 +29,7 @@ std::vector<bool> mark_nodes(Graph& graph, const std::vector<bool>& blocked) {
   };
   for (ValueId v = 0; v < graph.values.size(); ++v) {
     const Value& value = graph.values[v];
-    const DType d = value.type.dtype;
-    const bool kind = d == TENON_DTYPE_INT64 || d == TENON_DTYPE_INT32 || d == TENON_DTYPE_BOOL || d == TENON_DTYPE_FLOAT;
+    const bool kind = evaluator_takes(value.type.dtype);
     if (value.constant) host[v] = value.constant->count() <= small_elements;
     else if (value.producer == none && needed[v] && kind && value.type.is_tensor() && value.type.dims && (value.type.dims->size() <= 1 || small_fixed(v)))
       host[v] = true;  // an input, or a value of the graph around this one
@@ -62,11 +62,9 @@ ConstantPtr trial_value(const Value& value) {
   std::byte* data = nullptr;
   auto c = make_constant(value.type.dtype, dims, &data);
   if (!c.ok()) return nullptr;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (value.type.dtype == TENON_DTYPE_FLOAT) reinterpret_cast<float*>(data)[i] = 1;
-    else if (value.type.dtype == TENON_DTYPE_INT64) reinterpret_cast<std::int64_t*>(data)[i] = 1;
-    else if (value.type.dtype == TENON_DTYPE_INT32) reinterpret_cast<std::int32_t*>(data)[i] = 1;
-    else data[i] = std::byte{1};
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    if (is_real(value.type.dtype)) store_real(value.type.dtype, data, i, 1);
+    else store_integer(value.type.dtype, data, i, 1);
   }
   return *c;
 }
@@ -85,9 +83,7 @@ std::vector<bool> mark_host_evaluated(const Model& model, Graph& graph, const Cu
       if (value.constant || value.producer != none || !value.type.is_tensor() || !value.type.dims) continue;
       shapes.values[v].ranked = true;
       for (const Dim& d : *value.type.dims) shapes.values[v].dims.push_back(d.fixed() ? d.value : 16 + 8 * (d.symbol % 97));
-      const DType t = value.type.dtype;
-      const bool kind = t == TENON_DTYPE_INT64 || t == TENON_DTYPE_INT32 || t == TENON_DTYPE_BOOL || t == TENON_DTYPE_FLOAT;
-      if (kind && value.type.dims->size() <= 1 && (!value.type.fixed() || value.type.element_count().value() <= small_elements)) shapes.values[v].known = trial_value(value);
+      if (evaluator_takes(value.type.dtype) && value.type.dims->size() <= 1 && (!value.type.fixed() || value.type.element_count().value() <= small_elements)) shapes.values[v].known = trial_value(value);
     }
     bool again = false;
     for (NodeId n = 0; n < graph.nodes.size(); ++n) {

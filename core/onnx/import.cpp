@@ -102,18 +102,20 @@ class Importer {
       return error(TENON_RESOURCE_EXHAUSTED, "graph \"{}\" is nested deeper than limits.nesting = {}", proto.name(), options_.limits.nesting);
     g.name = proto.name();
     for (const auto& input : proto.input()) {
-      if (scope.names.count(input.name())) return invalid("graph \"{}\" has two inputs named \"{}\"", g.name, input.name());
-      const ValueId v = g.add_value(input.name(), type_from_proto(input.type(), model_.symbols));
+      const std::string key = local_name(input.name(), frame);
+      if (scope.names.count(key)) return invalid("graph \"{}\" has two inputs named \"{}\"", g.name, input.name());
+      const ValueId v = g.add_value(key, type_from_proto(input.type(), model_.symbols));
       if (g.values[v].type.dims && static_cast<int>(g.values[v].type.dims->size()) > options_.limits.rank)
         return error(TENON_RESOURCE_EXHAUSTED, "input \"{}\": rank {} is over limits.rank = {}", input.name(),
                      g.values[v].type.dims->size(), options_.limits.rank);
       g.values[v].is_input = true;
       g.inputs.push_back(v);
-      scope.names[input.name()] = v;
+      scope.names[key] = v;
     }
     for (const auto& tensor : proto.initializer()) {
+      const std::string key = local_name(tensor.name(), frame);
       TENON_ASSIGN(ConstantPtr c, constant_from_proto(tensor, payloads_));
-      if (auto it = scope.names.find(tensor.name()); it != scope.names.end()) {
+      if (auto it = scope.names.find(key); it != scope.names.end()) {
         if (!g.values[it->second].is_input) return invalid("graph \"{}\" has two initializers named \"{}\"", g.name, tensor.name());
         // Up to IR 3 every initializer had to be listed as an input; those are plain constants.
         if (model_.ir_version < 4 && depth == 0) {
@@ -126,13 +128,13 @@ class Importer {
         }
         continue;
       }
-      scope.names[tensor.name()] = g.add_constant(tensor.name(), std::move(c));
+      scope.names[key] = g.add_constant(key, std::move(c));
     }
     if (proto.sparse_initializer_size() > 0)
       return error(TENON_UNIMPLEMENTED, "graph \"{}\": sparse initializers are not supported", g.name);
     // Declared types help inference and are checked against it.
-    for (const auto& info : proto.value_info()) declared_[&g][info.name()] = type_from_proto(info.type(), model_.symbols);
-    for (const auto& output : proto.output()) declared_[&g][output.name()] = type_from_proto(output.type(), model_.symbols);
+    for (const auto* list : {&proto.value_info(), &proto.output()})
+      for (const auto& info : *list) declared_[&g][local_name(info.name(), frame)] = type_from_proto(info.type(), model_.symbols);
     // Producers first, so that nodes may stand in any order.
     for (const auto& n : proto.node())
       for (const std::string& name : n.output()) {
@@ -223,7 +225,7 @@ class Importer {
     if (n.is("Constant")) return constant_node(n, scope);
     TENON_TRY(check_schema(n, version->second));
     const std::size_t before = nodes.size();
-    Upgrade u{scope.graph, nodes, version->second};
+    Upgrade u{scope.graph, nodes, version->second, [&](Node& inner) { return finish(inner, version->second); }};
     TENON_TRY(upgrade_node(u, std::move(n)));
     for (std::size_t i = before; i < nodes.size(); ++i) TENON_TRY(finish(nodes[i], version->second));
     return {};
@@ -271,6 +273,12 @@ class Importer {
         add(GraphPtr(std::move(body)));
         break;
       }
+      case onnx::AttributeProto::TYPE_PROTO:
+        // Of Optional: the type of what is absent, and so of its output.
+        if (n.outputs.empty() || n.outputs[0] == none) break;
+        scope.graph.values[n.outputs[0]].type =
+            Type{.kind = TENON_KIND_OPTIONAL, .dtype = TENON_DTYPE_UNDEFINED, .dims = {}, .element = std::make_shared<Type>(type_from_proto(a->tp(), model_.symbols))};
+        break;
       default:
         return error(TENON_UNIMPLEMENTED, "{}: attribute \"{}\" has a type ({}) that is not supported", n.label(), given.name(), static_cast<int>(a->type()));
     }

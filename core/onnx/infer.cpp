@@ -97,7 +97,7 @@ struct GraphInference::Impl {
     Prepared& p = nodes[id];
     p.evaluable = evaluable(node);
     p.op = custom ? custom->find(node.domain, node.op_type, node.since_version) : nullptr;
-    if (p.op || node.control_flow()) return;
+    if (p.op || node.control_flow() || (node.is("Optional") && node.inputs.empty())) return;  // an absent Optional: its attribute is its type
     p.schema = onnx::OpSchemaRegistry::Schema(node.op_type, node.domain);
     if (!p.schema) {
       p.microsoft = find_microsoft_op(node);
@@ -240,6 +240,17 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
         return {};
       }
   }
+  if (node.is("Range") && node.inputs.size() == 3) {
+    const auto known = [&](std::size_t i) { return shapes.values[node.inputs[i]].known.get(); };
+    const auto size = known(0) && known(1) && known(2) ? range_size(*known(0), *known(1), *known(2)) : std::nullopt;
+    if (size) {
+      auto& out = shapes.values[node.outputs[0]];
+      out.ranked = true;
+      out.dims = {*size};
+      if (Value& value = const_cast<Value&>(values[node.outputs[0]]); value.type.dtype == TENON_DTYPE_UNDEFINED) value.type.dtype = values[node.inputs[0]].type.dtype;
+      return {};
+    }
+  }
   if (p.op || p.microsoft) {
     std::vector<Type> in, out(node.outputs.size());
     for (ValueId v : node.inputs) {
@@ -277,6 +288,10 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
   try {
     p.schema->GetTypeAndShapeInferenceFunction()(c);
   } catch (const std::exception& e) {
+    for (std::size_t i = 0; i < node.outputs.size(); ++i)  // sizes that do not fit say nothing against the types
+      if (node.outputs[i] != none)
+        if (Value& value = const_cast<Value&>(values[node.outputs[i]]); value.type.is_tensor() && value.type.dtype == TENON_DTYPE_UNDEFINED)
+          value.type.dtype = formal_dtype(*p.schema, node, i, values);
     return invalid("{}: {}", node.label(), e.what());
   }
   if (node.domain == "ai.onnx.ml") impl_->complete_ml(id, shapes);

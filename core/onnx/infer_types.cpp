@@ -31,7 +31,8 @@ Type with_axis(Type t, SymbolTable& symbols) {
   return t;
 }
 
-Status infer_control_flow(Model& model, Graph& graph, Node& node, const CustomOps* custom, int depth) {
+// condition: of an If, where it is known.
+Status infer_control_flow(Model& model, Graph& graph, Node& node, const CustomOps* custom, int depth, const Constant* condition) {
   auto set = [&](std::size_t i, Type t) {
     if (i >= node.outputs.size() || node.outputs[i] == none) return;
     Type& own = graph.values[node.outputs[i]].type;
@@ -46,12 +47,16 @@ Status infer_control_flow(Model& model, Graph& graph, Node& node, const CustomOp
   if (node.op_type == "If") {
     const GraphPtr yes = node.graph("then_branch"), no = node.graph("else_branch");
     if (!yes || !no) return invalid("{}: needs then_branch and else_branch", node.label());
-    TENON_TRY(run(*yes));
-    TENON_TRY(run(*no));
+    const bool known = condition && condition->dtype == TENON_DTYPE_BOOL && condition->count() == 1;
+    const Graph* taken = !known ? nullptr : condition->data[0] != std::byte{0} ? yes.get() : no.get();
+    // A branch that is never taken may contradict the sizes of this model.
+    for (const GraphPtr& branch : {yes, no})
+      if (Status s = run(*branch); !s.ok() && (!taken || branch.get() == taken)) return s;
     if (yes->outputs.size() != node.outputs.size() || no->outputs.size() != node.outputs.size())
       return invalid("{}: {} outputs, the branches make {} and {}", node.label(), node.outputs.size(), yes->outputs.size(), no->outputs.size());
     for (std::size_t i = 0; i < node.outputs.size(); ++i)
-      set(i, merge(yes->values[yes->outputs[i]].type, no->values[no->outputs[i]].type, model.symbols));
+      if (taken) set(i, taken->values[taken->outputs[i]].type);
+      else set(i, merge(yes->values[yes->outputs[i]].type, no->values[no->outputs[i]].type, model.symbols));
     return {};
   }
   const GraphPtr body = node.graph("body");
@@ -137,7 +142,12 @@ Status probe_graph(Model& model, Graph& graph, const CustomOps* custom, int dept
   for (NodeId n = 0; n < graph.nodes.size(); ++n) {
     Node& node = graph.nodes[n];
     const bool control = node.control_flow();
-    if (control) TENON_TRY(infer_control_flow(model, graph, node, custom, depth));
+    if (control) {
+      const ValueId condition = node.inputs.empty() ? none : node.inputs[0];
+      const ConstantPtr one = condition == none ? nullptr : first.values[condition].known, other = condition == none ? nullptr : second.values[condition].known;
+      const bool same = one && other && one->bytes == 1 && other->bytes == 1 && *one->data == *other->data;
+      TENON_TRY(infer_control_flow(model, graph, node, custom, depth, same ? one.get() : nullptr));
+    }
     // Sizes that the probe makes impossible are no fault of the model: the declared type stays. Unknown types are.
     const Status a = inference.run_node(n, first), b = inference.run_node(n, second);
     for (ValueId v : node.outputs) {
@@ -178,7 +188,7 @@ Status probe_graph(Model& model, Graph& graph, const CustomOps* custom, int dept
     }
     out_misfits += !a.ok() || !b.ok();
     if (!a.ok() && !b.ok()) {
-      bool fixed = true;  // sizes that do not depend on a probe contradict each other: the model is wrong
+      bool fixed = depth == 0;  // sizes that do not depend on a probe contradict each other: the model is wrong
       for (ValueId v : node.inputs) fixed = fixed && (v == none || graph.values[v].constant || graph.values[v].type.fixed());
       if (fixed) return a.clone();
     }

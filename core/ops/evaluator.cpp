@@ -25,11 +25,10 @@ Output binary(const Inputs& in, I integers, F floats, DType result = 0) {
     const std::size_t x = source_index(k, out.dims, a.dims), y = source_index(k, out.dims, b.dims);
     if (a.real()) {
       const double v = static_cast<double>(floats(a.f[x], b.f[y]));
-      if (out.real()) out.f[k] = a.dtype == TENON_DTYPE_FLOAT ? static_cast<float>(v) : v;
+      if (out.real()) out.f[k] = fit(v, a.dtype);
       else out.i[k] = static_cast<std::int64_t>(v);
     } else {
-      const std::int64_t v = integers(a.i[x], b.i[y]);
-      out.i[k] = out.dtype == TENON_DTYPE_INT32 ? static_cast<std::int32_t>(v) : v;
+      out.i[k] = fit(static_cast<std::int64_t>(integers(a.i[x], b.i[y])), out.dtype);
     }
   }
   return std::vector{out};
@@ -38,8 +37,8 @@ Output binary(const Inputs& in, I integers, F floats, DType result = 0) {
 template <class I, class F>
 Output unary(const Inputs& in, I integers, F floats) {
   Small out = *in[0];
-  for (auto& v : out.i) v = integers(v);
-  for (auto& v : out.f) v = out.dtype == TENON_DTYPE_FLOAT ? static_cast<float>(floats(v)) : floats(v);
+  for (auto& v : out.i) v = fit(static_cast<std::int64_t>(integers(v)), out.dtype);
+  for (auto& v : out.f) v = fit(static_cast<double>(floats(v)), out.dtype);
   return std::vector{out};
 }
 
@@ -64,8 +63,8 @@ Output range(const Node&, const Inputs& in) {
   if (!(n <= small_elements)) return std::nullopt;
   Small out{start.dtype, {static_cast<std::int64_t>(std::max(n, 0.0))}, {}, {}};
   for (std::int64_t k = 0; k < out.dims[0]; ++k) {
-    if (out.real()) out.f.push_back(start.f[0] + static_cast<double>(k) * delta.f[0]);
-    else out.i.push_back(wrap_add(start.i[0], wrap_mul(k, delta.i[0])));
+    if (out.real()) out.f.push_back(fit(start.f[0] + static_cast<double>(k) * delta.f[0], out.dtype));
+    else out.i.push_back(fit(wrap_add(start.i[0], wrap_mul(k, delta.i[0])), out.dtype));
   }
   return std::vector{out};
 }
@@ -88,29 +87,29 @@ Output constant_of_shape(const Node& n, const Inputs& in) {
   return std::vector{out};
 }
 
+// Saturating, as the float is truncated; NaN gives 0.
+std::int64_t whole(double v, DType type) {
+  if (std::isnan(v)) return 0;
+  switch (type) {
+    case TENON_DTYPE_INT64: return v >= 0x1p63 ? INT64_MAX : v <= -0x1p63 ? INT64_MIN : static_cast<std::int64_t>(v);
+    case TENON_DTYPE_INT32: return static_cast<std::int64_t>(std::clamp(v, -0x1p31, 0x1p31 - 1));
+    case TENON_DTYPE_INT16: return static_cast<std::int64_t>(std::clamp(v, -0x1p15, 0x1p15 - 1));
+    case TENON_DTYPE_INT8: return static_cast<std::int64_t>(std::clamp(v, -0x1p7, 0x1p7 - 1));
+    case TENON_DTYPE_UINT32: return static_cast<std::int64_t>(std::clamp(v, 0.0, 0x1p32 - 1));
+    case TENON_DTYPE_UINT16: return static_cast<std::int64_t>(std::clamp(v, 0.0, 0x1p16 - 1));
+    default: return static_cast<std::int64_t>(std::clamp(v, 0.0, 255.0));
+  }
+}
+
 Output cast(const Node& n, const Inputs& in) {
   const Small& x = *in[0];
   Small out{static_cast<DType>(n.int_or("to", 0)), x.dims, {}, {}};
+  if (!takes(out.dtype)) return std::nullopt;
   resize(out);
   for (std::size_t k = 0; k < static_cast<std::size_t>(x.count()); ++k) {
-    switch (out.dtype) {
-      case TENON_DTYPE_FLOAT: out.f[k] = static_cast<float>(x.number(k)); break;
-      case TENON_DTYPE_DOUBLE: out.f[k] = x.number(k); break;
-      case TENON_DTYPE_BOOL: out.i[k] = x.number(k) != 0; break;
-      case TENON_DTYPE_INT64:
-      case TENON_DTYPE_INT32:
-      case TENON_DTYPE_UINT8: {
-        std::int64_t v = 0;
-        if (!x.real()) v = x.i[k];
-        else if (std::isnan(x.f[k])) v = 0;
-        else if (out.dtype == TENON_DTYPE_INT64) v = x.f[k] >= 0x1p63 ? INT64_MAX : x.f[k] <= -0x1p63 ? INT64_MIN : static_cast<std::int64_t>(x.f[k]);
-        else if (out.dtype == TENON_DTYPE_INT32) v = static_cast<std::int64_t>(std::clamp(x.f[k], -0x1p31, 0x1p31 - 1));
-        else v = static_cast<std::int64_t>(std::clamp(x.f[k], 0.0, 255.0));
-        out.i[k] = out.dtype == TENON_DTYPE_INT32 ? static_cast<std::int32_t>(v) : out.dtype == TENON_DTYPE_UINT8 ? static_cast<std::uint8_t>(v) : v;
-        break;
-      }
-      default: return std::nullopt;
-    }
+    if (out.real()) out.f[k] = fit(x.number(k), out.dtype);
+    else if (out.dtype == TENON_DTYPE_BOOL) out.i[k] = x.number(k) != 0;
+    else out.i[k] = x.real() ? whole(x.f[k], out.dtype) : fit(x.i[k], out.dtype);
   }
   return std::vector{out};
 }
@@ -179,6 +178,8 @@ const std::map<std::string_view, Evaluate>& table() {
 
 }  // namespace
 
+bool evaluator_takes(DType type) { return takes(type); }
+
 bool evaluable(const Node& node) { return node.domain.empty() && table().count(node.op_type); }
 
 std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<const ConstantPtr> inputs) {
@@ -215,6 +216,14 @@ std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<con
     if (!result.back()) return std::nullopt;
   }
   return result;
+}
+
+std::optional<std::int64_t> range_size(const Constant& start, const Constant& limit, const Constant& delta) {
+  const auto from = single_number(start), to = single_number(limit), by = single_number(delta);
+  if (!from || !to || !by || *by == 0) return std::nullopt;
+  const double n = std::ceil((*to - *from) / *by);
+  if (!(n < 0x1p62)) return std::nullopt;
+  return static_cast<std::int64_t>(std::max(n, 0.0));
 }
 
 std::string evaluation_fault(const Node& node, std::span<const ConstantPtr> inputs) {

@@ -21,6 +21,12 @@ bool evaluable(const Node& node);
 // Outputs of the node for these inputs (null where omitted); nullopt where a type, a size or a value is beyond it.
 std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<const ConstantPtr> inputs);
 
+// True for the element types that it computes with.
+bool evaluator_takes(DType type);
+
+// Elements of a Range; nullopt where a bound is no number or delta is 0.
+std::optional<std::int64_t> range_size(const Constant& start, const Constant& limit, const Constant& delta);
+
 // Why evaluate cannot: a division by zero or an index outside its range among the inputs; empty for other reasons.
 std::string evaluation_fault(const Node& node, std::span<const ConstantPtr> inputs);
 

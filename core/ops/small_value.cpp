@@ -1,57 +1,47 @@
 #include "core/ops/small_value.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace tenon::small {
-namespace {
-
-template <class T>
-void load(const Constant& c, auto& out) {
-  for (std::int64_t k = 0; k < c.count(); ++k) {
-    T v;
-    std::memcpy(&v, c.data + static_cast<std::size_t>(k) * sizeof(T), sizeof(T));
-    out.push_back(static_cast<typename std::decay_t<decltype(out)>::value_type>(v));
-  }
-}
-
-template <class T>
-void store(const auto& values, std::byte* out) {
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    const T v = static_cast<T>(values[k]);
-    std::memcpy(out + k * sizeof(T), &v, sizeof(T));
-  }
-}
-
-}  // namespace
 
 std::optional<Small> from_constant(const Constant& c) {
-  if (c.count() > small_elements) return std::nullopt;
+  if (c.count() > small_elements || !takes(c.dtype)) return std::nullopt;
   Small s{c.dtype, c.dims, {}, {}};
-  switch (c.dtype) {
-    case TENON_DTYPE_INT64: load<std::int64_t>(c, s.i); break;
-    case TENON_DTYPE_INT32: load<std::int32_t>(c, s.i); break;
-    case TENON_DTYPE_BOOL:
-    case TENON_DTYPE_UINT8: load<std::uint8_t>(c, s.i); break;
-    case TENON_DTYPE_FLOAT: load<float>(c, s.f); break;
-    case TENON_DTYPE_DOUBLE: load<double>(c, s.f); break;
-    default: return std::nullopt;
+  for (std::size_t k = 0; k < static_cast<std::size_t>(c.count()); ++k) {
+    if (s.real()) s.f.push_back(real_element(c.dtype, c.data, k));
+    else s.i.push_back(*integer_element(c, k));
   }
   return s;
 }
+
 ConstantPtr to_constant(const Small& s) {
   std::byte* data = nullptr;
   auto c = make_constant(s.dtype, s.dims, &data);
   if (!c.ok()) return nullptr;
-  switch (s.dtype) {
-    case TENON_DTYPE_INT64: store<std::int64_t>(s.i, data); break;
-    case TENON_DTYPE_INT32: store<std::int32_t>(s.i, data); break;
-    case TENON_DTYPE_BOOL:
-    case TENON_DTYPE_UINT8: store<std::uint8_t>(s.i, data); break;
-    case TENON_DTYPE_FLOAT: store<float>(s.f, data); break;
-    default: store<double>(s.f, data); break;
-  }
+  for (std::size_t k = 0; k < s.f.size(); ++k) store_real(s.dtype, data, k, s.f[k]);
+  for (std::size_t k = 0; k < s.i.size(); ++k) store_integer(s.dtype, data, k, s.i[k]);
   return *c;
+}
+
+std::int64_t fit(std::int64_t v, DType type) {
+  switch (type) {
+    case TENON_DTYPE_INT32: return static_cast<std::int32_t>(v);
+    case TENON_DTYPE_INT16: return static_cast<std::int16_t>(v);
+    case TENON_DTYPE_INT8: return static_cast<std::int8_t>(v);
+    case TENON_DTYPE_UINT8: return static_cast<std::uint8_t>(v);
+    case TENON_DTYPE_UINT16: return static_cast<std::uint16_t>(v);
+    case TENON_DTYPE_UINT32: return static_cast<std::uint32_t>(v);
+    default: return v;
+  }
+}
+
+double fit(double v, DType type) {
+  switch (type) {
+    case TENON_DTYPE_FLOAT: return static_cast<float>(v);
+    case TENON_DTYPE_FLOAT16: return half_to_float(float_to_half(static_cast<float>(v)));
+    case TENON_DTYPE_BFLOAT16: return bfloat_to_float(float_to_bfloat(static_cast<float>(v)));
+    default: return v;
+  }
 }
 
 void resize(Small& s) {

@@ -6,19 +6,20 @@
 #include <optional>
 #include <vector>
 
+#include "core/graph/elements.h"
 #include "core/graph/graph.h"
 #include "core/ops/evaluator.h"
 
 namespace tenon::small {
 
-// Integers and bool in i, floats in f.
+// Integers and bool in i, floats in f; every element is one that its type can hold.
 struct Small {
   DType dtype = TENON_DTYPE_INT64;
   Dims dims;
   std::vector<std::int64_t> i;
   std::vector<double> f;
 
-  bool real() const { return dtype == TENON_DTYPE_FLOAT || dtype == TENON_DTYPE_DOUBLE; }
+  bool real() const { return is_real(dtype); }
   std::int64_t count() const { return element_count(dims).value(); }
   double number(std::size_t k) const { return real() ? f[k] : static_cast<double>(i[k]); }
 };
@@ -27,9 +28,16 @@ using Inputs = std::vector<std::optional<Small>>;
 using Output = std::optional<std::vector<Small>>;  // nullopt: beyond the evaluator
 using Evaluate = Output (*)(const Node&, const Inputs&);
 
+// The types of values that core computes with.
+inline bool takes(DType t) { return is_real(t) || is_whole(t); }
+
 // From and to constants; nullopt for other types and larger ones, null without memory.
 std::optional<Small> from_constant(const Constant& c);
 ConstantPtr to_constant(const Small& s);
+
+// The nearest element of the type: integers wrap around, floats are rounded.
+std::int64_t fit(std::int64_t v, DType type);
+double fit(double v, DType type);
 
 // Room for the elements of the dims.
 void resize(Small& s);

@@ -1,12 +1,32 @@
 #include "core/ops/upgrade.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
-#include <map>
+
+#include "core/graph/elements.h"
+#include "core/ops/upgrade_forms.h"
 
 namespace tenon {
 
 ValueId Upgrade::constant(const std::string& base, std::vector<std::int64_t> values, bool scalar) {
   return graph.add_constant(base, int64_constant(values, scalar));
+}
+
+Node Upgrade::derived(const Node& node, const char* op, std::vector<ValueId> inputs, std::vector<ValueId> outputs) {
+  Node n;
+  n.op_type = op;
+  n.name = node.name + "/" + op;
+  n.inputs = std::move(inputs);
+  n.outputs = std::move(outputs);
+  n.sources = node.sources;
+  return n;
+}
+
+ValueId Upgrade::add(const Node& node, const char* op, std::vector<ValueId> inputs, const std::string& name) {
+  const ValueId v = graph.add_value((node.outputs[0] == none ? node.name : graph.values[node.outputs[0]].name) + "/" + name);
+  out.push_back(derived(node, op, std::move(inputs), {v}));
+  return v;
 }
 
 namespace {
@@ -37,16 +57,6 @@ void ints_to_input(Upgrade& u, Node& node, const char* attribute, std::size_t in
   set_input(node, index, v);
 }
 
-Node derived(const Node& node, const char* op, std::vector<ValueId> inputs, std::vector<ValueId> outputs) {
-  Node n;
-  n.op_type = op;
-  n.name = node.name + "/" + op;
-  n.inputs = std::move(inputs);
-  n.outputs = std::move(outputs);
-  n.sources = node.sources;
-  return n;
-}
-
 // Before 13 the softmax family flattened to two dimensions at axis (default 1).
 void old_softmax(Upgrade& u, Node node) {
   const std::int64_t axis = node.int_or("axis", 1);
@@ -60,11 +70,11 @@ void old_softmax(Upgrade& u, Node node) {
   }
   const std::string base = u.graph.values[y].name;
   const ValueId shape = u.graph.add_value(base + "/shape"), flat = u.graph.add_value(base + "/flat"), soft = u.graph.add_value(base + "/soft");
-  u.out.push_back(derived(node, "Shape", {x}, {shape}));
-  Node flatten = derived(node, "Flatten", {x}, {flat});
+  u.out.push_back(u.derived(node, "Shape", {x}, {shape}));
+  Node flatten = u.derived(node, "Flatten", {x}, {flat});
   flatten.set("axis", axis);
   u.out.push_back(std::move(flatten));
-  Node reshape = derived(node, "Reshape", {soft, shape}, {y});
+  Node reshape = u.derived(node, "Reshape", {soft, shape}, {y});
   node.inputs = {flat};
   node.outputs = {soft};
   node.set("axis", std::int64_t{-1});
@@ -74,6 +84,9 @@ void old_softmax(Upgrade& u, Node node) {
 
 void rename_to_resize(Upgrade& u, Node& node) {
   const std::string mode = node.string_or("mode", "nearest");
+  if (node.find("height_scale")) {
+    node.set("scales", std::vector<float>{1, 1, node.float_or("height_scale", 1), node.float_or("width_scale", 1)});
+  }
   if (const Attribute* scales = node.find("scales")) {
     const auto values = std::get<std::vector<float>>(scales->value);
     std::byte* data = nullptr;
@@ -107,8 +120,31 @@ Status old_broadcast(Upgrade& u, Node& node) {
   if (axes.empty()) return {};
   const std::string base = u.graph.values[node.outputs[0]].name;
   const ValueId wide = u.graph.add_value(base + "/broadcast");
-  u.out.push_back(derived(node, "Unsqueeze", {node.inputs[1], u.constant(base + "/axes", axes)}, {wide}));
+  u.out.push_back(u.derived(node, "Unsqueeze", {node.inputs[1], u.constant(base + "/axes", axes)}, {wide}));
   node.inputs[1] = wide;
+  return {};
+}
+
+// Before 7, a slope of one dimension went along the channels.
+void old_slope(Upgrade& u, Node& node) {
+  const auto &x = u.graph.values[node.inputs[0]].type.dims, &slope = u.graph.values[node.inputs[1]].type.dims;
+  if (!x || !slope || slope->size() != 1 || (*slope)[0].value == 1 || x->size() < 3) return;
+  std::vector<std::int64_t> axes;
+  for (std::size_t i = 1; i + 1 < x->size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  node.inputs[1] = u.add(node, "Unsqueeze", {node.inputs[1], u.constant(node.name + "/axes", axes)}, "slope");
+}
+
+// Opset 1 repeats along one axis.
+Status old_tile(Upgrade& u, Node& node) {
+  const auto& dims = u.graph.values[node.inputs[0]].type.dims;
+  const ConstantPtr *tiles = u.graph.constant(node.inputs[1]), *axis = u.graph.constant(node.inputs[2]);
+  const double count = tiles ? single_number(**tiles).value_or(-1) : -1, at = axis ? single_number(**axis).value_or(-1) : -1;
+  if (!dims || !(at >= 0 && at < static_cast<double>(dims->size())) || !(count >= 0 && count < 0x1p53))
+    return error(TENON_UNIMPLEMENTED, "{}: Tile of opset {} needs an input of known rank and constant tiles and axis; re-export at opset 6 or newer",
+                 node.label(), u.version);
+  std::vector<std::int64_t> repeats(dims->size(), 1);
+  repeats[static_cast<std::size_t>(at)] = static_cast<std::int64_t>(count);
+  node.inputs = {node.inputs[0], u.constant(node.name + "/repeats", repeats)};
   return {};
 }
 
@@ -117,11 +153,11 @@ void dropout(Upgrade& u, Node& node) {
   if (node.outputs.size() > 1 && node.outputs[1] != none) {
     const std::string base = u.graph.values[node.outputs[1]].name;
     const ValueId shape = u.graph.add_value(base + "/shape");
-    u.out.push_back(derived(node, "Shape", {node.inputs[0]}, {shape}));
+    u.out.push_back(u.derived(node, "Shape", {node.inputs[0]}, {shape}));
     std::byte* data = nullptr;
     auto yes = make_constant(TENON_DTYPE_BOOL, {1}, &data);
     *data = std::byte{1};
-    Node mask = derived(node, "ConstantOfShape", {shape}, {node.outputs[1]});
+    Node mask = u.derived(node, "ConstantOfShape", {shape}, {node.outputs[1]});
     mask.set("value", ConstantPtr(*yes));
     u.out.push_back(std::move(mask));
   }
@@ -135,6 +171,7 @@ void dropout(Upgrade& u, Node& node) {
 
 Status upgrade_node(Upgrade& u, Node node) {
   if (!node.domain.empty()) {
+    if (node.is("LabelEncoder", "ai.onnx.ml") && u.version < 2) positions_of_classes(u, node);
     u.out.push_back(std::move(node));
     return {};
   }
@@ -145,21 +182,36 @@ Status upgrade_node(Upgrade& u, Node node) {
       if (op == n) return true;
     return false;
   };
-  if (v < 7 && is({"Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Less", "Greater", "Equal", "PRelu"}))
-    TENON_TRY(old_broadcast(u, node));
+  if (v < 7 && is({"Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Less", "Greater", "Equal"})) TENON_TRY(old_broadcast(u, node));
+  if (v < 7 && op == "PRelu") old_slope(u, node);
   if (v < 6) node.erase("consumed_inputs");
   if (is({"Softmax", "LogSoftmax", "Hardmax"}) && v < 13) {
     old_softmax(u, std::move(node));
     return {};
   }
+  if (op == "BatchNormalization" && v < 9 && node.int_or("spatial", 1) == 0) {
+    norm_of_every_element(u, node);
+    return {};
+  }
+  if (op == "GroupNormalization" && v < 21) TENON_TRY(scale_of_groups(u, node));
+  if (op == "Scan" && v < 9) return batched_scan(u, std::move(node));
   if (is({"Squeeze", "Unsqueeze", "ReduceSum"}) && v < 13) ints_to_input(u, node, "axes", 1);
   else if (op.starts_with("Reduce") && v < 18) ints_to_input(u, node, "axes", 1);
   else if (op == "Split") {
+    if (v < 2 && node.inputs.size() > 1) {  // sizes of the type of the input
+      node.inputs[1] = u.add(node, "Cast", {node.inputs[1]}, "sizes");
+      u.out.back().set("to", std::int64_t{TENON_DTYPE_INT64});
+    }
     if (v < 13) ints_to_input(u, node, "split", 1);
     if (node.inputs.size() < 2 && !node.find("num_outputs")) node.set("num_outputs", static_cast<std::int64_t>(node.outputs.size()));
   } else if (op == "Reshape" && v < 5) ints_to_input(u, node, "shape", 1);
-  else if (op == "Tile" && v < 6)
-    return error(TENON_UNIMPLEMENTED, "{}: Tile of opset {} is not supported; re-export at opset 6 or newer", node.label(), v);
+  else if (op == "Tile" && v < 6) TENON_TRY(old_tile(u, node));
+  else if (op == "Concat" && v < 4 && !node.find("axis")) node.set("axis", std::int64_t{1});
+  else if (is({"LpPool", "GlobalLpPool"}) && v < 2) node.set("p", static_cast<std::int64_t>(node.float_or("p", 2)));
+  else if (op == "Selu" && v < 6) {
+    node.set("alpha", node.float_or("alpha", 1.6732f));
+    node.set("gamma", node.float_or("gamma", 1.0507f));
+  } else if (is({"RNN", "GRU", "LSTM"}) && v < 7) node.erase("output_sequence");
   else if (op == "Slice" && v < 10) {
     const auto* axes = node.ints("axes");
     const std::vector<std::int64_t> kept = axes ? *axes : std::vector<std::int64_t>{};
@@ -205,7 +257,9 @@ Status upgrade_node(Upgrade& u, Node node) {
       set_input(node, 2, u.constant(node.name + "/axis", {node.int_or("axis", 1)}, true));
     node.erase("axis");
   } else if (op == "Cast" && v < 6) {
-    if (const auto type = dtype_from_name(node.string_or("to", ""))) node.set("to", static_cast<std::int64_t>(*type));
+    std::string name = node.string_or("to", "");
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (const auto type = dtype_from_name(name)) node.set("to", static_cast<std::int64_t>(*type));
   } else if (op == "Gemm" && v < 7) {
     node.erase("broadcast");
   }

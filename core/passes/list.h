@@ -11,6 +11,8 @@ Status dead_code(PassContext& context);
 Status canonical_names(PassContext& context);
 // Small values that do not depend on inputs; sizes that every run has; constants that only change their form.
 Status constant_folding(PassContext& context);
+// An If whose condition is constant becomes the branch that is taken.
+Status constant_branches(PassContext& context);
 // Nodes that hand their input on.
 Status identities(PassContext& context);
 // Pairs of Reshape, Squeeze, Unsqueeze, Flatten, Transpose and Cast; shapes that need no computing.

@@ -9,6 +9,8 @@ constexpr Pass ordered[] = {
     {"dead_code", Optimize::basic, dead_code},
     {"canonical_names", Optimize::basic, canonical_names},
     {"constant_folding", Optimize::basic, constant_folding},
+    {"constant_branches", Optimize::basic, constant_branches},
+    {"constant_folding", Optimize::basic, constant_folding},
     {"identities", Optimize::basic, identities},
     {"simplify_shapes", Optimize::basic, simplify_shapes},
     {"share_constants", Optimize::basic, share_constants},

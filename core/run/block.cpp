@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/onnx/infer.h"
+#include "core/ops/evaluator.h"
 #include "core/ops/value_reads.h"
 #include "core/provider/host.h"
 
@@ -134,7 +135,7 @@ Status Block::prepare() {
   for (const OuterValue& o : graph_.outer) feeds_.push_back(o.inner);
   for (ValueId v : feeds_) {
     const DType d = graph_.values[v].type.dtype;
-    known_feed_.push_back(read[v] && (d == TENON_DTYPE_INT64 || d == TENON_DTYPE_INT32 || d == TENON_DTYPE_BOOL || d == TENON_DTYPE_FLOAT));
+    known_feed_.push_back(read[v] && evaluator_takes(d));
   }
   inference_ = std::make_unique<GraphInference>(*environment_.model, graph_, environment_.import.custom);
   constants_ = std::make_unique<ShapeTable>(graph_);

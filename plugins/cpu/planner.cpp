@@ -119,7 +119,7 @@ class Planner final : public PlanBuilder {
     if (value.graph_value >= args_.values.count) throw Failure{TENON_INTERNAL, "a value without sizes"};
     const auto& p = element<tenon_plan_value>(args_.values, value.graph_value);
     if (p.rank > 0) s.dims = {p.dims, static_cast<std::size_t>(p.rank)};
-    s.known = p.known;
+    if (compute_dtype(p.dtype) == p.dtype) s.known = p.known;  // half elements are not what kernels see
     if (value.constant != no_value) {
       const Constant& c = *program_.constants[value.constant];
       if (c.count >= 0 && c.count <= known_limit) s.known = program_.constant(value.constant, args_.load);
