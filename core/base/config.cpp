@@ -272,7 +272,7 @@ std::string Config::show_origin() const {
         };
         if (v.is_structured() && !v.empty() && (!node || node->has_children())) {
           for (const auto& [key, value] : v.items()) walk(value, pointer + "/" + pointer_part(key), child(key));
-        } else {
+        } else if (!pointer.empty()) {
           line(pointer, v, origin_of(pointer));
         }
       };

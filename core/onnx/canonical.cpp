@@ -1,13 +1,12 @@
 #include "core/onnx/canonical.h"
 
-#include <onnx/defs/schema.h>
 
-#include "core/onnx/proto.h"
+#include "core/onnx/schemas.h"
 
 namespace tenon {
 
 void fill_from_schema(Node& n) {
-  const auto* schema = onnx::OpSchemaRegistry::Schema(n.op_type, n.domain);
+  const auto* schema = find_schema(n.op_type, n.domain);
   if (!schema) {
     n.since_version = 1;
     return;

@@ -5,10 +5,9 @@
 #include <filesystem>
 #include <unordered_set>
 
-#include <onnx/defs/schema.h>
-
 #include "core/onnx/canonical.h"
 #include "core/onnx/proto.h"
+#include "core/onnx/schemas.h"
 #include "core/onnx/slim.h"
 #include "core/ops/upgrade.h"
 
@@ -364,10 +363,10 @@ class Importer {
                        n.outputs.size(), op->provider, op->min_inputs, op->max_inputs, op->min_outputs, op->max_outputs);
       return {};
     }
-    const auto* schema = onnx::OpSchemaRegistry::Schema(n.op_type, static_cast<int>(version), n.domain);
+    const auto* schema = find_schema(n.op_type, n.domain, version);
     if (!schema) {
       if (n.domain == "com.microsoft" || n.is("SimplifiedLayerNormalization")) return {};
-      const auto* newest = onnx::OpSchemaRegistry::Schema(n.op_type, n.domain);
+      const auto* newest = find_schema(n.op_type, n.domain);
       if (newest)
         return error(TENON_UNIMPLEMENTED, "{}: opset {} of \"{}\" has no {}; it exists since {}", n.label(), version,
                      n.domain.empty() ? "ai.onnx" : n.domain, n.op_type, newest->since_version());
@@ -470,7 +469,7 @@ Result<std::unique_ptr<Model>> import_bytes(std::span<const std::byte> bytes, st
 }
 
 Result<GraphPtr> function_body(Model& model, const Graph& graph, const Node& node, const ImportOptions& options) try {
-  const auto* schema = onnx::OpSchemaRegistry::Schema(node.op_type, node.domain);
+  const auto* schema = find_schema(node.op_type, node.domain);
   if (!schema || (!schema->HasFunction() && !schema->HasContextDependentFunction())) return GraphPtr();
   onnx::NodeProto call;
   call.set_op_type(node.op_type);

@@ -4,10 +4,9 @@
 #include <cstring>
 #include <map>
 
-#include <onnx/defs/schema.h>
 #include <onnx/defs/shape_inference.h>
 
-#include "core/onnx/proto.h"
+#include "core/onnx/schemas.h"
 #include "core/ops/evaluator.h"
 #include "core/ops/microsoft.h"
 #include "core/ops/ml.h"
@@ -98,7 +97,7 @@ struct GraphInference::Impl {
     p.evaluable = evaluable(node);
     p.op = custom ? custom->find(node.domain, node.op_type, node.since_version) : nullptr;
     if (p.op || node.control_flow() || (node.is("Optional") && node.inputs.empty())) return;  // an absent Optional: its attribute is its type
-    p.schema = onnx::OpSchemaRegistry::Schema(node.op_type, node.domain);
+    p.schema = find_schema(node.op_type, node.domain);
     if (!p.schema) {
       p.microsoft = find_microsoft_op(node);
       return;
@@ -253,7 +252,9 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
   }
   if (p.op || p.microsoft) {
     std::vector<Type> in, out(node.outputs.size());
+    std::vector<ConstantPtr> known;
     for (ValueId v : node.inputs) {
+      known.push_back(v == none ? nullptr : shapes.values[v].known);
       Type t;
       if (v != none) {
         t = values[v].type;
@@ -265,7 +266,9 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
       }
       in.push_back(std::move(t));
     }
-    Status s = p.op ? p.op->infer(impl_->graph, node, in, out) : p.microsoft->infer(node, in, out);
+    if (p.microsoft && out.size() > p.microsoft->outputs)
+      return invalid("{}: {} outputs; the operator has {}", node.label(), out.size(), p.microsoft->outputs);
+    Status s = p.op ? p.op->infer(impl_->graph, node, in, out) : p.microsoft->infer(node, in, known, out);
     if (!s.ok()) return std::move(s).at(node.label());
     for (std::size_t i = 0; i < out.size(); ++i)
       if (node.outputs[i] != none) {

@@ -122,6 +122,20 @@ Status fill_typed(const onnx::TensorProto& proto, Constant& c, std::byte* dst) {
   }
 }
 
+// Elements that the typed field of a dtype holds, of those that fill_typed reads.
+std::int64_t typed_elements(const onnx::TensorProto& proto, DType dtype) {
+  switch (dtype) {
+    case TENON_DTYPE_FLOAT: return proto.float_data_size();
+    case TENON_DTYPE_COMPLEX64: return proto.float_data_size() / 2;
+    case TENON_DTYPE_DOUBLE: return proto.double_data_size();
+    case TENON_DTYPE_COMPLEX128: return proto.double_data_size() / 2;
+    case TENON_DTYPE_INT64: return proto.int64_data_size();
+    case TENON_DTYPE_UINT32:
+    case TENON_DTYPE_UINT64: return proto.uint64_data_size();
+    default: return dtype_bits(dtype) < 8 ? std::int64_t{proto.int32_data_size()} * 8 / dtype_bits(dtype) : proto.int32_data_size();
+  }
+}
+
 }  // namespace
 
 Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads& payloads) {
@@ -166,6 +180,9 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
     }
     if (proto.raw_data().size() != static_cast<std::uint64_t>(bytes)) return size_mismatch(proto.raw_data().size());
   }
+  // A shape alone must not take memory: a file of forty bytes can claim any size.
+  if (!proto.has_raw_data() && typed_elements(proto, dtype) < count)
+    return error(TENON_DATA_LOSS, "{}: its shape needs {} elements, the file has {}", where, count, typed_elements(proto, dtype));
   std::byte* data = nullptr;
   TENON_ASSIGN(auto c, make_constant(dtype, dims, &data));
   if (proto.has_raw_data()) std::memcpy(data, proto.raw_data().data(), static_cast<std::size_t>(bytes));

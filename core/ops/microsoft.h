@@ -11,8 +11,9 @@ namespace tenon {
 
 struct MicrosoftOp {
   std::string_view op_type;
-  // Types of the outputs from those of the inputs (dims -1 where unknown).
-  Status (*infer)(const Node& node, std::span<const Type> inputs, std::vector<Type>& outputs);
+  std::size_t outputs;  // at most
+  // Types of the outputs from those of the inputs (dims -1 where unknown) and the elements of inputs, null where not known.
+  Status (*infer)(const Node& node, std::span<const Type> inputs, std::span<const ConstantPtr> known, std::vector<Type>& outputs);
 };
 
 // null when the operator is not known.

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/graph/elements.h"
+#include "core/ops/microsoft_forms.h"
 #include "core/ops/upgrade_forms.h"
 
 namespace tenon {
@@ -148,6 +149,18 @@ Status old_tile(Upgrade& u, Node& node) {
   return {};
 }
 
+// Operands and result of float8: no product of 8-bit integers, so both are widened and the result is rounded.
+bool float8_product(Upgrade& u, const Node& node) {
+  if (node.inputs.size() < 8 || node.inputs[7] == none) return false;
+  const DType dtype = u.graph.values[node.inputs[7]].type.dtype;
+  if (dtype < TENON_DTYPE_FLOAT8E4M3FN || dtype > TENON_DTYPE_FLOAT8E5M2FNUZ) return false;
+  const ValueId a = u.add(node, "DequantizeLinear", {node.inputs[0], node.inputs[1], node.inputs[2]}, "a");
+  const ValueId b = u.add(node, "DequantizeLinear", {node.inputs[3], node.inputs[4], node.inputs[5]}, "b");
+  const ValueId product = u.add(node, "MatMul", {a, b}, "product");
+  u.out.push_back(Upgrade::derived(node, "QuantizeLinear", {product, node.inputs[6], node.inputs[7]}, {node.outputs[0]}));
+  return true;
+}
+
 // Inference mode: the input passes through. A wanted mask is all true.
 void dropout(Upgrade& u, Node& node) {
   if (node.outputs.size() > 1 && node.outputs[1] != none) {
@@ -172,6 +185,10 @@ void dropout(Upgrade& u, Node& node) {
 Status upgrade_node(Upgrade& u, Node node) {
   if (!node.domain.empty()) {
     if (node.is("LabelEncoder", "ai.onnx.ml") && u.version < 2) positions_of_classes(u, node);
+    if (node.domain == "com.microsoft") {
+      TENON_ASSIGN(const bool spelled, spell_microsoft_op(u, node));
+      if (spelled) return {};
+    }
     u.out.push_back(std::move(node));
     return {};
   }
@@ -194,6 +211,7 @@ Status upgrade_node(Upgrade& u, Node node) {
     return {};
   }
   if (op == "GroupNormalization" && v < 21) TENON_TRY(scale_of_groups(u, node));
+  if (op == "QLinearMatMul" && float8_product(u, node)) return {};
   if (op == "Scan" && v < 9) return batched_scan(u, std::move(node));
   if (is({"Squeeze", "Unsqueeze", "ReduceSum"}) && v < 13) ints_to_input(u, node, "axes", 1);
   else if (op.starts_with("Reduce") && v < 18) ints_to_input(u, node, "axes", 1);

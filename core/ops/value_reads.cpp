@@ -13,6 +13,7 @@ bool inference_reads(const Node& node, std::size_t input) {
       {"AffineGrid", 2}, {"BlackmanWindow", 1}, {"HannWindow", 1}, {"HammingWindow", 1}, {"DFT", 6}, {"STFT", 0xa},
       {"MaxUnpool", 4}, {"Col2Im", 6}, {"CumSum", 2}, {"MelWeightMatrix", 0x1f},
   };
+  if (node.is("GroupQueryAttention", "com.microsoft")) return input == 6;  // how many keys there are in all
   if (!node.domain.empty()) return false;
   if (node.op_type.starts_with("Reduce")) return input == 1;
   for (const Row& r : rows)

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/partition/min_cut.h"
+#include "core/partition/taken_units.h"
 
 namespace tenon {
 namespace {
@@ -53,10 +54,12 @@ struct Covering {
         if (alone - claim.cost_ns > 0) order.emplace_back(claim.cost_ns - alone, c);
       }
       std::stable_sort(order.begin(), order.end(), [](auto& a, auto& b) { return a.first < b.first; });
+      TakenUnits taken(graph, readers, in.claims);
       for (auto& [saving, c] : order) {
         const Claim& claim = in.claims[c];
-        const bool is_free = std::all_of(claim.nodes.begin(), claim.nodes.end(), [&](NodeId n) { return units[d][n] == none; });
-        if (!is_free || !convex(claim.nodes)) continue;
+        const bool is_free = std::all_of(claim.nodes.begin(), claim.nodes.end(), [&](NodeId n) { return taken.of(n) == none; });
+        if (!is_free || !taken.fits(c)) continue;
+        taken.take(c);
         for (NodeId n : claim.nodes) units[d][n] = c;
       }
     }
@@ -66,26 +69,6 @@ struct Covering {
     for (std::uint32_t d = 0; d < in.devices.size(); ++d) best = std::min(best, single_cost(d, n));
     return best;
   }
-  // No path leaves the set and comes back. Nodes are in topological order, so only the span between first and last counts.
-  bool convex(const std::vector<NodeId>& nodes) const {
-    const auto [lo, hi] = std::minmax_element(nodes.begin(), nodes.end());
-    std::vector<bool> inside(*hi - *lo + 1), tainted(*hi - *lo + 1);
-    for (NodeId n : nodes) inside[n - *lo] = true;
-    for (NodeId n = *lo; n <= *hi; ++n) {
-      bool from_inside = false, from_tainted = false;
-      for (ValueId v : graph.nodes[n].inputs) {
-        if (v == none || graph.values[v].producer == none || graph.values[v].producer < *lo) continue;
-        const NodeId p = graph.values[v].producer - *lo;
-        if (p >= inside.size()) continue;
-        from_inside |= inside[p];
-        from_tainted |= tainted[p];
-      }
-      if (inside[n - *lo] ? from_tainted : false) return false;
-      tainted[n - *lo] = !inside[n - *lo] && (from_inside || from_tainted);
-    }
-    return true;
-  }
-
   // ---- step 2: labels by minimum cut; pairs of devices in turn when there are more than two --------------------------
   void find_labels() {
     label.assign(graph.nodes.size(), none);
@@ -184,18 +167,21 @@ struct Covering {
 
   void choose() {
     chosen.assign(graph.nodes.size(), none);
+    TakenUnits taken(graph, readers, in.claims);  // of all devices: units of two can close a cycle that neither has alone
     for (NodeId n = 0; n < graph.nodes.size(); ++n) {
       if (label[n] == none || chosen[n] != none) continue;
       const std::uint32_t d = label[n], u = units[d][n];
       const bool whole = u != none && std::all_of(in.claims[u].nodes.begin(), in.claims[u].nodes.end(),
                                                   [&](NodeId m) { return label[m] == d && chosen[m] == none; });
-      if (whole)
+      if (whole && taken.fits(u)) {
+        taken.take(u);
         for (NodeId m : in.claims[u].nodes) chosen[m] = u;
-      else if (single[d][n] != none)
+      } else if (single[d][n] != none) {
         chosen[n] = single[d][n];
-      else
+      } else {
         for (std::uint32_t o = 0; o < in.devices.size() && chosen[n] == none; ++o)
           if (single[o][n] != none) chosen[n] = single[o][n], label[n] = o;
+      }
     }
   }
 

@@ -43,6 +43,22 @@ class Reader {
     }
     return out;
   }
+  // Kinds of devices: texts, or objects with a "kind".
+  std::vector<std::string> kinds(const json& root, const char* key) {
+    std::vector<std::string> out;
+    if (!root.contains(key)) return out;
+    if (!root[key].is_array()) return wrong("", key, "an array of devices"), out;
+    for (const json& device : root[key]) {
+      const json& kind = device.is_object() && device.contains("kind") ? device["kind"] : device;
+      if (!kind.is_string()) return wrong("", key, "an array of kinds, or of objects with a \"kind\","), out;
+      out.push_back(kind.get<std::string>());
+    }
+    return out;
+  }
+  bool flag(const json& root, const char* key) {
+    if (root.contains(key) && !root[key].is_boolean()) wrong("", key, "true or false");
+    return root.contains(key) && root[key].is_boolean() && root[key].get<bool>();
+  }
   std::uint32_t number(const json& object, const std::string& base, const char* key, bool needed) {
     if (!object.contains(key)) {
       if (needed) text_.fault(base, false, fmt::format("the key \"{}\" is missing", key));
@@ -152,10 +168,8 @@ Result<Manifest> parse_manifest(std::string_view source, const std::string& path
   m.libs = read.texts(needs, "/requires", "libs");
   m.optional_libs = read.texts(needs, "/requires", "optional_libs");
   m.cpu_features = read.texts(needs, "/requires", "cpu_features");
-  if (root.contains("devices") && root["devices"].is_array())
-    for (const json& device : root["devices"])
-      m.devices.push_back(device.is_string() ? device.get<std::string>() : device.is_object() ? device.value("kind", "") : "");
-  if (root.contains("unloadable") && root["unloadable"].is_boolean()) m.unloadable = root["unloadable"].get<bool>();
+  m.devices = read.kinds(root, "devices");
+  m.unloadable = read.flag(root, "unloadable");
   if (root.contains("options_schema")) {
     std::vector<std::string> faults;
     check_schema(root["options_schema"], "/options_schema", faults);

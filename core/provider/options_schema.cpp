@@ -23,6 +23,11 @@ bool has_type(const json& value, std::string_view type) {
   return type == "null" && value.is_null();
 }
 
+bool is_type(const json& name) {
+  static constexpr std::string_view types[] = {"object", "array", "string", "boolean", "integer", "number", "null"};
+  return name.is_string() && std::find(std::begin(types), std::end(types), name.get<std::string>()) != std::end(types);
+}
+
 std::string shown(const json& v) {
   std::string text = v.dump(-1, ' ', false, json::error_handler_t::replace);
   return text.size() > 60 ? text.substr(0, 57) + "..." : text;
@@ -95,8 +100,21 @@ void check_schema(const json& schema, const std::string& pointer, std::vector<st
     faults.push_back(fmt::format("error at {}: a schema is an object", pointer));
     return;
   }
+  const auto all_texts = [](const json& list) {
+    return list.is_array() && std::all_of(list.begin(), list.end(), [](const json& one) { return one.is_string(); });
+  };
   for (const auto& [key, value] : schema.items()) {
     const std::string where = pointer + "/" + pointer_part(key);
+    const auto expect = [&, v = &value](bool good, std::string_view what) {
+      if (!good) faults.push_back(fmt::format("error at {}: {} is not {}", where, shown(*v), what));
+    };
+    if (key == "type")
+      expect(value.is_array() ? std::all_of(value.begin(), value.end(), is_type) : is_type(value),
+             "object, array, string, boolean, integer, number or null, or an array of them");
+    if (key == "properties") expect(value.is_object(), "an object of schemas");
+    if (key == "required") expect(all_texts(value), "an array of texts");
+    if (key == "enum") expect(value.is_array(), "an array of values");
+    if (key == "minimum" || key == "maximum") expect(value.is_number(), "a number");
     if (key.starts_with("x-")) continue;
     if (std::find(known.begin(), known.end(), key) == known.end())
       faults.push_back(fmt::format("error at {}: this keyword of JSON Schema is not supported here", where));

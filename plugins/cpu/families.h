@@ -20,6 +20,7 @@ std::span<const OpRow> ml_rows();           // ai.onnx.ml
 std::span<const OpRow> random_rows();       // Random*, Multinomial, Bernoulli, Dropout
 std::span<const OpRow> resize_rows();       // Resize, GridSample, AffineGrid
 std::span<const OpRow> attention_rows();    // Attention, RotaryEmbedding and their com.microsoft kin
+std::span<const OpRow> optimizer_rows();   // Adagrad, Adam, Momentum
 std::span<const OpRow> signal_rows();       // DFT, STFT, windows, MelWeightMatrix, losses
 
 // Ops without a node, put in by the program. One input, one output.

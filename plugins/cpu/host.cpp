@@ -1,7 +1,5 @@
 #include "plugins/cpu/host.h"
 
-#include <omp.h>
-
 namespace tenon::cpu {
 namespace {
 
@@ -21,13 +19,6 @@ std::uint64_t element_bits(std::int32_t dtype) {
 }
 
 }  // namespace
-
-NoTeam::NoTeam() : before_(omp_get_max_threads()) {
-  if (before_ != 1) omp_set_num_threads(1);
-}
-NoTeam::~NoTeam() {
-  if (before_ != 1) omp_set_num_threads(before_);
-}
 
 std::uint64_t tensor_bytes(std::int32_t dtype, std::int64_t count) {
   std::uint64_t bits = 0;

@@ -53,17 +53,6 @@ tenon_status* guarded(const Host& host, Fn&& fn) noexcept {
   }
 }
 
-// oneDNN brings OpenMP along: while this lives, the thread uses no team of it; the caller's setting comes back afterwards.
-class NoTeam {
- public:
-  NoTeam();
-  ~NoTeam();
-  NoTeam(const NoTeam&) = delete;
-
- private:
-  int before_;
-};
-
 template <class T>
 const T& element(const tenon_span& span, std::uint64_t i) {
   return *reinterpret_cast<const T*>(static_cast<const char*>(span.data) + i * span.stride);

@@ -1,42 +1,44 @@
 #include "plugins/cpu/isa.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
-
-#include <oneapi/dnnl/dnnl.h>
-
-#include "plugins/cpu/simd.h"
-// After simd.h.
-#include <hwy/targets.h>
 
 namespace tenon::cpu {
 namespace {
 
-constexpr auto avx3_targets = HWY_AVX3 | HWY_AVX3_DL;
-
-bool has_vnni() { return __builtin_cpu_supports("avx512vnni"); }
-
-// Libraries that dispatch for themselves are held to the same limit, before they do so for the first time.
-void limit_to(Isa isa) {
-  if (isa == Isa::avx2) {
-    hwy::DisableTargets(avx3_targets);
-    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
-  } else {
-    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_vnni);
-  }
+#if defined(__x86_64__)
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 }
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
+}
+bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#else
+bool has_avx2() { return false; }
+bool has_avx512() { return false; }
+bool has_vnni() { return false; }
+#endif
 
 Isa detect() {
-  const char* limit = std::getenv("TENON_MAX_CPU_ISA");
-  if (limit && std::string_view(limit) == "avx2") limit_to(Isa::avx2);
-  else if (limit && std::string_view(limit) == "avx512") limit_to(Isa::avx512_vnni);
-  const auto targets = hwy::SupportedTargets();
-  if (targets & avx3_targets) return has_vnni() ? Isa::avx512_vnni : Isa::avx512;
-  if (targets & HWY_AVX2) return Isa::avx2;
-  return Isa::plain;
+  const char* given = std::getenv("TENON_MAX_CPU_ISA");
+  const std::string_view limit = given ? given : "";
+  if (limit != "avx2") {
+    if (has_vnni()) return Isa::avx512_vnni;
+    if (has_avx512()) return Isa::avx512;
+  }
+  return has_avx2() ? Isa::avx2 : Isa::plain;
 }
 
+int form_of(Isa isa) { return isa >= Isa::avx512 ? 2 : isa >= Isa::avx2 ? 1 : 0; }
+
 }  // namespace
+
+std::atomic<int> simd_form_now{form_of(detect_isa())};
+
+void cap_simd_form(Isa isa) { simd_form_now = form_of(std::min(isa, detect_isa())); }
 
 Isa detect_isa() {
   static const Isa found = detect();

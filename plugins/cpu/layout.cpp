@@ -45,7 +45,8 @@ class Layouter {
       std::uint32_t& v = unit.outputs[o];
       if (v == no_value) continue;
       const std::uint32_t own = v;
-      const bool half = is_half(values_[v].dtype);
+      // An op whose sizes the data decide writes the declared type itself: nothing is known yet to convert later.
+      const bool half = is_half(values_[v].dtype) && !unit.data_dependent;
       if (half) {
         const std::uint32_t wide = inner(v, 0);
         narrowed.push_back({wide, v});
@@ -104,7 +105,8 @@ class Layouter {
   }
   void require_blockable(std::uint32_t v, std::int32_t block, const Unit& unit) const {
     const auto& g = element<tenon_value>(graph_.values, values_[v].graph_value);
-    const bool ok = values_[v].dtype == TENON_DTYPE_FLOAT && g.rank >= 3 && g.rank <= 5 && g.dims[1] > 0 && g.dims[1] % block == 0;
+    const bool bytes = values_[v].dtype == TENON_DTYPE_INT8 || values_[v].dtype == TENON_DTYPE_UINT8;  // one block of all channels
+    const bool ok = (values_[v].dtype == TENON_DTYPE_FLOAT || (bytes && g.dims[1] == block)) && g.rank >= 3 && g.rank <= 5 && g.dims[1] > 0 && g.dims[1] % block == 0;
     if (ok) return;
     throw Failure{TENON_INTERNAL, unit.label + ": value \"" + std::string(view(g.name)) + "\" cannot have blocks of " + std::to_string(block)};
   }

@@ -131,7 +131,7 @@ struct Shape {
   std::int32_t dtype = TENON_DTYPE_UNDEFINED;  // as kernels see it: never a half type
   std::span<const std::int64_t> dims;  // -1: decided by data, during the run
   const void* known = nullptr;         // elements, where they are known at plan time: constant or evaluated by core
-  std::int32_t block = 0;              // 0: dense row-major; 8 or 16: [N, C / block, spatial..., block], see Op::layout
+  std::int32_t block = 0;              // 0: dense row-major; else [N, C / block, spatial..., block], see Op::layout
 
   std::int64_t rank() const { return static_cast<std::int64_t>(dims.size()); }
   std::int64_t count() const {
@@ -259,7 +259,7 @@ class Op {
   // inputs[i]: the block that the value has where it is made (0: dense). Set each to the block that this op wants; the
   // program puts a reorder where they differ. Returns the block of output 0; other outputs are dense unless
   // blocks_all_outputs. machine_block is 8 or 16, 0 when blocking is off. A blocked value is float32 of rank 3 to 5 whose
-  // dim 1 is fixed and a multiple of the block.
+  // dim 1 is fixed and a multiple of the block, or bytes with one block of all channels: [N, spatial..., C].
   virtual std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) {
     (void)machine_block;
     for (std::int32_t& block : inputs) block = 0;

@@ -20,7 +20,6 @@ void* Arena::alloc(std::size_t bytes, std::size_t alignment) {
 }
 
 void Plan::execute(const Host& host, const tenon_execute_args& args) const noexcept {
-  const NoTeam alone;
   StepContext shared{args.addresses, args.worker_index, args.worker_count, args.run, host.api, host.context};
   StepContext single{args.addresses, 0, 1, args.run, host.api, host.context};
   const std::uint64_t first = std::min<std::uint64_t>(args.first_step, steps_.size());

@@ -6,6 +6,7 @@
 #include "plugins/cpu/fusion.h"
 #include "plugins/cpu/layout.h"
 #include "plugins/cpu/packing.h"
+#include "plugins/cpu/quantized.h"
 
 namespace tenon::cpu {
 namespace {
@@ -132,6 +133,7 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
       if (host.api->cancelled(load)) throw Failure{TENON_CANCELLED, "the load was cancelled"};
     }
   }
+  if (!options.plain) fuse_quantized(graph, program->values, program->units, packing);
   if (!options.plain) fuse(graph, program->values, program->units, packing);
 
   // Outputs but the first that nobody wants are not made.

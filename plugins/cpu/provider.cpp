@@ -70,7 +70,6 @@ tenon_status* query(tenon_device* device, const tenon_query* query, tenon_query_
 tenon_status* compile(tenon_device* device, const tenon_part* part, const tenon_compile_options* options, tenon_program** out) {
   const Host& host = device->provider->host;
   return guarded(host, [&] {
-    const NoTeam alone;
     auto made = std::make_unique<tenon_program>();
     made->program = Program::compile(host, session_options(device, options->options, options->max_workers), *part, options->load);
     *out = made.release();
@@ -80,7 +79,6 @@ void program_destroy(tenon_program* program) { delete program; }
 
 tenon_status* program_plan(tenon_program* program, const tenon_plan_args* args, tenon_plan_sink* sink, tenon_plan** out) {
   return guarded(program->program->host, [&] {
-    const NoTeam alone;
     auto made = std::make_unique<tenon_plan>();
     made->plan = Plan::make(*program->program, *args, sink);
     *out = made.release();
@@ -127,7 +125,8 @@ const tenon_provider_desc* tenon_provider_query(const tenon_query_args* args) {
   if (minor < 0) return nullptr;
   using tenon::cpu::str;
   static const tenon_opset opsets[] = {
-      {sizeof(tenon_opset), 27, str("")}, {sizeof(tenon_opset), 5, str("ai.onnx.ml")}, {sizeof(tenon_opset), 1, str("com.microsoft")}};
+      {sizeof(tenon_opset), 27, str("")}, {sizeof(tenon_opset), 5, str("ai.onnx.ml")}, {sizeof(tenon_opset), 1, str("com.microsoft")},
+      {sizeof(tenon_opset), 1, str("ai.onnx.preview.training")}};
   static const tenon_provider_desc desc = [] {
     tenon_provider_desc d{};
     d.struct_size = sizeof d;

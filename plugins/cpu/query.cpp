@@ -25,8 +25,6 @@ Support check(const NodeView& node, const OpRow* row) {
       if (v.kind != TENON_KIND_TENSOR) return Support::no(TENON_REJECT_OTHER, which + " is not a tensor");
       if (v.dtype == TENON_DTYPE_UNDEFINED) return Support::no(TENON_REJECT_DTYPE, "the type of " + which + " is not known");
       if (v.dtype < 0 || v.dtype > TENON_DTYPE_INT2) return Support::no(TENON_REJECT_DTYPE, which + " has type " + std::to_string(v.dtype));
-      if (row->data_dependent && compute_dtype(v.dtype) != v.dtype)
-        return Support::no(TENON_REJECT_DTYPE, which + " has a half type, and the data decides the size of the result");
     }
   }
   return row->supports(node);

@@ -37,6 +37,7 @@ struct Bench {
   std::string format = "table";
 
   int operator()() {
+    (void)session.configuration();  // what is wrong for all is said once
     std::vector<std::vector<std::string>> sets;
     for (const std::string& p : session.providers) sets.push_back({p});
     if (sets.empty()) sets.emplace_back();
@@ -54,7 +55,8 @@ struct Bench {
         Json row = in_process(one);
         row["provider"] = set.empty() ? "default" : set[0];
         if (row.contains("error")) {
-          fmt::print(stderr, "tenon: {}, {} threads: {}\n", row["provider"].get<std::string>(), t, row["error"].get<std::string>());
+          fmt::print(stderr, "tenon: {}, {}: {}\n", row["provider"].get<std::string>(),
+                     t ? count_text(static_cast<std::size_t>(t), "thread") : "all threads", row["error"].get<std::string>());
           code = row.value("code", static_cast<int>(failed));
         }
         rows.push_back(std::move(row));

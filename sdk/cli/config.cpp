@@ -34,7 +34,7 @@ void add_config(CLI::App& app, int& result) {
   show->callback([args, origin, &result] {
     result = guarded([&] {
       const Config c = args->configuration();
-      fmt::print("{}\n", *origin ? c.origins() : c.text());
+      fmt::print("{}", *origin ? c.origins() : c.text() + "\n");
       return static_cast<int>(ok);
     });
   });

@@ -42,13 +42,13 @@ struct Explain {
     for (const Json& n : report["nodes"]) ++by_provider[n["provider"].get<std::string>()];
     for (const Json& p : report["parts"]) cost += p["cost_ns"].get<double>();
     for (const Json& c : report["copies"]) copied += c["bytes"].get<double>();
-    fmt::print("{} · {} nodes · {} parts · {} copies ({} a run) · estimated {}\n\n", session.model, report["nodes"].size(), report["parts"].size(),
-               report["copies"].size(), bytes_text(copied), time_text(cost));
+    fmt::print("{} · {} · {} · {} ({} a run) · estimated {}\n\n", session.model, count_text(report["nodes"].size(), "node"),
+               count_text(report["parts"].size(), "part"), count_text(report["copies"].size(), "copy", "copies"), bytes_text(copied), time_text(cost));
     Table parts({{"part", true}, {"provider"}, {"device"}, {"nodes", true}, {"estimate", true}});
     int number = 0;
     for (const Json& p : report["parts"])
       parts.row({std::to_string(number++), p["provider"].get<std::string>(), p["device"].get<std::string>(), std::to_string(p["node_count"].get<int>()), time_text(p["cost_ns"].get<double>())});
-    if (by_provider.count("core")) parts.row({"-", "core", "host", std::to_string(by_provider["core"]), "shape arithmetic, control flow"});
+    if (by_provider.count("core")) parts.row({"-", "core", "host", std::to_string(by_provider["core"]), ""});
     fmt::print("{}", parts.text());
     if (!report["copies"].empty()) {
       Table copies({{"copied value"}, {"from"}, {"to"}, {"bytes", true}, {"estimate", true}});
@@ -60,12 +60,17 @@ struct Explain {
     if (nodes) {
       Table all({{"node"}, {"operator"}, {"provider"}, {"part", true}, {"estimate", true}, {"why"}});
       for (const Json& n : report["nodes"])
-        all.row({(n["graph"].get<std::string>().empty() ? "" : n["graph"].get<std::string>() + ": ") + n["name"].get<std::string>(), n["op_type"].get<std::string>(), n["provider"].get<std::string>(),
+        all.row({(n["graph"].get<std::string>().empty() ? "" : n["graph"].get<std::string>() + ": ") + name_text(n), n["op_type"].get<std::string>(), n["provider"].get<std::string>(),
                  n["part"].get<int>() < 0 ? "-" : std::to_string(n["part"].get<int>()), n["cost_ns"].get<double>() > 0 ? time_text(n["cost_ns"].get<double>()) : "", n["why"].get<std::string>()});
       fmt::print("\n{}", all.text());
     }
     for (const Json& note : report["notes"]) fmt::print("\nnote: {}", note.get<std::string>());
     if (!report["notes"].empty()) fmt::print("\n");
+  }
+
+  static std::string name_text(const Json& node) {
+    const std::string name = node["name"].get<std::string>();
+    return name.empty() ? "(no name)" : name;
   }
 
   // One line for each provider, operator and reason, with the first node as an example.
@@ -78,7 +83,7 @@ struct Explain {
     for (const Json& n : report["nodes"])
       for (const Json& r : n["refusals"]) {
         Group& g = groups[{r["provider"].get<std::string>(), r["reason"].get<std::string>(), n["op_type"].get<std::string>(), r["text"].get<std::string>()}];
-        if (g.count++ == 0) g.example = n["name"].get<std::string>();
+        if (g.count++ == 0) g.example = name_text(n);
       }
     if (groups.empty()) return;
     Table table({{"not on"}, {"reason"}, {"operator"}, {"nodes", true}, {"because"}, {"first"}});

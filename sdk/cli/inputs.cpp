@@ -84,10 +84,12 @@ void Inputs::read_files(const Session& session, std::vector<Feed>& feeds) const 
     const std::string name = eq == std::string::npos ? "" : file.substr(0, eq);
     const fs::path path = eq == std::string::npos ? file : file.substr(eq + 1);
     if (fs::is_directory(path)) {
+      const std::size_t before = feeds.size();
       for (std::size_t i = 0; i < session.inputs().size(); ++i) {
         const fs::path pb = path / fmt::format("input_{}.pb", i);
         if (fs::exists(pb)) feeds.push_back({std::string(session.inputs()[i].name), read_pb(pb)});
       }
+      if (feeds.size() == before) throw Failure{usage, fmt::format("--input {}: the folder has no input_0.pb", file)};
     } else if (path.extension() == ".npz") {
       for (Feed& f : read_npz(path)) feeds.push_back(std::move(f));
     } else if (path.extension() == ".pb") {
@@ -100,6 +102,7 @@ void Inputs::read_files(const Session& session, std::vector<Feed>& feeds) const 
       feeds.push_back({name, read_npy(path)});
     }
   }
+  for (const Feed& f : feeds) check_name("--input", f.name, session.inputs(), "takes");
   // Numpy has no names for some types: their bits are stored, and the model says what they are.
   for (Feed& f : feeds)
     for (const Port& p : session.inputs()) {
@@ -138,6 +141,15 @@ std::vector<Feed> Inputs::make(const Session& session) const {
       throw Failure{usage, fmt::format("--dim {}={}: no input has a dimension of that name", name, size)};
   }
   return feeds;
+}
+
+void check_name(const char* option, std::string_view name, std::span<const Port> ports, const char* verb) {
+  std::string known;
+  for (const Port& p : ports) {
+    if (p.name == name) return;
+    known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", p.name);
+  }
+  throw Failure{usage, fmt::format("{}: the model {} no \"{}\"; it {} {}", option, verb, name, verb, known.empty() ? "nothing" : known)};
 }
 
 std::string shape_text(const Value& v) {

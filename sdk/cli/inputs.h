@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -26,6 +28,8 @@ struct Inputs {
   void read_files(const Session& session, std::vector<Feed>& feeds) const;
 };
 
+// A name on the command line that the model does not have. Errors: Failure with what it "takes" or "gives" (the verb).
+void check_name(const char* option, std::string_view name, std::span<const Port> ports, const char* verb);
 // "float32[1,3,224,224]".
 std::string shape_text(const Value& value);
 std::string port_text(const Port& port);

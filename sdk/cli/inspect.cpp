@@ -29,7 +29,8 @@ struct Inspect {
       ++ops[(domain.empty() ? "" : domain + ".") + n["op_type"].get<std::string>()];
     }
     if (graph) {
-      fmt::print("{}", s.graph_text());
+      if (format == "json") fmt::print("{}\n", Json{{"graph", s.graph_text()}}.dump(2));
+      else fmt::print("{}", s.graph_text());
       return ok;
     }
     if (format == "json") {
@@ -59,7 +60,8 @@ struct Inspect {
     };
     about.row({"IR version", std::to_string(model["ir_version"].get<int>())});
     for (const auto& [domain, version] : model["opsets"].items()) about.row({"opset", fmt::format("{} {}", domain.empty() ? "ai.onnx" : domain, version.get<int>())});
-    about.row({"producer", model.value("producer_name", "") + " " + model.value("producer_version", "")});
+    if (const std::string name = model.value("producer_name", ""); !name.empty())
+      about.row({"producer", name + " " + model.value("producer_version", "")});
     add("graph", "graph_name");
     add("description", "description");
     about.row({"nodes", std::to_string(nodes.size())});

@@ -1,5 +1,6 @@
 #include "sdk/cli/npy.h"
 
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -40,7 +41,60 @@ std::string header_value(const std::string& header, const std::string& key, cons
   return header.substr(open == '(' ? i + 1 : i, end - i - (open == '(' ? 1 : 0));
 }
 
-Value parse(const std::string& bytes, const std::string& where) {
+// From Fortran order, in which the first index runs fastest, to ours.
+void reorder(const char* from, char* to, const Dims& dims, std::size_t size) {
+  std::vector<std::size_t> index(dims.size()), stride(dims.size());
+  std::size_t count = 1;
+  for (std::size_t d = 0; d < dims.size(); ++d) stride[d] = count, count *= static_cast<std::size_t>(dims[d]);
+  for (std::size_t e = 0, offset = 0; e < count; ++e) {
+    std::memcpy(to + e * size, from + offset * size, size);
+    for (std::size_t d = dims.size(); d-- > 0;) {
+      offset += stride[d];
+      if (++index[d] < static_cast<std::size_t>(dims[d])) break;
+      offset -= stride[d] * index[d];
+      index[d] = 0;
+    }
+  }
+}
+
+void append_utf8(std::string& out, std::uint32_t code) {
+  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (code >> shift & 63)); };
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    out += static_cast<char>(0xc0 | code >> 6), tail(0);
+  } else if (code < 0x10000) {
+    out += static_cast<char>(0xe0 | code >> 12), tail(6), tail(0);
+  } else {
+    out += static_cast<char>(0xf0 | code >> 18), tail(12), tail(6), tail(0);
+  }
+}
+
+// Elements of "U4" or "S4": texts of a fixed width, filled up with zeros.
+std::vector<std::string> texts(const std::string& kind, const char* data, std::size_t left, std::size_t count, const std::string& where) {
+  std::size_t width = 0;
+  const auto [end, fault] = std::from_chars(kind.data() + 1, kind.data() + kind.size(), width);
+  if (fault != std::errc() || end != kind.data() + kind.size() || width > left)
+    bad(where, "its element type \"" + kind + "\" is not one, or it is truncated");
+  const std::size_t unit = kind[0] == 'U' ? 4 : 1;
+  // Texts of no width take no bytes: their number proves nothing.
+  if (width ? count > left / (width * unit) : count > 1 << 20) bad(where, "it is truncated");
+  std::vector<std::string> out(count);
+  for (std::size_t e = 0; e < count; ++e)
+    for (std::size_t c = 0; c < width; ++c) {
+      std::uint32_t code = 0;
+      std::memcpy(&code, data + (e * width + c) * unit, unit);
+      if (code == 0) break;
+      if (code > 0x10ffff) bad(where, "a text in it is not Unicode");
+      if (unit == 1) out[e] += static_cast<char>(code);
+      else append_utf8(out[e], code);
+    }
+  return out;
+}
+
+}  // namespace
+
+Value parse_npy(const std::string& bytes, const std::string& where) {
   if (bytes.size() < 10 || std::memcmp(bytes.data(), magic, 6) != 0) bad(where, "not a numpy file");
   const bool long_header = bytes[6] >= 2;
   std::size_t length = static_cast<unsigned char>(bytes[8]) | static_cast<unsigned char>(bytes[9]) << 8, start = 10;
@@ -52,7 +106,7 @@ Value parse(const std::string& bytes, const std::string& where) {
   if (bytes.size() < start + length) bad(where, "it is truncated");
   const std::string header = bytes.substr(start, length);
   const std::string descr = header_value(header, "descr", where);
-  if (header_value(header, "fortran_order", where).starts_with("True")) bad(where, "it is stored in Fortran order; save numpy.ascontiguousarray of it");
+  const bool fortran = header_value(header, "fortran_order", where).starts_with("True");
   Dims dims;
   std::int64_t count = 1;
   const std::string shape = header_value(header, "shape", where);
@@ -74,30 +128,25 @@ Value parse(const std::string& bytes, const std::string& where) {
   const char* data = bytes.data() + start + length;
   const std::size_t left = bytes.size() - start - length;
   if (kind.starts_with('U') || kind.starts_with('S')) {
-    const std::size_t width = std::stoul(kind.substr(1)), unit = kind[0] == 'U' ? 4 : 1;
-    if (left / (width ? width * unit : 1) < static_cast<std::size_t>(width ? count : 0)) bad(where, "it is truncated");
-    std::vector<std::string> strings(static_cast<std::size_t>(count));
-    for (std::size_t e = 0; e < strings.size(); ++e)
-      for (std::size_t c = 0; c < width; ++c) {
-        std::uint32_t code = 0;
-        std::memcpy(&code, data + (e * width + c) * unit, unit);
-        if (code == 0) break;
-        if (unit == 1 || code < 0x80) strings[e] += static_cast<char>(code);
-        else if (code < 0x800) strings[e] += {static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 63))};
-        else if (code < 0x10000) strings[e] += {static_cast<char>(0xe0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 63)), static_cast<char>(0x80 | (code & 63))};
-        else strings[e] += {static_cast<char>(0xf0 | code >> 18), static_cast<char>(0x80 | (code >> 12 & 63)), static_cast<char>(0x80 | (code >> 6 & 63)), static_cast<char>(0x80 | (code & 63))};
-      }
-    return Value::strings(strings, dims);
+    if (fortran && dims.size() > 1) bad(where, "texts in Fortran order are not read; save numpy.ascontiguousarray of it");
+    return Value::strings(texts(kind, data, left, static_cast<std::size_t>(count), where), dims);
   }
   for (const Kind& k : kinds) {
     if (kind != k.npy) continue;
+    const auto size = static_cast<std::size_t>(tenon_dtype_bits(k.dtype)) / 8;
+    if (static_cast<std::size_t>(count) > left / size)
+      bad(where, fmt::format("it is truncated: {} bytes of data for {} elements of {} bytes", left, count, size));
     Value v = Value::tensor(k.dtype, dims);
-    if (left < v.size_bytes()) bad(where, fmt::format("it is truncated: {} bytes of data, {} are needed", left, v.size_bytes()));
-    if (v.size_bytes()) std::memcpy(tenon_datum_data(v.handle()), data, v.size_bytes());
+    if (count == 0) return v;
+    auto* to = static_cast<char*>(tenon_datum_data(v.handle()));
+    if (fortran && dims.size() > 1) reorder(data, to, dims, size);
+    else std::memcpy(to, data, v.size_bytes());
     return v;
   }
   bad(where, "element type \"" + descr + "\" is not supported");
 }
+
+namespace {
 
 std::string to_npy(const Value& value, const std::string& where) {
   const char* kind = nullptr;
@@ -140,25 +189,25 @@ std::string read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-Value read_npy(const std::filesystem::path& path) { return parse(read_file(path), path.string()); }
+Value read_npy(const std::filesystem::path& path) { return parse_npy(read_file(path), path.string()); }
 
 std::vector<Feed> read_npz(const std::filesystem::path& path) {
   const std::unique_ptr<void, int (*)(void*)> zip(unzOpen64(path.c_str()), unzClose);
   if (!zip) bad(path.string(), "not an .npz archive");
   std::vector<Feed> out;
+  std::string name(1 << 16, '\0');  // longer than any name in an archive, so it ends in a zero
   for (int code = unzGoToFirstFile(zip.get()); code == UNZ_OK; code = unzGoToNextFile(zip.get())) {
     unz_file_info64 info{};
-    char name[1024];
-    if (unzGetCurrentFileInfo64(zip.get(), &info, name, sizeof name, nullptr, 0, nullptr, 0) != UNZ_OK || unzOpenCurrentFile(zip.get()) != UNZ_OK)
+    if (unzGetCurrentFileInfo64(zip.get(), &info, name.data(), name.size(), nullptr, 0, nullptr, 0) != UNZ_OK || unzOpenCurrentFile(zip.get()) != UNZ_OK)
       bad(path.string(), "the archive is damaged");
     std::string bytes;
     std::vector<char> chunk(1 << 20);
     int n = 0;
     while ((n = unzReadCurrentFile(zip.get(), chunk.data(), static_cast<unsigned>(chunk.size()))) > 0) bytes.append(chunk.data(), static_cast<std::size_t>(n));
     if (n < 0 || unzCloseCurrentFile(zip.get()) != UNZ_OK) bad(path.string(), "the archive is damaged");
-    std::string key = name;
+    std::string key = name.c_str();
     if (key.ends_with(".npy")) key.resize(key.size() - 4);
-    out.push_back({key, parse(bytes, path.string() + ":" + name)});
+    out.push_back({key, parse_npy(bytes, path.string() + ":" + key)});
   }
   return out;
 }

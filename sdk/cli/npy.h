@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,8 @@
 
 namespace tenon::cli {
 
+// The bytes of an .npy file; `where` names it in errors.
+Value parse_npy(const std::string& bytes, const std::string& where);
 Value read_npy(const std::filesystem::path& path);
 // The arrays of an archive, by name without ".npy".
 std::vector<Feed> read_npz(const std::filesystem::path& path);

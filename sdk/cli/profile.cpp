@@ -49,6 +49,7 @@ struct ProfileCommand {
       for (Total* t : {&ops[provider + " " + op], &steps[e["name"].get<std::string>()]}) t->ns += ns, ++t->count, t->op = op, t->provider = provider;
       all += ns;
     }
+    if (all <= 0) all = 1;  // nothing to run: shares of nothing are 0
     print(ops, steps, all);
     return ok;
   }

@@ -70,6 +70,7 @@ struct Run {
 
   int operator()() const {
     const Session s = session.open();
+    for (const std::string& name : names) check_name("--output-name", name, s.outputs(), "gives");
     const std::vector<Feed> feeds = inputs.make(s);
     RunOptions options;
     options.stop = interrupt();
@@ -89,7 +90,9 @@ struct Run {
       write_npz(output, all);
       return;
     }
-    std::filesystem::create_directories(output);
+    std::error_code fault;
+    std::filesystem::create_directories(output, fault);
+    if (fault) throw Failure{failed, fmt::format("cannot write \"{}\": {}", output, fault.message())};
     for (const Feed& f : out) {
       std::string file = f.name;
       std::replace(file.begin(), file.end(), '/', '_');

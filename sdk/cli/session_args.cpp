@@ -85,6 +85,8 @@ Session SessionArgs::open(const Config& c) const {
     return Session(model, open);
   } catch (const Error& e) {
     if (e.code() == TENON_CANCELLED) throw Failure{interrupted, "interrupted"};
+    // Options are part of the configuration, though only the provider's manifest knows them.
+    if (std::string_view(e.what()).starts_with("options of provider ")) throw Failure{bad_config, e.what()};
     const bool provider = e.code() == TENON_MISSING_DEPENDENCY || e.code() == TENON_ABI_MISMATCH || std::string_view(e.what()).starts_with("provider ") ||
                           std::string_view(e.what()).starts_with("there is no provider");
     throw Failure{provider ? no_provider : bad_model, e.what()};

@@ -36,6 +36,10 @@ std::string Table::text(std::size_t indent) const {
   return out;
 }
 
+std::string count_text(std::size_t count, const char* one, const char* many) {
+  return count == 1 ? fmt::format("1 {}", one) : many ? fmt::format("{} {}", count, many) : fmt::format("{} {}s", count, one);
+}
+
 std::string time_text(double ns) {
   if (ns < 1e3) return fmt::format("{:.0f} ns", ns);
   if (ns < 1e6) return fmt::format("{:.3g} us", ns / 1e3);

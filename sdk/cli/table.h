@@ -27,6 +27,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// "1 part", "2 parts".
+std::string count_text(std::size_t count, const char* one, const char* many = nullptr);
 // "12.3 us", "4.56 ms", "1.2 s"; "3.4 MiB".
 std::string time_text(double ns);
 std::string bytes_text(double bytes);

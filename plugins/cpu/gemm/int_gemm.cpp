@@ -76,8 +76,8 @@ HWY_AFTER_NAMESPACE();
 namespace tenon::cpu::gemm {
 namespace {
 
-HWY_EXPORT(TileAny);
-HWY_EXPORT(Columns);
+TENON_SIMD_EXPORT(TileAny);
+TENON_SIMD_EXPORT(Columns);
 
 // The oracle's kernel: the same packed forms, one number at a time.
 void plain_tile(const std::int16_t* a, std::int64_t a_row, const std::int16_t* b, std::int64_t pairs, std::int64_t rows, std::int32_t* c,
@@ -99,7 +99,7 @@ inline std::int32_t at(const void* p, bool is_signed, std::int64_t i) {
 
 const IntKernels& int_kernels(Isa isa) {
   static const IntKernels plain{8, 6, plain_tile};
-  static const IntKernels simd{HWY_DYNAMIC_DISPATCH(Columns)(), 6, &HWY_DYNAMIC_DISPATCH(TileAny)};
+  static const IntKernels simd{TENON_SIMD(Columns)(), 6, &TENON_SIMD(TileAny)};
   return isa == Isa::plain ? plain : simd;
 }
 

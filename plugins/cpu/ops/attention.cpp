@@ -110,6 +110,58 @@ struct AttentionStep {
   }
 };
 
+void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRefs& refs, Isa isa, std::span<const Ref> reads,
+               std::span<const Ref> writes) {
+  AttentionStep step{};
+  step.shape = s, step.refs = refs;
+  step.grouped = s.queries == 1 && s.group() > 1;
+  const std::int64_t rows = step.grouped ? s.group() : s.queries;
+  // Scores of a block stay in the second-level cache; few heads make more blocks, for the workers.
+  const std::int64_t tallest = s.batch * s.heads >= 8 ? 256 : 128;
+  const std::int64_t height = std::clamp<std::int64_t>(131072 / std::max<std::int64_t>(s.keys, 1), 16, tallest);
+  const gemm::Kernels& kernels = gemm::kernels(isa);
+  std::vector<QueryBlock> blocks;
+  std::uint64_t gemm_scratch = 0;
+  for (std::int64_t first = 0; first < rows; first += height) {
+    QueryBlock block{};
+    block.first = step.grouped ? 0 : first;
+    block.count = step.grouped ? rows : std::min(height, rows - first);
+    block.keys = s.keys;
+    // Without lengths the last query of the block sees most.
+    const bool shown = refs.scores.present();
+    if (!shown && !refs.lengths.present() && !step.grouped) {
+      const std::int64_t last = first + block.count - 1 + s.past;
+      if (s.causal) block.keys = std::min(block.keys, last + 1);
+      if (s.right >= 0) block.keys = std::min(block.keys, last + std::min(s.right, s.keys) + 1);
+    }
+    gemm::Problem qk;
+    qk.m = block.count, qk.n = block.keys, qk.k = s.depth;
+    qk.a_row = step.grouped ? s.q.head : s.q.row, qk.a_k = 1;
+    qk.b_k = 1, qk.b_column = s.k.row;
+    qk.c_row = s.keys, qk.c_column = 1;
+    qk.alpha = static_cast<float>(s.scale);
+    block.scores = gemm::plan(kernels, qk, false);
+    gemm::Problem pv;
+    pv.m = block.count, pv.n = s.value_depth, pv.k = block.keys;
+    pv.a_row = s.keys, pv.a_k = 1;
+    pv.b_k = s.v.row, pv.b_column = 1;
+    pv.c_row = step.grouped ? s.y.head : s.y.row, pv.c_column = 1;
+    block.values = gemm::plan(kernels, pv, false);
+    gemm_scratch = std::max({gemm_scratch, block.scores.scratch_bytes, block.values.scratch_bytes});
+    blocks.push_back(block);
+    if (step.grouped) break;
+  }
+  step.blocks = builder.keep<QueryBlock>(blocks);
+  step.block_count = static_cast<std::int64_t>(blocks.size());
+  step.score_floats = static_cast<std::uint64_t>((blocks[0].count * s.keys + 15) / 16 * 16);
+  const std::uint64_t mask_floats = static_cast<std::uint64_t>((s.keys + 15) & ~std::int64_t(15));
+  step.scratch_bytes = (step.score_floats + mask_floats) * sizeof(float) + gemm_scratch + 64;
+  step.scratch = builder.scratch(step.scratch_bytes);
+  const double flops = 2.0 * static_cast<double>(s.batch * s.heads * s.queries) * static_cast<double>(s.keys) *
+                       static_cast<double>(s.depth + s.value_depth) * (s.causal ? 0.6 : 1.0);
+  builder.step("attention", step, {.est_ns = flops / 60}, reads, writes);
+}
+
 // present = past, then the new rows; both [batch, head, row, depth] with strides.
 struct AppendStep {
   Ref past, fresh, present;
@@ -190,11 +242,7 @@ class AttentionOp final : public Op {
       if (r.present()) writes.push_back(r);
     }
     if (writes.empty() || s.batch * s.heads * s.queries == 0) return;
-    if (builder.options().plain || q.dtype != TENON_DTYPE_FLOAT) {
-      plan_attention_plain(builder, s, refs, q.dtype, reads, writes);
-      return;
-    }
-    plan_fast(builder, s, refs, reads, writes);
+    plan_attention(builder, s, refs, q.dtype, isa_, reads, writes);
   }
 
  private:
@@ -240,58 +288,6 @@ class AttentionOp final : public Op {
     strides = {s.kv_heads * s.keys * depth, s.keys * depth, depth};
   }
 
-  void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRefs& refs, std::span<const Ref> reads,
-                 std::span<const Ref> writes) const {
-    AttentionStep step{};
-    step.shape = s, step.refs = refs;
-    step.grouped = s.queries == 1 && s.group() > 1;
-    const std::int64_t rows = step.grouped ? s.group() : s.queries;
-    // Scores of a block stay in the second-level cache; few heads make more blocks, for the workers.
-    const std::int64_t tallest = s.batch * s.heads >= 8 ? 256 : 128;
-    const std::int64_t height = std::clamp<std::int64_t>(131072 / std::max<std::int64_t>(s.keys, 1), 16, tallest);
-    const gemm::Kernels& kernels = gemm::kernels(isa_);
-    std::vector<QueryBlock> blocks;
-    std::uint64_t gemm_scratch = 0;
-    for (std::int64_t first = 0; first < rows; first += height) {
-      QueryBlock block{};
-      block.first = step.grouped ? 0 : first;
-      block.count = step.grouped ? rows : std::min(height, rows - first);
-      block.keys = s.keys;
-      // Without lengths the last query of the block sees most.
-      const bool shown = refs.scores.present();
-      if (!shown && !refs.lengths.present() && !step.grouped) {
-        const std::int64_t last = first + block.count - 1 + s.past;
-        if (s.causal) block.keys = std::min(block.keys, last + 1);
-        if (s.right >= 0) block.keys = std::min(block.keys, last + std::min(s.right, s.keys) + 1);
-      }
-      gemm::Problem qk;
-      qk.m = block.count, qk.n = block.keys, qk.k = s.depth;
-      qk.a_row = step.grouped ? s.q.head : s.q.row, qk.a_k = 1;
-      qk.b_k = 1, qk.b_column = s.k.row;
-      qk.c_row = s.keys, qk.c_column = 1;
-      qk.alpha = static_cast<float>(s.scale);
-      block.scores = gemm::plan(kernels, qk, false);
-      gemm::Problem pv;
-      pv.m = block.count, pv.n = s.value_depth, pv.k = block.keys;
-      pv.a_row = s.keys, pv.a_k = 1;
-      pv.b_k = s.v.row, pv.b_column = 1;
-      pv.c_row = step.grouped ? s.y.head : s.y.row, pv.c_column = 1;
-      block.values = gemm::plan(kernels, pv, false);
-      gemm_scratch = std::max({gemm_scratch, block.scores.scratch_bytes, block.values.scratch_bytes});
-      blocks.push_back(block);
-      if (step.grouped) break;
-    }
-    step.blocks = builder.keep<QueryBlock>(blocks);
-    step.block_count = static_cast<std::int64_t>(blocks.size());
-    step.score_floats = static_cast<std::uint64_t>((blocks[0].count * s.keys + 15) / 16 * 16);
-    const std::uint64_t mask_floats = static_cast<std::uint64_t>((s.keys + 15) & ~std::int64_t(15));
-    step.scratch_bytes = (step.score_floats + mask_floats) * sizeof(float) + gemm_scratch + 64;
-    step.scratch = builder.scratch(step.scratch_bytes);
-    const double flops = 2.0 * static_cast<double>(s.batch * s.heads * s.queries) * static_cast<double>(s.keys) *
-                         static_cast<double>(s.depth + s.value_depth) * (s.causal ? 0.6 : 1.0);
-    builder.step("attention", step, {.est_ns = flops / 60}, reads, writes);
-  }
-
   std::int64_t q_heads_, kv_heads_;
   bool causal_;
   std::int64_t left_, right_;
@@ -318,13 +314,20 @@ Support supports(const NodeView& node) {
 
 }  // namespace
 
+void plan_attention(PlanBuilder& builder, const AttentionShape& shape, const AttentionRefs& refs, std::int32_t dtype, Isa isa,
+                    std::span<const Ref> reads, std::span<const Ref> writes) {
+  if (builder.options().plain || dtype != TENON_DTYPE_FLOAT) plan_attention_plain(builder, shape, refs, dtype, reads, writes);
+  else plan_fast(builder, shape, refs, isa, reads, writes);
+}
+
 std::span<const OpRow> attention_rows() {
   static const std::vector<OpRow> rows = [] {
     std::vector<OpRow> all = {
         {"", "Attention", supports,
          [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> { return std::make_unique<AttentionOp>(node, context); }},
     };
-    for (const OpRow& row : rotary_rows()) all.push_back(row);
+    for (const auto more : {rotary_rows(), multi_head_rows(), group_query_rows()})
+      for (const OpRow& row : more) all.push_back(row);
     return all;
   }();
   return rows;

@@ -63,9 +63,17 @@ inline KeyRange key_range(const AttentionShape& s, const AttentionRefs& refs, co
   return range;
 }
 
+// Emits the step: fast for float32, unless the options ask for the plain one.
+void plan_attention(PlanBuilder& builder, const AttentionShape& shape, const AttentionRefs& refs, std::int32_t dtype, Isa isa,
+                    std::span<const Ref> reads, std::span<const Ref> writes);
+
 // Scalar loops for float32 and double: the oracle.
 void plan_attention_plain(PlanBuilder& builder, const AttentionShape& shape, const AttentionRefs& refs, std::int32_t dtype,
                           std::span<const Ref> reads, std::span<const Ref> writes);
+
+// com.microsoft's forms, which prepare operands and then plan the same step.
+std::span<const OpRow> multi_head_rows();   // attention_multi_head.cpp
+std::span<const OpRow> group_query_rows();  // attention_group_query.cpp
 
 // x[i] = cap * tanh(x[i] / cap).
 void softcap_run(float* x, std::int64_t n, float cap);

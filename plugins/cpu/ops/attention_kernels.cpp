@@ -36,9 +36,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tenon::cpu {
 
-HWY_EXPORT(softcap_kernel);
+TENON_SIMD_EXPORT(softcap_kernel);
 
-void softcap_run(float* x, std::int64_t n, float cap) { HWY_DYNAMIC_DISPATCH(softcap_kernel)(x, n, cap); }
+void softcap_run(float* x, std::int64_t n, float cap) { TENON_SIMD(softcap_kernel)(x, n, cap); }
 
 }  // namespace tenon::cpu
 #endif

@@ -1,6 +1,7 @@
 // Col2Im: adds up overlapping blocks into images.
 #include "plugins/cpu/ops/conv_family.h"
 #include "plugins/cpu/ops/conv_shape.h"
+#include "plugins/cpu/ops/reduce_types.h"
 
 namespace tenon::cpu {
 namespace {
@@ -53,7 +54,9 @@ struct Col2ImStep {
     return block < w.out;
   }
   T sum(const Window* w, const T* from, std::int64_t a, std::int64_t b, std::int64_t c) const {
-    double total = 0;
+    // Integers wrap around.
+    using Sum = std::conditional_t<std::is_integral_v<T>, std::uint64_t, double>;
+    Sum total = 0;
     std::int64_t ba, bb, bc;
     for (std::int64_t ka = 0; ka < w[0].kernel; ++ka) {
       if (!covers(w[0], a, ka, ba)) continue;
@@ -62,10 +65,11 @@ struct Col2ImStep {
         for (std::int64_t kc = 0; kc < w[2].kernel; ++kc)
           if (covers(w[2], c, kc, bc))
             total +=
-                static_cast<double>(from[((ka * w[1].kernel + kb) * w[2].kernel + kc) * columns + (ba * w[1].out + bb) * w[2].out + bc]);
+                static_cast<Sum>(from[((ka * w[1].kernel + kb) * w[2].kernel + kc) * columns + (ba * w[1].out + bb) * w[2].out + bc]);
       }
     }
-    return static_cast<T>(total);
+    if constexpr (std::is_same_v<T, bool>) return total != 0;
+    else return static_cast<T>(total);
   }
 };
 
@@ -76,8 +80,8 @@ class Col2Im final : public Op {
       throw Failure{TENON_INVALID_ARGUMENT, error};
   }
   void plan(PlanBuilder& builder) const override {
-    if (builder.in(0).dtype == TENON_DTYPE_DOUBLE) emit<double>(builder);
-    else emit<float>(builder);
+    if (builder.in(0).dtype == TENON_DTYPE_BOOL) emit<bool>(builder);
+    else visit_number(builder.in(0).dtype, [&](auto tag) { emit<typename decltype(tag)::type>(builder); });
   }
 
  private:
@@ -100,7 +104,7 @@ class Col2Im final : public Op {
 Support supports_col2im(const NodeView& node) {
   for (std::uint32_t i = 0; i < 3; ++i)
     if (!node.has_input(i)) return Support::no(TENON_REJECT_OTHER, "an input is missing");
-  if (node.dtype(0) != TENON_DTYPE_FLOAT && node.dtype(0) != TENON_DTYPE_DOUBLE) return Support::no(TENON_REJECT_DTYPE, "float types only");
+  if (!is_number(node.dtype(0)) && node.dtype(0) != TENON_DTYPE_BOOL) return Support::no(TENON_REJECT_DTYPE, "numbers and bool only");
   if (node.dtype(2) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "block_shape is int64");
   const std::int32_t rank = node.output(0).rank;
   if (node.rank(0) != 3 || rank < 3 || rank > 2 + kMaxSpatial)

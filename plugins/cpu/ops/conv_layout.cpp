@@ -48,7 +48,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace tenon::cpu {
-HWY_EXPORT(transpose_blocks);
+TENON_SIMD_EXPORT(transpose_blocks);
 namespace {
 
 template <std::int64_t kWidth>
@@ -61,7 +61,7 @@ void copy_fixed(const float* src, std::int64_t src_stride, std::int64_t count, f
 void transpose_rows(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst,
                     std::int64_t dst_stride) {
   const std::int64_t r4 = rows / 4 * 4, c4 = columns / 4 * 4;
-  HWY_DYNAMIC_DISPATCH(transpose_blocks)(src, src_stride, r4, c4, dst, dst_stride);
+  TENON_SIMD(transpose_blocks)(src, src_stride, r4, c4, dst, dst_stride);
   for (std::int64_t r = r4; r < rows; ++r)
     for (std::int64_t c = 0; c < columns; ++c) dst[c * dst_stride + r] = src[r * src_stride + c];
   for (std::int64_t r = 0; r < r4; ++r)

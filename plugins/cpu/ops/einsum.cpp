@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "plugins/cpu/ops/matmul.h"
+#include "plugins/cpu/ops/reduce_types.h"
 
 namespace tenon::cpu {
 namespace {
@@ -117,9 +118,8 @@ struct Axes {
 
 template <class T>
 struct Accumulator {
-  using type = std::conditional_t<std::is_same_v<T, float>, double,
-                                  std::conditional_t<std::is_same_v<T, std::int32_t>, std::uint32_t,
-                                                     std::conditional_t<std::is_same_v<T, std::int64_t>, std::uint64_t, T>>>;
+  using whole = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+  using type = std::conditional_t<std::is_integral_v<T>, whole, double>;
 };
 
 // z = sum of x * y; y may be absent.
@@ -302,14 +302,7 @@ void EinsumOp::loop(PlanBuilder& builder, Axes out, Axes sum, Ref x, Ref y, Ref 
   if (y.present()) reads.push_back(y);
   const std::array<Ref, 1> writes{z};
   const auto emit = [&](auto type) { builder.step("einsum.loop", LoopStep<decltype(type)>{out, sum, x, y, z}, options, reads, writes); };
-  switch (dtype_) {
-    case TENON_DTYPE_FLOAT: return emit(float{});
-    case TENON_DTYPE_DOUBLE: return emit(double{});
-    case TENON_DTYPE_INT32: return emit(std::int32_t{});
-    case TENON_DTYPE_INT64: return emit(std::int64_t{});
-    case TENON_DTYPE_UINT32: return emit(std::uint32_t{});
-    default: return emit(std::uint64_t{});
-  }
+  visit_number(dtype_, [&](auto tag) { emit(typename decltype(tag)::type{}); });
 }
 
 bool EinsumOp::as_product(PlanBuilder& builder, Axes batch, Axes m, Axes n, Axes k, Ref x, Ref y, Ref z) const {
@@ -390,7 +383,7 @@ Support supports_einsum(const NodeView& node) {
   if (node.input_count() == 0) return Support::no(TENON_REJECT_OTHER, "no operand");
   for (std::uint32_t i = 0; i < node.input_count(); ++i) {
     if (!node.has_input(i)) return Support::no(TENON_REJECT_OTHER, "an operand is omitted");
-    if (node.dtype(i) != node.dtype(0) || !gemm::reference_takes(node.dtype(i)))
+    if (node.dtype(i) != node.dtype(0) || !is_number(node.dtype(i)))
       return Support::no(TENON_REJECT_DTYPE, "no product of this type");
     if (node.rank(i) > gemm::kMaxRank) return Support::no(TENON_REJECT_RANK, "rank above 8");
   }

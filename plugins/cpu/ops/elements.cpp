@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "plugins/cpu/ops/small_float.h"
+
 namespace tenon::cpu {
 namespace {
 
@@ -43,8 +45,9 @@ Element element_of(std::int32_t dtype) {
 
 // ---- Copier -----------------------------------------------------------------------------------------------------------
 
-Copier::Copier(const StepContext& context, Element kind, Ref src, const tenon_address* dst)
-    : context_(&context), src_(nullptr), dst_(nullptr), bytes_(element_bytes(kind)), kind_(kind), src_ref_(src), dst_address_(dst) {
+Copier::Copier(const StepContext& context, Element kind, Ref src, const tenon_address* dst, std::int32_t half)
+    : context_(&context), src_(nullptr), dst_(nullptr), bytes_(half ? 0 : element_bytes(kind)), kind_(kind), half_(half), src_ref_(src),
+      dst_address_(dst) {
   if (kind == Element::text) return;
   if (src.present()) src_ = context.ptr<const char>(src);
   if (dst) dst_ = data_of<char>(*dst);
@@ -54,6 +57,12 @@ void Copier::copy_slow(std::int64_t to, std::int64_t from, std::int64_t count) c
   if (kind_ == Element::text) {
     for (std::int64_t i = 0; i < count; ++i)
       if (!set_text(*context_, *dst_address_, to + i, context_->text(src_ref_, from + i))) return;
+    return;
+  }
+  if (half_) {
+    const SmallFloat& format = half_ == TENON_DTYPE_FLOAT16 ? float16_format : bfloat16_format;
+    for (std::int64_t i = 0; i < count; ++i)
+      reinterpret_cast<std::uint16_t*>(dst_)[to + i] = static_cast<std::uint16_t>(encode(format, load<float>(src_, from + i), false));
     return;
   }
   const int bits = kind_ == Element::bits4 ? 4 : 2;
@@ -76,6 +85,8 @@ void Copier::fill(std::int64_t to, std::int64_t from, std::int64_t count) const 
 void Copier::zero(std::int64_t to, std::int64_t count) const {
   if (bytes_) {
     std::memset(dst_ + to * bytes_, 0, static_cast<std::size_t>(count * bytes_));
+  } else if (half_) {
+    std::memset(dst_ + to * 2, 0, static_cast<std::size_t>(count * 2));
   } else if (kind_ == Element::text) {
     for (std::int64_t i = 0; i < count; ++i)
       if (!set_text(*context_, *dst_address_, to + i, {})) return;
@@ -85,7 +96,7 @@ void Copier::zero(std::int64_t to, std::int64_t count) const {
 }
 
 void Copier::seal(std::int64_t count) const {
-  if (bytes_ || kind_ == Element::text) return;
+  if (bytes_ || half_ || kind_ == Element::text) return;
   const int bits = kind_ == Element::bits4 ? 4 : 2;
   for (std::int64_t i = count; i % (8 / bits) != 0; ++i) set_bits(dst_, i, bits, 0);
 }

@@ -47,12 +47,13 @@ inline StepOptions copy_options(Element e, std::int64_t bytes) {
 }
 
 // Copies elements inside a step, whatever their type. Indices count elements and are the caller's to check.
+// half: the destination has this half type where the source, inside a program, has float32; else 0.
 class Copier {
  public:
   Copier(const StepContext& context, Element kind, Ref src, Ref dst)
       : Copier(context, kind, src, dst.present() ? &context.addresses[dst.operand] : nullptr) {}
   // dst: for memory that alloc_output gave; it must outlive the copier.
-  Copier(const StepContext& context, Element kind, Ref src, const tenon_address* dst);
+  Copier(const StepContext& context, Element kind, Ref src, const tenon_address* dst, std::int32_t half = 0);
 
   void copy(std::int64_t to, std::int64_t from, std::int64_t count) const {
     const char* s = src_ + from * bytes_;
@@ -76,8 +77,9 @@ class Copier {
   const StepContext* context_;
   const char* src_;
   char* dst_;
-  std::int64_t bytes_;  // 0: packed or string
+  std::int64_t bytes_;  // 0: packed, string or narrowed to a half type
   Element kind_;
+  std::int32_t half_;
   Ref src_ref_;
   const tenon_address* dst_address_;
 };
@@ -92,6 +94,12 @@ struct Output {
   bool wanted() const { return ref.present(); }
 };
 Output output_of(PlanBuilder& builder, std::uint32_t i);
+// The half type that an output of an op with data-dependent sizes is written in; 0: it has the type that kernels see.
+inline std::int32_t half_output(const NodeView& node, std::uint32_t i) {
+  if (!node.has_output(i)) return 0;
+  const std::int32_t dtype = node.output(i).dtype;
+  return compute_dtype(dtype) == dtype ? 0 : dtype;
+}
 bool open_output(const StepContext& context, const Output& output, std::initializer_list<std::int64_t> dims, tenon_address& out);
 bool open_output(const StepContext& context, const Output& output, std::span<const std::int64_t> dims, tenon_address& out);
 template <class T>

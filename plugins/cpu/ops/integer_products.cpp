@@ -3,6 +3,7 @@
 #include <string>
 
 #include "plugins/cpu/gemm/int_gemm.h"
+#include "plugins/cpu/ops/byte_matmul.h"
 #include "plugins/cpu/ops/quantize.h"
 
 namespace tenon::cpu {
@@ -330,6 +331,8 @@ Support supports_product(const NodeView& n) {
 }
 template <const ProductInputs& in>
 std::unique_ptr<Op> make_matmul(const NodeView& n, CompileContext& context) {
+  if constexpr (!in.scaled)
+    if (auto op = ByteMatMulOp::make(n, context)) return op;
   return std::make_unique<IntegerMatMulOp>(n, in, context);
 }
 template <const ProductInputs& in>

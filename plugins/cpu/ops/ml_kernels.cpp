@@ -101,22 +101,22 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tenon::cpu {
 
-HWY_EXPORT(dot_kernel);
-HWY_EXPORT(dot_columns_kernel);
-HWY_EXPORT(distance_columns_kernel);
-HWY_EXPORT(exp_kernel);
+TENON_SIMD_EXPORT(dot_kernel);
+TENON_SIMD_EXPORT(dot_columns_kernel);
+TENON_SIMD_EXPORT(distance_columns_kernel);
+TENON_SIMD_EXPORT(exp_kernel);
 
-float dot_run(const float* a, const float* b, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(dot_kernel)(a, b, n); }
+float dot_run(const float* a, const float* b, std::int64_t n) { return TENON_SIMD(dot_kernel)(a, b, n); }
 
 void dot_columns(const float* x, const float* m, std::int64_t rows, std::int64_t cols, float* out) {
-  HWY_DYNAMIC_DISPATCH(dot_columns_kernel)(x, m, rows, cols, out);
+  TENON_SIMD(dot_columns_kernel)(x, m, rows, cols, out);
 }
 
 void distance_columns(const float* x, const float* m, std::int64_t rows, std::int64_t cols, float* out) {
-  HWY_DYNAMIC_DISPATCH(distance_columns_kernel)(x, m, rows, cols, out);
+  TENON_SIMD(distance_columns_kernel)(x, m, rows, cols, out);
 }
 
-void exp_run(const float* x, std::int64_t n, float scale, float* y) { HWY_DYNAMIC_DISPATCH(exp_kernel)(x, n, scale, y); }
+void exp_run(const float* x, std::int64_t n, float scale, float* y) { TENON_SIMD(exp_kernel)(x, n, scale, y); }
 
 }  // namespace tenon::cpu
 #endif

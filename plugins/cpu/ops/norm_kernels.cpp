@@ -250,29 +250,29 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tenon::cpu {
 
-HWY_EXPORT(layer_kernel);
-HWY_EXPORT(softmax_rows_kernel);
-HWY_EXPORT(softmax_columns_kernel);
-HWY_EXPORT(lrn_kernel);
-HWY_EXPORT(add_squares_kernel);
+TENON_SIMD_EXPORT(layer_kernel);
+TENON_SIMD_EXPORT(softmax_rows_kernel);
+TENON_SIMD_EXPORT(softmax_columns_kernel);
+TENON_SIMD_EXPORT(lrn_kernel);
+TENON_SIMD_EXPORT(add_squares_kernel);
 
 LayerStats<float> layer_norm_row(const LayerRow<float>& row, std::int64_t n, float epsilon, bool rms) {
-  return HWY_DYNAMIC_DISPATCH(layer_kernel)(row, n, epsilon, rms);
+  return TENON_SIMD(layer_kernel)(row, n, epsilon, rms);
 }
 
 void softmax_rows(const float* x, const float* mask, float scale, std::int64_t rows, std::int64_t n, bool log, float* y) {
-  HWY_DYNAMIC_DISPATCH(softmax_rows_kernel)(x, mask, scale, rows, n, log, y);
+  TENON_SIMD(softmax_rows_kernel)(x, mask, scale, rows, n, log, y);
 }
 
 void softmax_columns(const float* x, std::int64_t n, std::int64_t stride, std::int64_t cols, bool log, float* y) {
-  HWY_DYNAMIC_DISPATCH(softmax_columns_kernel)(x, n, stride, cols, log, y);
+  TENON_SIMD(softmax_columns_kernel)(x, n, stride, cols, log, y);
 }
 
 void lrn_row(const float* x, const float* squares, std::int64_t n, float alpha, float beta, float bias, float* y) {
-  HWY_DYNAMIC_DISPATCH(lrn_kernel)(x, squares, n, alpha, beta, bias, y);
+  TENON_SIMD(lrn_kernel)(x, squares, n, alpha, beta, bias, y);
 }
 
-void add_squares(const float* x, std::int64_t n, float* acc) { HWY_DYNAMIC_DISPATCH(add_squares_kernel)(x, n, acc); }
+void add_squares(const float* x, std::int64_t n, float* acc) { TENON_SIMD(add_squares_kernel)(x, n, acc); }
 
 }  // namespace tenon::cpu
 #endif

@@ -14,6 +14,12 @@ constexpr bool is_integer8(std::int32_t dtype) { return dtype == TENON_DTYPE_INT
 constexpr bool is_quantized(std::int32_t dtype) {
   return is_integer8(dtype) || dtype == TENON_DTYPE_INT16 || dtype == TENON_DTYPE_UINT16 || dtype == TENON_DTYPE_INT4 || dtype == TENON_DTYPE_UINT4;
 }
+constexpr bool is_float8(std::int32_t dtype) { return dtype >= TENON_DTYPE_FLOAT8E4M3FN && dtype <= TENON_DTYPE_FLOAT8E5M2FNUZ; }
+// Types that go through an array of plain numbers: cast.h's stages.
+constexpr bool is_staged(std::int32_t dtype) {
+  return is_float8(dtype) || dtype == TENON_DTYPE_FLOAT4E2M1 || dtype == TENON_DTYPE_INT4 || dtype == TENON_DTYPE_UINT4 ||
+         dtype == TENON_DTYPE_INT2 || dtype == TENON_DTYPE_UINT2;
+}
 struct QuantizedRange {
   std::int32_t least, greatest;
 };
@@ -24,6 +30,8 @@ constexpr QuantizedRange range_of(std::int32_t dtype) {
     case TENON_DTYPE_INT16: return {-32768, 32767};
     case TENON_DTYPE_UINT16: return {0, 65535};
     case TENON_DTYPE_INT4: return {-8, 7};
+    case TENON_DTYPE_INT2: return {-2, 1};
+    case TENON_DTYPE_UINT2: return {0, 3};
     default: return {0, 15};
   }
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <string>
 
+#include "plugins/cpu/ops/byte_finish.h"
+#include "plugins/cpu/ops/cast.h"
 #include "plugins/cpu/ops/quantize.h"
 
 namespace tenon::cpu {
@@ -51,25 +53,111 @@ inline void for_runs(const Scales& s, std::int64_t begin, std::int64_t end, F f)
   }
 }
 
+// Scales as float32; a scale of type float8e8m0 is a power of two.
+struct ScaleReader {
+  Ref ref;
+  std::int32_t dtype;
+
+  float at(const StepContext& c, std::int64_t i) const {
+    if (dtype == TENON_DTYPE_FLOAT) return c.ptr<const float>(ref)[i];
+    if (dtype == TENON_DTYPE_INT32) return static_cast<float>(c.ptr<const std::int32_t>(ref)[i]);
+    return static_cast<float>(decode_power(c.ptr<const std::uint8_t>(ref)[i]));
+  }
+};
+ScaleReader scale_reader(const PlanBuilder& b) { return {b.in_ref(1), b.in(1).dtype}; }
+
+constexpr std::int64_t staged = 512;  // elements of a chunk on their way through plain numbers
+
+// n elements of a small type, minus a zero point, as float32. room: for integers of 8 bits.
+void read_staged(const SmallType& type, const void* from, std::int64_t first, std::int64_t n, std::int8_t* room, float* to) {
+  if (type.plain == TENON_DTYPE_FLOAT) return type.unpack(from, first, n, to);
+  type.unpack(from, first, n, room);
+  for (std::int64_t i = 0; i < n; ++i) to[i] = room[i];
+}
+
+// float8, float4 and packed integers.
+struct StagedDequantize {
+  Scales scales;
+  ScaleReader scale;
+  SmallType type;
+  Ref x, zero, y;
+  std::int64_t n;
+
+  void operator()(const StepContext& c) const {
+    const auto [begin, end] = c.slice(n, 1024);
+    const void* in = c.ptr<const void>(x);
+    float* out = c.ptr<float>(y);
+    std::int8_t room[staged];
+    for (std::int64_t first = begin; first < end; first += staged) {
+      const std::int64_t last = std::min(end, first + staged);
+      read_staged(type, in, first, last - first, room, out + first);
+      for_runs(scales, first, last, [&](std::int64_t e, std::int64_t stop, std::int64_t at) {
+        const float factor = scale.at(c, at);
+        float z = 0;
+        if (zero.present()) read_staged(type, c.ptr<const void>(zero), at, 1, room, &z);
+        for (; e < stop; ++e) out[e] = (out[e] - z) * factor;
+      });
+    }
+  }
+};
+
+struct StagedQuantize {
+  Scales scales;
+  ScaleReader scale;
+  SmallType type;
+  std::int32_t from, to;
+  Rounding rounding;
+  Ref x, zero, y;
+  std::int64_t n;
+
+  void operator()(const StepContext& c) const {
+    const auto [begin, end] = c.slice(n, 1024);  // whole bytes
+    const float* real = c.ptr<const float>(x);
+    const auto* whole = c.ptr<const std::int32_t>(x);
+    const bool integer = type.packed_from == TENON_DTYPE_INT8;
+    const QuantizedRange range = range_of(to);
+    double numbers[staged];
+    std::int8_t integers[staged], room[1];
+    for (std::int64_t first = begin; first < end; first += staged) {
+      const std::int64_t last = std::min(end, first + staged);
+      for_runs(scales, first, last, [&](std::int64_t e, std::int64_t stop, std::int64_t at) {
+        const float factor = scale.at(c, at);
+        float z = 0;
+        if (zero.present()) read_staged(type, c.ptr<const void>(zero), at, 1, room, &z);
+        for (; e < stop; ++e) {
+          const float value = from == TENON_DTYPE_INT32 ? static_cast<float>(whole[e]) : real[e];
+          if (integer) integers[e - first] = static_cast<std::int8_t>(quantize(value, factor, static_cast<std::int32_t>(z), range));
+          else numbers[e - first] = z == 0 ? value / factor : value / factor + z;  // -0 stays
+        }
+      });
+      type.pack(integer ? static_cast<const void*>(integers) : numbers, c.ptr<void>(y), first, last - first, rounding);
+    }
+  }
+};
+
 class DequantizeOp final : public Op {
  public:
-  DequantizeOp(std::int64_t axis, std::int64_t block) : axis_(axis), block_(block) {}
+  DequantizeOp(std::int64_t axis, std::int64_t block, const Rounding&) : axis_(axis), block_(block) {}
   void plan(PlanBuilder& b) const override {
     const std::int64_t n = b.in(0).count();
     if (n == 0) return;
     const Scales s = scales_of(b.in(0), b.in(1), axis_, block_);
-    const Ref x = b.in_ref(0), scale = b.in_ref(1), zero = b.in_ref(2), y = b.out_ref(0);
+    const Ref x = b.in_ref(0), zero = b.in_ref(2), y = b.out_ref(0);
     const std::int32_t dtype = b.in(0).dtype;
     StepOptions o;
     o.est_ns = static_cast<double>(n) * 0.5;
+    if (is_staged(dtype)) {
+      b.step("DequantizeLinear", StagedDequantize{s, scale_reader(b), small_type(dtype), x, zero, y, n}, o);
+      return;
+    }
+    const ScaleReader reader = scale_reader(b);
     b.step("DequantizeLinear", [=](const StepContext& c) {
       const auto [begin, end] = c.slice(n, 1024);
       const void* in = c.ptr<const void>(x);
-      const float* scales = c.ptr<const float>(scale);
       const void* zeros = zero.present() ? c.ptr<const void>(zero) : nullptr;
       float* out = c.ptr<float>(y);
       for_runs(s, begin, end, [&](std::int64_t e, std::int64_t stop, std::int64_t at) {
-        const float factor = scales[at];
+        const float factor = reader.at(c, at);
         const std::int32_t z = zeros ? read_quantized(zeros, dtype, at) : 0;
         if (dtype == TENON_DTYPE_UINT8) {
           const auto* p = static_cast<const std::uint8_t*>(in);
@@ -90,27 +178,37 @@ class DequantizeOp final : public Op {
 
 class QuantizeOp final : public Op {
  public:
-  QuantizeOp(std::int64_t axis, std::int64_t block) : axis_(axis), block_(block) {}
+  QuantizeOp(std::int64_t axis, std::int64_t block, const Rounding& rounding) : axis_(axis), block_(block), rounding_(rounding) {}
   void plan(PlanBuilder& b) const override {
     const std::int64_t n = b.in(0).count();
     if (n == 0) return;
     const Scales s = scales_of(b.in(0), b.in(1), axis_, block_);
-    const Ref x = b.in_ref(0), scale = b.in_ref(1), zero = b.in_ref(2), y = b.out_ref(0);
+    const Ref x = b.in_ref(0), zero = b.in_ref(2), y = b.out_ref(0);
     const std::int32_t from = b.in(0).dtype, to = b.out(0).dtype;
     StepOptions o;
     o.est_ns = static_cast<double>(n) * 0.7;
-    b.step("QuantizeLinear", [=](const StepContext& c) {
-      const auto [begin, end] = c.slice(n, 1024);  // even: packed types share bytes
+    const ScaleReader reader = scale_reader(b);
+    if (is_staged(to)) {
+      b.step("QuantizeLinear", StagedQuantize{s, reader, small_type(to), from, to, rounding_, x, zero, y, n}, o);
+      return;
+    }
+    const bool bytes = from == TENON_DTYPE_FLOAT && is_integer8(to) && !b.options().plain;
+    if (bytes) o.est_ns = static_cast<double>(n) * 0.15;
+    b.step("QuantizeLinear", [=, finish = &byte_finish(b.options().isa)](const StepContext& c) {
+      const auto [begin, end] = c.slice(n, 1024);
       const float* in = c.ptr<const float>(x);
       const auto* whole = c.ptr<const std::int32_t>(x);
-      const float* scales = c.ptr<const float>(scale);
       const void* zeros = zero.present() ? c.ptr<const void>(zero) : nullptr;
       void* out = c.ptr<void>(y);
       const QuantizedRange range = range_of(to);
       const auto value = [&](std::int64_t e) { return from == TENON_DTYPE_INT32 ? static_cast<float>(whole[e]) : in[e]; };
       for_runs(s, begin, end, [&](std::int64_t e, std::int64_t stop, std::int64_t at) {
-        const float factor = scales[at];
+        const float factor = reader.at(c, at);
         const std::int32_t z = zeros ? read_quantized(zeros, to, at) : 0;
+        if (bytes && stop - e >= 16) {
+          finish->quantize_real(in + e, stop - e, factor, byte_target(to == TENON_DTYPE_INT8, z), static_cast<std::uint8_t*>(out) + e);
+          return;
+        }
         const auto fill = [&](auto* p) {
           if (from == TENON_DTYPE_INT32)
             for (; e < stop; ++e) p[e] = static_cast<std::remove_reference_t<decltype(*p)>>(quantize(value(e), factor, z, range));
@@ -121,13 +219,7 @@ class QuantizeOp final : public Op {
           case TENON_DTYPE_UINT8: fill(static_cast<std::uint8_t*>(out)); break;
           case TENON_DTYPE_INT8: fill(static_cast<std::int8_t*>(out)); break;
           case TENON_DTYPE_UINT16: fill(static_cast<std::uint16_t*>(out)); break;
-          case TENON_DTYPE_INT16: fill(static_cast<std::int16_t*>(out)); break;
-          default:
-            for (; e < stop; ++e) {
-              const auto nibble = static_cast<std::uint8_t>(quantize(value(e), factor, z, range) & 15);
-              auto& byte = static_cast<std::uint8_t*>(out)[e / 2];
-              byte = e % 2 ? static_cast<std::uint8_t>((byte & 15) | nibble << 4) : nibble;
-            }
+          default: fill(static_cast<std::int16_t*>(out));
         }
       });
     }, o);
@@ -135,6 +227,7 @@ class QuantizeOp final : public Op {
 
  private:
   std::int64_t axis_, block_;
+  Rounding rounding_;
 };
 
 // uint8 with a scale and zero point for the range of the data, 0 included.
@@ -150,26 +243,23 @@ class DynamicQuantizeOp final : public Op {
     const std::uint32_t slots = std::max<std::uint32_t>(b.options().max_workers, 1);
     const Ref extremes = b.temp(sizeof(Extremes) * slots);
     StepOptions o;
-    o.est_ns = static_cast<double>(n) * 0.2;
+    o.est_ns = static_cast<double>(n) * 0.05;
+    const ByteFinish* const finish = &byte_finish(b.options().isa);
+    const bool plain = b.options().plain;
     b.step("extremes", [=](const StepContext& c) {
       const auto [begin, end] = c.slice(n, 1024);
       const float* in = c.ptr<const float>(x);
-      float least[16] = {}, greatest[16] = {};  // 0 is always inside
-      std::int64_t e = begin;
-      for (; e + 16 <= end; e += 16)
-        for (int i = 0; i < 16; ++i) {
-          least[i] = in[e + i] < least[i] ? in[e + i] : least[i];
-          greatest[i] = in[e + i] > greatest[i] ? in[e + i] : greatest[i];
-        }
-      for (; e < end; ++e) least[0] = std::min(least[0], in[e]), greatest[0] = std::max(greatest[0], in[e]);
+      float least = 0, greatest = 0;  // 0 is always inside
+      if (!plain) finish->extremes(in + begin, end - begin, &least, &greatest);
+      for (std::int64_t e = begin; plain && e < end; ++e) least = std::min(least, in[e]), greatest = std::max(greatest, in[e]);
       // Fewer workers than the plan allows may come: the others' entries are set for them.
       if (c.worker == 0)
         for (std::uint32_t w = c.workers; w < slots; ++w) c.ptr<Extremes>(extremes)[w] = {};
       Extremes& mine = c.ptr<Extremes>(extremes)[c.worker];
-      mine.least = *std::min_element(least, least + 16);
-      mine.greatest = *std::max_element(greatest, greatest + 16);
+      mine.least = least;
+      mine.greatest = greatest;
     }, o, {{x}}, {{extremes}});
-    o.est_ns = static_cast<double>(n) * 0.7;
+    o.est_ns = static_cast<double>(n) * 0.15;
     std::vector<Ref> writes;
     for (Ref r : {y, scale, zero})
       if (r.present()) writes.push_back(r);
@@ -191,23 +281,33 @@ class DynamicQuantizeOp final : public Op {
       const auto [begin, end] = c.slice(n, 1024);
       const float* in = c.ptr<const float>(x);
       auto* out = c.ptr<std::uint8_t>(y);
-      for (std::int64_t e = begin; e < end; ++e) out[e] = static_cast<std::uint8_t>(quantize(in[e], safe, z, {0, 255}));
+      if (!plain) finish->quantize_real(in + begin, end - begin, safe, byte_target(false, z), out + begin);
+      for (std::int64_t e = begin; plain && e < end; ++e) out[e] = static_cast<std::uint8_t>(quantize(in[e], safe, z, {0, 255}));
     }, o, {{x, extremes}}, writes);
   }
 };
 
+// Scale and zero point, which has the quantized type.
+Support supports_operands(const NodeView& n, std::int32_t quantized) {
+  if (n.dtype(1) != TENON_DTYPE_FLOAT && n.dtype(1) != TENON_DTYPE_FLOAT8E8M0 && n.dtype(1) != TENON_DTYPE_INT32)
+    return Support::no(TENON_REJECT_DTYPE, "scale must be float32, float8e8m0, int32 or a half type");
+  if (n.has_input(2) && n.dtype(2) != quantized) return Support::no(TENON_REJECT_DTYPE, "the zero point must have the quantized type");
+  return Support::yes();
+}
 Support supports_dequantize(const NodeView& n) {
   const std::int32_t t = n.dtype(0);
-  if (!is_quantized(t) && t != TENON_DTYPE_INT32) return Support::no(TENON_REJECT_DTYPE, "no kernel for input element type " + std::to_string(t));
-  if (n.dtype(1) != TENON_DTYPE_FLOAT || compute_dtype(n.output(0).dtype) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "scale and output must be float32 or a half type");
-  return Support::yes();
+  if (!is_quantized(t) && !is_staged(t) && t != TENON_DTYPE_INT32)
+    return Support::no(TENON_REJECT_DTYPE, "no kernel for input element type " + std::to_string(t));
+  if (compute_dtype(n.output(0).dtype) != TENON_DTYPE_FLOAT)
+    return Support::no(TENON_REJECT_DTYPE, "the output must be float32 or a half type");
+  return supports_operands(n, t);
 }
 Support supports_quantize(const NodeView& n) {
   const std::int32_t t = n.dtype(0), to = n.output(0).dtype;
   if (t != TENON_DTYPE_FLOAT && t != TENON_DTYPE_INT32) return Support::no(TENON_REJECT_DTYPE, "no kernel for input element type " + std::to_string(t));
-  if (!is_quantized(to)) return Support::no(TENON_REJECT_DTYPE, "no kernel for output element type " + std::to_string(to));
-  if (n.dtype(1) != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "scale must be float32 or a half type");
-  return Support::yes();
+  if (!is_quantized(to) && !is_staged(to))
+    return Support::no(TENON_REJECT_DTYPE, "no kernel for output element type " + std::to_string(to));
+  return supports_operands(n, to);
 }
 Support supports_dynamic(const NodeView& n) {
   return n.dtype(0) == TENON_DTYPE_FLOAT ? Support::yes() : Support::no(TENON_REJECT_DTYPE, "only float32");
@@ -215,7 +315,7 @@ Support supports_dynamic(const NodeView& n) {
 
 template <class T>
 std::unique_ptr<Op> make_linear(const NodeView& n, CompileContext&) {
-  return std::make_unique<T>(n.int_or("axis", 1), n.int_or("block_size", 0));
+  return std::make_unique<T>(n.int_or("axis", 1), n.int_or("block_size", 0), Rounding{n.int_or("saturate", 1) != 0, PowerRounding::up});
 }
 std::unique_ptr<Op> make_dynamic(const NodeView&, CompileContext&) { return std::make_unique<DynamicQuantizeOp>(); }
 

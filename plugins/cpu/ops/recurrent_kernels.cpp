@@ -170,13 +170,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tenon::cpu {
 
-HWY_EXPORT(products_kernel);
-HWY_EXPORT(lanes_kernel);
-HWY_EXPORT(lstm_kernel);
-HWY_EXPORT(gru_linear_kernel);
-HWY_EXPORT(gru_gates_kernel);
-HWY_EXPORT(gru_kernel);
-HWY_EXPORT(rnn_kernel);
+TENON_SIMD_EXPORT(products_kernel);
+TENON_SIMD_EXPORT(lanes_kernel);
+TENON_SIMD_EXPORT(lstm_kernel);
+TENON_SIMD_EXPORT(gru_linear_kernel);
+TENON_SIMD_EXPORT(gru_gates_kernel);
+TENON_SIMD_EXPORT(gru_kernel);
+TENON_SIMD_EXPORT(rnn_kernel);
 
 double activate(const Activation& f, double x) {
   const double a = static_cast<double>(f.alpha), b = static_cast<double>(f.beta);
@@ -196,33 +196,33 @@ double activate(const Activation& f, double x) {
   return x;
 }
 
-std::int64_t panel_lanes() { return HWY_DYNAMIC_DISPATCH(lanes_kernel)(); }
+std::int64_t panel_lanes() { return TENON_SIMD(lanes_kernel)(); }
 
 void panel_products(std::int64_t gates, std::int64_t rows, const float* const* h, const float* panel, std::int64_t k, float* out) {
-  HWY_DYNAMIC_DISPATCH(products_kernel)(gates, rows, h, panel, k, out);
+  TENON_SIMD(products_kernel)(gates, rows, h, panel, k, out);
 }
 
 void lstm_cell(const LstmCell& cell, const Activation& f, const Activation& g, const Activation& h) {
-  HWY_DYNAMIC_DISPATCH(lstm_kernel)(cell, f, g, h);
+  TENON_SIMD(lstm_kernel)(cell, f, g, h);
 }
 
 void gru_cell_linear(const float* sums, const float* projection, const float* bias, const float* previous, float clip,
                      const Activation& f, const Activation& g, float* h) {
-  HWY_DYNAMIC_DISPATCH(gru_linear_kernel)(sums, projection, bias, previous, clip, f, g, h);
+  TENON_SIMD(gru_linear_kernel)(sums, projection, bias, previous, clip, f, g, h);
 }
 
 void gru_gates(const float* sums, const float* projection, const float* previous, float clip, const Activation& f, float* z,
                float* reset_h) {
-  HWY_DYNAMIC_DISPATCH(gru_gates_kernel)(sums, projection, previous, clip, f, z, reset_h);
+  TENON_SIMD(gru_gates_kernel)(sums, projection, previous, clip, f, z, reset_h);
 }
 
 void gru_cell(const float* sums, const float* projection, const float* z, const float* previous, float clip, const Activation& g,
               float* h) {
-  HWY_DYNAMIC_DISPATCH(gru_kernel)(sums, projection, z, previous, clip, g, h);
+  TENON_SIMD(gru_kernel)(sums, projection, z, previous, clip, g, h);
 }
 
 void rnn_cell(const float* sums, const float* projection, float clip, const Activation& f, float* h) {
-  HWY_DYNAMIC_DISPATCH(rnn_kernel)(sums, projection, clip, f, h);
+  TENON_SIMD(rnn_kernel)(sums, projection, clip, f, h);
 }
 
 }  // namespace tenon::cpu

@@ -287,13 +287,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tenon::cpu {
 
-HWY_EXPORT(run_kernel);
-HWY_EXPORT(rows_kernel);
-HWY_EXPORT(affine_run_kernel);
-HWY_EXPORT(affine_rows_kernel);
-HWY_EXPORT(arg_run_kernel);
-HWY_EXPORT(arg_columns_kernel);
-HWY_EXPORT(find_kernel);
+TENON_SIMD_EXPORT(run_kernel);
+TENON_SIMD_EXPORT(rows_kernel);
+TENON_SIMD_EXPORT(affine_run_kernel);
+TENON_SIMD_EXPORT(affine_rows_kernel);
+TENON_SIMD_EXPORT(arg_run_kernel);
+TENON_SIMD_EXPORT(arg_columns_kernel);
+TENON_SIMD_EXPORT(find_kernel);
 
 float fold_start(Fold fold) {
   switch (fold) {
@@ -315,39 +315,39 @@ bool is_sum(Fold fold) { return fold_start(fold) == 0.0f; }
 
 float fold_run(Fold fold, const float* x, std::int64_t n, float shift) {
   constexpr std::int64_t piece = stretch * 32;
-  if (!is_sum(fold) || n < 2 * piece) return HWY_DYNAMIC_DISPATCH(run_kernel)(fold, x, n, shift);
+  if (!is_sum(fold) || n < 2 * piece) return TENON_SIMD(run_kernel)(fold, x, n, shift);
   float total = 0;
-  for (std::int64_t at = 0; at < n; at += piece) total += HWY_DYNAMIC_DISPATCH(run_kernel)(fold, x + at, std::min(piece, n - at), shift);
+  for (std::int64_t at = 0; at < n; at += piece) total += TENON_SIMD(run_kernel)(fold, x + at, std::min(piece, n - at), shift);
   return total;
 }
 
 void fold_rows(Fold fold, const float* x, std::int64_t rows, std::int64_t stride, std::int64_t cols, const float* shift, float* acc) {
   if (!is_sum(fold) || rows < 2 * stretch || cols > widest_partial)
-    return HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x, rows, stride, cols, shift, acc);
+    return TENON_SIMD(rows_kernel)(fold, x, rows, stride, cols, shift, acc);
   float part[widest_partial];
   for (std::int64_t at = 0; at < rows; at += stretch) {
     std::fill_n(part, cols, 0.0f);
-    HWY_DYNAMIC_DISPATCH(rows_kernel)(fold, x + at * stride, std::min(stretch, rows - at), stride, cols, shift, part);
+    TENON_SIMD(rows_kernel)(fold, x + at * stride, std::min(stretch, rows - at), stride, cols, shift, part);
     for (std::int64_t c = 0; c < cols; ++c) acc[c] += part[c];
   }
 }
 
-void affine_run(const float* x, std::int64_t n, float a, float b, float* y) { HWY_DYNAMIC_DISPATCH(affine_run_kernel)(x, n, a, b, y); }
+void affine_run(const float* x, std::int64_t n, float a, float b, float* y) { TENON_SIMD(affine_run_kernel)(x, n, a, b, y); }
 
 void affine_rows(const float* x, std::int64_t rows, std::int64_t cols, const float* a, const float* b, float* y) {
-  HWY_DYNAMIC_DISPATCH(affine_rows_kernel)(x, rows, cols, a, b, y);
+  TENON_SIMD(affine_rows_kernel)(x, rows, cols, a, b, y);
 }
 
 std::int64_t arg_run(bool largest, bool last, const float* x, std::int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(arg_run_kernel)(largest, last, x, n);
+  return TENON_SIMD(arg_run_kernel)(largest, last, x, n);
 }
 
 void arg_columns(bool largest, bool last, const float* x, std::int64_t n, std::int64_t stride, std::int64_t cols, std::int64_t* index) {
-  HWY_DYNAMIC_DISPATCH(arg_columns_kernel)(largest, last, x, n, stride, cols, index);
+  TENON_SIMD(arg_columns_kernel)(largest, last, x, n, stride, cols, index);
 }
 
 std::int64_t find_beyond(bool largest, const float* x, std::int64_t begin, std::int64_t n, float bound) {
-  return HWY_DYNAMIC_DISPATCH(find_kernel)(largest, x, begin, n, bound);
+  return TENON_SIMD(find_kernel)(largest, x, begin, n, bound);
 }
 
 }  // namespace tenon::cpu

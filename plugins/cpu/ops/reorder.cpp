@@ -39,6 +39,7 @@ class Reorder final : public Op {
     for (std::int64_t d = 2; d < x.rank(); ++d) pixels *= x[d];
     // The smaller block, so that a piece is in one block of the source and one of the destination.
     const std::int64_t group = from_ == 0 ? to_ : to_ == 0 ? from_ : std::min(from_, to_);
+    if (x.dtype == TENON_DTYPE_INT8 || x.dtype == TENON_DTYPE_UINT8) return plan_bytes(builder, x, pixels);
     if (x.rank() < 3 || group <= 0 || x[1] % group != 0) throw Failure{TENON_INTERNAL, "reorder: the channels do not fill blocks"};
     // 8 to 16: rows of 8 into every other half of a block, which gather would write side by side.
     if (from_ != 0 && to_ != 0) return plan_blocks(builder, x, pixels);
@@ -46,6 +47,39 @@ class Reorder final : public Op {
   }
 
  private:
+  // Bytes have one block of all channels: images are transposed, in squares that stay in the cache.
+  struct BytesStep {
+    std::int64_t n, rows, columns;  // of the source
+    Ref src, dst;
+
+    static constexpr std::int64_t kSide = 64;
+
+    void operator()(const StepContext& context) const {
+      const std::int64_t bands = (columns + kSide - 1) / kSide;
+      const auto slice = context.slice(n * bands);
+      for (std::int64_t i = slice.begin; i < slice.end; ++i) {
+        const std::int64_t image = i / bands * rows * columns, first = i % bands * kSide, last = std::min(first + kSide, columns);
+        const auto* in = context.ptr<const std::uint8_t>(src) + image;
+        auto* out = context.ptr<std::uint8_t>(dst) + image;
+        if (rows == 3) {  // colours
+          for (std::int64_t c = first; c < last; ++c)
+            for (std::int64_t r = 0; r < 3; ++r) out[c * 3 + r] = in[r * columns + c];
+          continue;
+        }
+        for (std::int64_t row = 0; row < rows; row += kSide)
+          for (std::int64_t c = first; c < last; ++c)
+            for (std::int64_t r = row; r < std::min(row + kSide, rows); ++r) out[c * rows + r] = in[r * columns + c];
+      }
+    }
+  };
+  void plan_bytes(PlanBuilder& builder, const Shape& x, std::int64_t pixels) const {
+    const std::int64_t channels = x[1];
+    if ((from_ != 0 && to_ != 0) || from_ + to_ != channels) throw Failure{TENON_INTERNAL, "reorder: bytes have one block of all channels"};
+    const BytesStep step = from_ == 0 ? BytesStep{x[0], channels, pixels, builder.in_ref(0), builder.out_ref(0)}
+                                      : BytesStep{x[0], pixels, channels, builder.in_ref(0), builder.out_ref(0)};
+    builder.step("reorder", step, {.est_ns = static_cast<double>(x.count())});
+  }
+
   struct BlocksStep {
     std::int64_t n, channels, group;
     ImageLayout from, to;

@@ -81,7 +81,7 @@ HWY_AFTER_NAMESPACE();
 namespace tenon::cpu {
 namespace {
 
-HWY_EXPORT(table);
+TENON_SIMD_EXPORT(table);
 
 constexpr ResizeKernels plain{
     [](const float* s, float weight, float* line, std::int64_t n) {
@@ -107,7 +107,7 @@ constexpr ResizeKernels plain{
 
 }  // namespace
 
-const ResizeKernels& resize_kernels(Isa isa) { return isa == Isa::plain ? plain : *HWY_DYNAMIC_DISPATCH(table)(); }
+const ResizeKernels& resize_kernels(Isa isa) { return isa == Isa::plain ? plain : *TENON_SIMD(table)(); }
 
 }  // namespace tenon::cpu
 #endif

@@ -13,7 +13,7 @@ struct RotaryStep {
   std::int64_t batch, heads, rows, depth, half;       // half: pairs that are turned
   std::int64_t batch_stride, head_stride, row_stride;  // of x and y
   std::int64_t table_rows;
-  bool interleaved;
+  bool interleaved, from_first;                        // from_first: one number, the position of the first row
 
   void operator()(const StepContext& c) const {
     const auto slice = c.slice(batch * rows);
@@ -21,7 +21,7 @@ struct RotaryStep {
       const std::int64_t b = item / rows, t = item % rows;
       std::int64_t at = item;  // without positions, the tables have a row for each batch and position
       if (positions.present()) {
-        at = c.ptr<const std::int64_t>(positions)[item];
+        at = from_first ? *c.ptr<const std::int64_t>(positions) + t : c.ptr<const std::int64_t>(positions)[item];
         if (at < 0 || at >= table_rows) {
           c.fail(TENON_OUT_OF_RANGE, "position " + std::to_string(at) + " is outside " + std::to_string(table_rows) + " table rows");
           return;
@@ -46,21 +46,24 @@ struct RotaryStep {
   }
 };
 
+// com.microsoft has the positions before the tables, and the head size may be told by the tables alone.
 class RotaryOp final : public Op {
  public:
   explicit RotaryOp(const NodeView& node)
-      : heads_(node.int_or("num_heads", 0)),
+      : microsoft_(!node.domain().empty()), heads_(node.int_or("num_heads", 0)),
         turned_(node.int_or("rotary_embedding_dim", 0)),
         interleaved_(node.int_or("interleaved", 0) != 0) {}
 
   void plan(PlanBuilder& builder) const override {
-    const Shape &x = builder.in(0), &cos = builder.in(1), &sin = builder.in(2);
+    const std::uint32_t cos_at = microsoft_ ? 2 : 1, sin_at = microsoft_ ? 3 : 2, positions_at = microsoft_ ? 1 : 3;
+    const Shape &x = builder.in(0), &cos = builder.in(cos_at), &sin = builder.in(sin_at);
+    const std::int64_t heads = heads_ > 0 || !microsoft_ || x.rank() != 3 || cos.rank() < 1 || cos[-1] < 1 ? heads_ : x[2] / (2 * cos[-1]);
     RotaryStep step{};
     if (x.rank() == 4) {
       step.heads = x[1], step.rows = x[2], step.depth = x[3];
       step.head_stride = x[2] * x[3], step.row_stride = x[3];
-    } else if (x.rank() == 3 && heads_ > 0 && x[2] % heads_ == 0) {
-      step.heads = heads_, step.rows = x[1], step.depth = x[2] / heads_;
+    } else if (x.rank() == 3 && heads > 0 && x[2] % heads == 0) {
+      step.heads = heads, step.rows = x[1], step.depth = x[2] / heads;
       step.head_stride = step.depth, step.row_stride = x[2];
     } else {
       invalid_argument("RotaryEmbedding needs rank 4, or rank 3 and num_heads");
@@ -69,25 +72,37 @@ class RotaryOp final : public Op {
     const std::int64_t turned = turned_ > 0 ? turned_ : step.depth;
     step.half = turned / 2;
     if (turned % 2 != 0 || turned > step.depth) invalid_argument("rotary_embedding_dim must be even and at most the head size");
-    step.positions = builder.in_ref(3);
+    step.positions = builder.in_ref(positions_at);
     if (cos.rank() < 1 || cos[-1] != step.half || sin.count() != cos.count())
       invalid_argument("the tables do not have half the rotated size");
     step.table_rows = step.half > 0 ? cos.count() / step.half : 0;
     const std::int64_t items = step.batch * step.rows;
-    if (step.positions.present() ? builder.in(3).count() != items : step.table_rows != items) {
+    step.from_first = microsoft_ && builder.in(positions_at).rank() < 2 && builder.in(positions_at).count() == 1;
+    if (!step.from_first && (step.positions.present() ? builder.in(positions_at).count() != items : step.table_rows != items)) {
       invalid_argument("positions or tables do not fit the input");
     }
     if (x.count() == 0) return;
-    step.x = builder.in_ref(0), step.cos = builder.in_ref(1), step.sin = builder.in_ref(2), step.y = builder.out_ref(0);
+    step.x = builder.in_ref(0), step.cos = builder.in_ref(cos_at), step.sin = builder.in_ref(sin_at), step.y = builder.out_ref(0);
     step.interleaved = interleaved_;
     builder.inplace(0, 0);
     builder.step("RotaryEmbedding", step, {.est_ns = static_cast<double>(x.count()) * 0.7});
   }
 
  private:
+  bool microsoft_;
   std::int64_t heads_, turned_;
   bool interleaved_;
 };
+
+Support supports_microsoft(const NodeView& node) {
+  for (std::uint32_t i : {0u, 2u, 3u}) {
+    if (node.dtype(i) != TENON_DTYPE_FLOAT) return refuse_dtype(node.dtype(i));
+  }
+  if (node.dtype(1) != TENON_DTYPE_INT64) return refuse_dtype(node.dtype(1));
+  if (node.int_or("is_packed_batching", 0) != 0) return Support::no(TENON_REJECT_ATTRIBUTE, "is_packed_batching is not supported");
+  if (node.float_or("scale", 1) != 1) return Support::no(TENON_REJECT_ATTRIBUTE, "scale must be 1");
+  return Support::yes();
+}
 
 Support supports(const NodeView& node) {
   for (std::uint32_t i : {0u, 1u, 2u}) {
@@ -100,9 +115,12 @@ Support supports(const NodeView& node) {
 }  // namespace
 
 std::span<const OpRow> rotary_rows() {
+  static constexpr auto make = [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> {
+    return std::make_unique<RotaryOp>(node);
+  };
   static const OpRow rows[] = {
-      {"", "RotaryEmbedding", supports,
-       [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<RotaryOp>(node); }},
+      {"", "RotaryEmbedding", supports, make},
+      {"com.microsoft", "RotaryEmbedding", supports_microsoft, make},
   };
   return rows;
 }

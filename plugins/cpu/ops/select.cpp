@@ -80,7 +80,8 @@ StepOptions data_dependent_options(std::int64_t bytes) {
 
 class CompressOp final : public Op {
  public:
-  explicit CompressOp(const NodeView& node) : flat_(node.attribute("axis") == nullptr), axis_(node.int_or("axis", 0)) {}
+  explicit CompressOp(const NodeView& node)
+      : flat_(node.attribute("axis") == nullptr), axis_(node.int_or("axis", 0)), half_(half_output(node, 0)) {}
 
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
@@ -92,7 +93,7 @@ class CompressOp final : public Op {
     const Element kind = element_of(x.dtype);
     const Ref src = b.in_ref(0), condition = b.in_ref(1);
     const Output out = output_of(b, 0);
-    b.step("compress", [=](const StepContext& c) {
+    b.step("compress", [=, half = half_](const StepContext& c) {
       const bool* wanted = c.ptr<const bool>(condition);
       const std::int64_t count = std::count(wanted, wanted + given, true);
       std::int64_t sizes[max_rank] = {};
@@ -100,7 +101,7 @@ class CompressOp final : public Op {
       sizes[axis] = count;
       tenon_address address;
       if (!open_output(c, out, std::span<const std::int64_t>(sizes, rank), address)) return;
-      const Copier copier(c, kind, src, &address);
+      const Copier copier(c, kind, src, &address, half);
       std::int64_t to = 0;
       for (std::int64_t o = 0; o < outer; ++o)
         for (std::int64_t i = 0; i < given; ++i)
@@ -113,6 +114,7 @@ class CompressOp final : public Op {
  private:
   bool flat_;
   std::int64_t axis_;
+  std::int32_t half_;
 };
 
 Support compress_supports(const NodeView& node) {

@@ -62,6 +62,7 @@ struct UniqueStep {
   std::int64_t axis, outer, size, inner;   // items are [outer, :, inner] at an index of the axis
   Ref x;
   Output out[4];
+  std::int32_t half;
 
   int compare(const void* data, std::int64_t a, std::int64_t b) const {
     for (std::int64_t o = 0; o < outer; ++o)
@@ -117,7 +118,7 @@ struct UniqueStep {
       if (dims) std::copy(dims, dims + rank, sizes);
       sizes[axis] = found;
       if (!open_output(c, out[0], std::span<const std::int64_t>(sizes, rank), address)) return;
-      const Copier copier(c, kind, x, &address);
+      const Copier copier(c, kind, x, &address, half);
       for (std::int64_t o = 0; o < outer; ++o)
         for (std::int64_t k = 0; k < found; ++k)
           copier.copy((o * found + k) * inner, (o * size + firsts[static_cast<std::size_t>(k)]) * inner, inner);
@@ -137,7 +138,8 @@ class UniqueOp final : public Op {
       : outputs_(node.output_count()),
         flat_(node.attribute("axis") == nullptr),
         sorted_(node.int_or("sorted", 1) != 0),
-        axis_(node.int_or("axis", 0)) {}
+        axis_(node.int_or("axis", 0)),
+        half_(half_output(node, 0)) {}
 
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
@@ -150,6 +152,7 @@ class UniqueOp final : public Op {
     s.dims = flat_ ? nullptr : b.keep(x.dims);
     s.outer = flat_ ? 1 : x.outer(s.axis), s.size = flat_ ? x.count() : x[s.axis], s.inner = flat_ ? 1 : x.inner(s.axis);
     s.x = b.in_ref(0);
+    s.half = half_;
     std::vector<Ref> writes;
     for (std::uint32_t i = 0; i < std::min<std::uint32_t>(outputs_, 4); ++i) {
       s.out[i] = output_of(b, i);
@@ -165,6 +168,7 @@ class UniqueOp final : public Op {
   std::uint32_t outputs_;
   bool flat_, sorted_;
   std::int64_t axis_;
+  std::int32_t half_;
 };
 
 Support supports(const NodeView& node) {

@@ -9,7 +9,6 @@
 
 #include <cmath>
 
-#include "hwy/targets.h"
 #include "plugins/cpu/isa.h"
 #include "tests/unit/cpu/op_harness.h"
 
@@ -18,17 +17,8 @@ namespace tenon::cpu::test {
 // Limits the vector code to an instruction set while it lives.
 class IsaScope {
  public:
-  explicit IsaScope(Isa isa) {
-    const std::int64_t avx3 = HWY_AVX3 | (HWY_AVX3 - 1), avx2 = HWY_AVX2 | avx3;
-    limit(isa == Isa::plain ? avx2 : isa == Isa::avx2 ? avx3 : 0);
-  }
-  ~IsaScope() { limit(0); }
-
- private:
-  static void limit(std::int64_t disabled) {
-    hwy::DisableTargets(disabled);
-    hwy::GetChosenTarget().DeInit();
-  }
+  explicit IsaScope(Isa isa) { cap_simd_form(isa); }
+  ~IsaScope() { cap_simd_form(Isa::avx512_vnni); }
 };
 
 inline void expect_near(const Tensor& expected, const Tensor& found, double tolerance, const std::string& where) {

@@ -86,12 +86,13 @@ TEST(Query, AnswersEveryNode) {
   query.struct_size = sizeof query;
   query.graph = &t.graph();
   answer_query({&fake_host(), nullptr}, query, &sink);
-  ASSERT_EQ(sink.claims.size(), 1u);
+  ASSERT_EQ(sink.claims.size(), 2u);
   EXPECT_EQ(sink.claims[0].token, 0u);
   EXPECT_EQ(sink.claims[0].est_bytes, 32);
-  ASSERT_EQ(sink.refusals.size(), 3u);
+  EXPECT_EQ(sink.claims[1].token, 2u);
+  EXPECT_EQ(sink.claims[1].flags & TENON_CLAIM_DATA_DEPENDENT_SHAPE, TENON_CLAIM_DATA_DEPENDENT_SHAPE);
+  ASSERT_EQ(sink.refusals.size(), 2u);
   EXPECT_EQ(sink.refusals[1].first, TENON_REJECT_OP);
-  EXPECT_EQ(sink.refusals[2].first, TENON_REJECT_DTYPE);
   EXPECT_EQ(sink.refusals[3].first, TENON_REJECT_DTYPE);
   for (auto& [node, why] : sink.refusals) EXPECT_FALSE(why.second.empty());
 }

@@ -1,0 +1,52 @@
+// ByteConvOp, ByteMaxPoolOp: convolutions, matrix products and pools from bytes to bytes, of quantized models.
+//
+// Images are [N, spatial..., C] inside: a blocked layout with one block of all channels (Op::layout). Filled in compile by
+// quantized.cpp, immutable afterwards.
+#pragma once
+
+#include "plugins/cpu/gemm/byte_gemm.h"
+#include "plugins/cpu/ops/byte_finish.h"
+#include "plugins/cpu/ops/conv_shape.h"
+
+namespace tenon::cpu {
+
+struct ByteConvSpec {
+  bool matrix = false;             // rows of K bytes in place of windows of an image
+  WindowAttributes window;
+  std::int64_t channels = 0, kernel[kMaxSpatial] = {1, 1, 1};  // kernel ends with the last dim
+  gemm::ByteForm form;             // a piece for each tap, or all taps in one piece where channels do not fill quads
+  const std::int8_t* packed = nullptr;
+  ByteColumns columns{};           // memory of the program
+  bool x_signed = false;
+  std::uint8_t x_zero = 0;         // of x as unsigned bytes: what padding is
+  ByteTarget to;
+  bool adds = false;               // input 1, of the output's shape
+  ByteAddition addition{};
+
+  bool gathers() const { return form.segments == 1 && (matrix ? form.piece % 4 != 0 : form.piece != channels || channels % 4 != 0); }
+};
+
+class ByteConvOp final : public Op {
+ public:
+  explicit ByteConvOp(const ByteConvSpec& spec) : spec_(spec) {}
+  void plan(PlanBuilder& builder) const override;
+  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override;
+
+ private:
+  ByteConvSpec spec_;
+};
+
+class ByteMaxPoolOp final : public Op {
+ public:
+  ByteMaxPoolOp(const WindowAttributes& window, std::int64_t channels, bool is_signed)
+      : window_(window), channels_(channels), flip_(is_signed ? 0x80 : 0) {}
+  void plan(PlanBuilder& builder) const override;
+  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override;
+
+ private:
+  WindowAttributes window_;
+  std::int64_t channels_;
+  std::uint8_t flip_;
+};
+
+}  // namespace tenon::cpu

@@ -1,0 +1,158 @@
+// Compiled once per target.
+#include "plugins/cpu/ops/byte_finish.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "plugins/cpu/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "plugins/cpu/ops/byte_finish.cpp"
+#include "hwy/foreach_target.h"
+// after foreach_target.h
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tenon::cpu::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, 16>;
+using I = hn::RebindToSigned<D>;
+using B = hn::Rebind<std::uint8_t, D>;
+
+HWY_ATTR hn::Vec<D> bounded(hn::Vec<D> x, const ByteTarget& to) {
+  const D d;
+  return hn::Min(hn::Max(x, hn::Set(d, to.low)), hn::Set(d, to.high));
+}
+// Rounds half to even, as an addition of 1.5 * 2^23 does; the low bits are the number.
+HWY_ATTR hn::Vec<B> bytes(hn::Vec<D> x, const ByteTarget& to) {
+  const B b;
+  const auto whole = hn::BitCast(hn::RebindToUnsigned<I>(), hn::Add(bounded(x, to), hn::Set(D(), 12582912.0f)));
+  return hn::Add(hn::TruncateTo(b, whole), hn::Set(b, static_cast<std::uint8_t>(to.zero ^ to.flip)));
+}
+struct Column {
+  hn::Vec<I> add;
+  hn::Vec<D> factor, shift;
+};
+HWY_ATTR Column column(const ByteColumns& c, std::int64_t i) {
+  const D d;
+  return {hn::LoadU(I(), c.add + i), hn::LoadU(d, c.factor + i), c.shift ? hn::LoadU(d, c.shift + i) : hn::Zero(d)};
+}
+HWY_ATTR hn::Vec<D> scaled(const std::int32_t* sums, const Column& c) {
+  return hn::MulAdd(hn::ConvertTo(D(), hn::Add(hn::LoadU(I(), sums), c.add)), c.factor, c.shift);
+}
+HWY_ATTR void store(hn::Vec<B> x, std::uint8_t* out, std::int64_t n) {
+  const B b;
+  if (n >= static_cast<std::int64_t>(hn::Lanes(b))) return hn::StoreU(x, b, out);
+  std::uint8_t whole[16];
+  hn::StoreU(x, b, whole);
+  std::memcpy(out, whole, static_cast<std::size_t>(n));
+}
+
+HWY_ATTR void quantize(const ByteTile& t, const ByteColumns& columns, const ByteTarget& to) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(D()));
+  for (std::int64_t i = 0; i < t.n; i += lanes) {
+    const Column c = column(columns, i);
+    for (std::int64_t r = 0; r < t.rows; ++r) store(bytes(scaled(t.sums + r * t.sums_row + i, c), to), t.out + r * t.out_row + i, t.n - i);
+  }
+}
+
+HWY_ATTR void add(const ByteTile& t, const ByteColumns& columns, const ByteTarget& first, const ByteAddition& addition,
+                  const std::uint8_t* other) {
+  const D d;
+  const I di;
+  const B b;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto scale = hn::Set(d, addition.scale), other_scale = hn::Set(d, addition.other_scale);
+  const auto flip = hn::Set(b, addition.other_flip);
+  const auto less = hn::Set(d, static_cast<float>(-addition.other_zero) * addition.other_scale);
+  for (std::int64_t i = 0; i < t.n; i += lanes) {
+    const Column c = column(columns, i);
+    const bool whole = t.n - i >= lanes;
+    for (std::int64_t r = 0; r < t.rows; ++r) {
+      const std::uint8_t* y = other + r * t.out_row + i;
+      std::uint8_t rest[16] = {};
+      if (!whole) y = static_cast<const std::uint8_t*>(std::memcpy(rest, y, static_cast<std::size_t>(t.n - i)));
+      const auto second = hn::ConvertTo(d, hn::PromoteTo(di, hn::Xor(hn::LoadU(b, y), flip)));
+      const auto one = hn::Round(bounded(scaled(t.sums + r * t.sums_row + i, c), first));
+      store(bytes(hn::MulAdd(one, scale, hn::MulAdd(second, other_scale, less)), addition.to), t.out + r * t.out_row + i, t.n - i);
+    }
+  }
+}
+
+HWY_ATTR void real(const std::int32_t* sums, const std::int32_t* add, std::int64_t n, float* out) {
+  const D d;
+  const I di;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::ConvertTo(d, hn::Add(hn::LoadU(di, sums + i), hn::LoadU(di, add + i))), d, out + i);
+  for (; i < n; ++i)
+    out[i] = static_cast<float>(static_cast<std::int32_t>(static_cast<std::uint32_t>(sums[i]) + static_cast<std::uint32_t>(add[i])));
+}
+
+HWY_ATTR void larger(std::uint8_t* out, const std::uint8_t* x, std::uint8_t flip, std::int64_t n) {
+  const hn::ScalableTag<std::uint8_t> d;
+  const auto turn = hn::Set(d, flip);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::Xor(hn::Max(hn::Xor(hn::LoadU(d, out + i), turn), hn::Xor(hn::LoadU(d, x + i), turn)), turn), d, out + i);
+  for (; i < n; ++i) out[i] = static_cast<std::uint8_t>(std::max<std::uint8_t>(out[i] ^ flip, x[i] ^ flip) ^ flip);
+}
+
+HWY_ATTR void quantize_real(const float* x, std::int64_t n, float scale, const ByteTarget& to, std::uint8_t* out) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto divisor = hn::Set(d, scale);
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    float rest[16] = {};
+    if (n - i < lanes) std::memcpy(rest, x + i, static_cast<std::size_t>(n - i) * sizeof *x);
+    const auto q = hn::Div(hn::LoadU(d, n - i < lanes ? rest : x + i), divisor);
+    store(bytes(hn::IfThenElseZero(hn::Eq(q, q), q), to), out + i, n - i);
+  }
+}
+
+// Min and Max give their second operand where one is no number.
+HWY_ATTR void extremes(const float* x, std::int64_t n, float* least, float* greatest) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto low = hn::Set(d, *least), low2 = low, high = hn::Set(d, *greatest), high2 = high;
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const auto a = hn::LoadU(d, x + i), b = hn::LoadU(d, x + i + lanes);
+    low = hn::Min(a, low), low2 = hn::Min(b, low2);
+    high = hn::Max(a, high), high2 = hn::Max(b, high2);
+  }
+  float lows[16], highs[16];
+  hn::StoreU(hn::Min(low, low2), d, lows);
+  hn::StoreU(hn::Max(high, high2), d, highs);
+  for (std::int64_t j = 0; j < lanes; ++j) *least = std::min(*least, lows[j]), *greatest = std::max(*greatest, highs[j]);
+  for (; i < n; ++i) {
+    *least = x[i] < *least ? x[i] : *least;
+    *greatest = x[i] > *greatest ? x[i] : *greatest;
+  }
+}
+
+}  // namespace
+
+const ByteFinish* byte_finish_table() {
+  static constexpr ByteFinish kernels{&quantize, &add, &real, &quantize_real, &extremes, &larger};
+  return &kernels;
+}
+
+}  // namespace tenon::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tenon::cpu {
+namespace {
+
+TENON_SIMD_EXPORT(byte_finish_table);
+
+}  // namespace
+
+const ByteFinish& byte_finish(Isa) { return *TENON_SIMD(byte_finish_table)(); }
+
+}  // namespace tenon::cpu
+#endif

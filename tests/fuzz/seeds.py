@@ -1,0 +1,52 @@
+"""Writes seeds for the fuzz targets: seeds.py FOLDER. Models are small cases of the ONNX node corpus (Apache-2.0)."""
+import json
+import pathlib
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(root / "tests/onnx"), str(root / "tests/python")]
+
+
+def write(folder, name, data):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def main(out):
+    import io
+
+    import networks
+    import numpy as np
+    import onnx
+    import runner
+    for case in runner.cases()[::7]:
+        data = case.model.SerializeToString()
+        if len(data) < 4096:
+            write(out / "model", case.name, data)
+    for name, make in networks.NETWORKS.items():
+        for opset in (7, 13, 22):
+            data, _ = make(opset)
+            if len(data) < 1 << 20:
+                write(out / "model", f"{name}_{opset}", data)
+    for file in (root / "configs").glob("*.json"):
+        write(out / "config", file.name, file.read_text())
+    manifest = (root / "plugins/cpu/cpu.tenon.json.in").read_text()
+    write(out / "manifest", "cpu", manifest)
+    write(out / "manifest", "full", json.dumps({
+        "manifest_version": 1, "id": "acme", "version": "1", "abi": {"major": 0, "min": 0, "target": 0},
+        "library": {"linux-x86_64": "a.so"},
+        "requires": {"libs": ["libm.so.6"], "cpu_features": ["avx2"]}, "devices": [{"kind": "npu"}], "unloadable": True,
+        "options_schema": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}, "b": {"enum": ["x", "y"]}}}}))
+    arrays = {"c": np.ones((2, 3), np.float32), "fortran": np.asfortranarray(np.ones((2, 3))), "text": np.array(["a", "bc"]),
+              "bytes": np.array([b"a"]), "scalar": np.array(True), "structure": np.zeros(1, [("a", "f4")])}
+    for name, array in arrays.items():
+        for save in (np.save, np.savez, np.savez_compressed):
+            file = io.BytesIO()
+            save(file, array)
+            write(out / "numpy", f"{name}_{save.__name__}", file.getvalue())
+    for dtype in (np.float32, np.int64, np.bool_, np.float16, np.complex64):
+        write(out / "tensor", np.dtype(dtype).name, onnx.numpy_helper.from_array(np.ones((2, 3), dtype), "t").SerializeToString())
+    write(out / "tensor", "text", onnx.numpy_helper.from_array(np.array(["a", "bc"], object)).SerializeToString())
+
+
+main(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,400 @@
+// Quantized models: bytes to bytes against the plain path, which computes in float32. Scales are powers of two and sums small, so
+// both are exact and must agree in every bit.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plugins/cpu/gemm/byte_gemm.h"
+#include "tests/unit/cpu/family_check.h"
+#include "tests/unit/cpu/program_harness.h"
+
+namespace tenon::cpu::test {
+namespace {
+
+using Dims = std::vector<std::int64_t>;
+
+std::vector<Isa> byte_isas() {
+  std::vector<Isa> all;
+  for (Isa isa : {Isa::avx2, Isa::avx512_vnni})
+    if (isa <= detect_isa()) all.push_back(isa);
+  return all;
+}
+
+// Bytes from all over the range, in no order.
+Tensor bytes(Dims dims, bool is_signed, std::uint32_t seed) {
+  Tensor t{is_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, std::move(dims), {}, {}};
+  for (std::int64_t i = 0; i < t.count(); ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    t.bytes.push_back(static_cast<char>(seed >> 24));
+  }
+  return t;
+}
+Tensor one_byte(int value, bool is_signed) {
+  return Tensor{is_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, {}, {static_cast<char>(value)}, {}};
+}
+
+// Runs fused on every instruction set with one and three workers; step: what must have run.
+void check_program(OpTest& test, const std::string& output, const std::string& step) {
+  const ProgramResults expected = run_program(test, {output}, {.plain = true});
+  ASSERT_EQ(expected.error, "");
+  for (Isa isa : byte_isas())
+    for (std::uint32_t workers : {1u, 3u}) {
+      const IsaScope scope(isa);
+      const std::string where = "isa " + std::to_string(static_cast<int>(isa)) + ", workers " + std::to_string(workers);
+      const ProgramResults found = run_program(test, {output}, {.isa = isa, .workers = workers});
+      ASSERT_EQ(found.error, "") << where;
+      if (step.empty()) EXPECT_THAT(found.step_names(), testing::Not(testing::HasSubstr("bytes."))) << where;
+      else EXPECT_THAT(found.step_names(), testing::HasSubstr(step)) << where;
+      ASSERT_EQ(expected[output].dtype, found[output].dtype) << where;
+      EXPECT_EQ(expected[output].bytes, found[output].bytes) << where;
+    }
+}
+
+enum class Bias { none, integer, other_scale, real, huge };
+enum class Bound { none, relu, clip };
+
+struct Case {
+  const char* name;
+  Dims x, w, y;
+  std::vector<Attr> attributes = {};
+  bool x_signed = false, w_signed = true, y_signed = false, per_channel = false;
+  int x_zero = 117, y_zero = 100;
+  Bias bias = Bias::none;
+  Bound bound = Bound::none;
+  bool residual = false;
+  const char* op = "Conv";
+};
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+// DequantizeLinear twice, the operator, what bounds it, QuantizeLinear, and a dequantized addition where asked for.
+class Pattern {
+ public:
+  explicit Pattern(const Case& c) : c_(c) {
+    dequantized("x", bytes(c.x, c.x_signed, 1), 0.5f, c.x_zero, false);
+    const std::int64_t axis = c.op == std::string("MatMul") ? 1 : 0, columns = c.w[static_cast<std::size_t>(axis)];
+    std::vector<float> scales(c.per_channel ? static_cast<std::size_t>(columns) : 1);
+    for (std::size_t j = 0; j < scales.size(); ++j) scales[j] = j % 3 == 1 ? 0.25f : 0.125f;
+    test.constant("w", bytes(c.w, c.w_signed, 2));
+    test.constant("w_scale", tensor<float>(c.per_channel ? Dims{columns} : Dims{}, scales));
+    const auto count = static_cast<std::size_t>(c.per_channel ? columns : 1);
+    test.constant("w_zero", Tensor{c.w_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, c.per_channel ? Dims{columns} : Dims{},
+                                   std::vector<char>(count, c.w_signed ? 0 : static_cast<char>(128)), {}});
+    test.value("w_real", TENON_DTYPE_FLOAT, c.w);
+    test.node("DequantizeLinear", {"w", "w_scale", "w_zero"}, {"w_real"}, {{"axis", axis}});
+    std::vector<std::string> inputs{"x_real", "w_real"};
+    if (c.bias != Bias::none) inputs.push_back("b_real"), bias(columns, scales);
+    test.value("product", TENON_DTYPE_FLOAT, c.y);
+    test.node(c.op, inputs, {"product"}, c.attributes);
+    quantized(bounded("product", c.bound), "y", 512.0f, c.y_zero, c.y_signed);
+    output = "y";
+    if (!c.residual) return;
+    dequantize("y", 512.0f, c.y_zero, c.y_signed);
+    dequantized("other", bytes(c.y, !c.y_signed, 5), 256.0f, 3, false);
+    test.value("sum", TENON_DTYPE_FLOAT, c.y);
+    test.node("Add", {"other_real", "y_real"}, {"sum"});
+    quantized(bounded("sum", Bound::relu), "last", 1024.0f, 7, c.y_signed);
+    output = "last";
+  }
+
+  OpTest test{{}};
+  std::string output;
+
+ private:
+  void dequantize(const std::string& name, float scale, int zero, bool is_signed) {
+    test.constant(name + "_back_scale", tensor<float>({}, {scale}));
+    test.constant(name + "_back_zero", one_byte(zero, is_signed));
+    test.value(name + "_real", TENON_DTYPE_FLOAT, name == "x" ? c_.x : c_.y);
+    test.node("DequantizeLinear", {name, name + "_back_scale", name + "_back_zero"}, {name + "_real"});
+  }
+  // A part takes bytes from outside only dense; here another product could have made them as well.
+  void dequantized(const std::string& name, Tensor t, float scale, int zero, bool) {
+    const bool is_signed = t.dtype == TENON_DTYPE_INT8;
+    test.input(name + "_outside", t);
+    test.value(name, t.dtype, t.dims);
+    test.node("Identity", {name + "_outside"}, {name});
+    dequantize(name, scale, zero, is_signed);
+  }
+  std::string bounded(const std::string& v, Bound bound) {
+    if (bound == Bound::none) return v;
+    test.value(v + "_bounded", TENON_DTYPE_FLOAT, c_.y);
+    if (bound == Bound::relu) {
+      test.node("Relu", {v}, {v + "_bounded"});
+    } else {
+      test.constant("low", tensor<float>({}, {-20000.0f}));
+      test.constant("high", tensor<float>({}, {30000.0f}));
+      test.node("Clip", {v, "low", "high"}, {v + "_bounded"});
+    }
+    return v + "_bounded";
+  }
+  void quantized(const std::string& from, const std::string& to, float scale, int zero, bool is_signed) {
+    test.constant(to + "_scale", tensor<float>({}, {scale}));
+    test.constant(to + "_zero", one_byte(zero, is_signed));
+    test.value(to, is_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, c_.y);
+    test.node("QuantizeLinear", {from, to + "_scale", to + "_zero"}, {to});
+  }
+  void bias(std::int64_t columns, const std::vector<float>& scales) {
+    std::vector<std::int32_t> numbers;
+    std::vector<float> real, bias_scales;
+    for (std::int64_t j = 0; j < columns; ++j) {
+      numbers.push_back(c_.bias == Bias::huge ? INT32_MAX : static_cast<std::int32_t>(j * 7919 % 40000 - 20000));
+      real.push_back(static_cast<float>(j * 512 - 1024));
+      bias_scales.push_back(c_.bias == Bias::other_scale ? 2.0f : 0.5f * scales[c_.per_channel ? static_cast<std::size_t>(j) : 0]);
+    }
+    if (c_.bias == Bias::real) return test.constant("b_real", tensor<float>({columns}, real));
+    test.constant("b", tensor<std::int32_t>({columns}, numbers));
+    test.constant("b_scale", tensor<float>({columns}, bias_scales));
+    test.value("b_real", TENON_DTYPE_FLOAT, {columns});
+    test.node("DequantizeLinear", {"b", "b_scale"}, {"b_real"}, {{"axis", 0}});
+  }
+
+  const Case& c_;
+};
+
+class QuantizedPattern : public testing::TestWithParam<Case> {};
+
+TEST_P(QuantizedPattern, AgreesWithThePlainPath) {
+  Pattern p(GetParam());
+  check_program(p.test, p.output, GetParam().op == std::string("Conv") ? "bytes.conv" : "bytes.product");
+}
+
+const Attr pads("pads", Dims{1, 1, 1, 1});
+INSTANTIATE_TEST_SUITE_P(
+    Cpu, QuantizedPattern,
+    testing::Values(
+        Case{"pointwise", {1, 8, 5, 7}, {70, 8, 1, 1}, {1, 70, 5, 7}},
+        Case{"pointwise_odd", {2, 5, 3, 3}, {3, 5, 1, 1}, {2, 3, 3, 3}, {}, true, true, true, true, -5, -9, Bias::integer},
+        Case{"padded", {1, 8, 9, 6}, {17, 8, 3, 3}, {1, 17, 9, 6}, {pads}, false, true, false, true, 117, 100, Bias::integer, Bound::relu},
+        Case{"padded_signed",
+             {2, 12, 5, 5},
+             {33, 12, 3, 3},
+             {2, 33, 5, 5},
+             {pads},
+             true,
+             true,
+             true,
+             false,
+             -7,
+             11,
+             Bias::real,
+             Bound::clip},
+        Case{"gathered",
+             {1, 3, 11, 10},
+             {16, 3, 3, 3},
+             {1, 16, 6, 5},
+             {pads, {"strides", Dims{2, 2}}},
+             false,
+             true,
+             false,
+             true,
+             133,
+             0,
+             Bias::integer,
+             Bound::relu},
+        Case{"gathered_spread", {1, 3, 11, 11}, {16, 3, 3, 3}, {1, 16, 9, 9}, {pads, {"dilations", Dims{2, 2}}}, true, false, true},
+        Case{"spread", {1, 4, 11, 11}, {5, 4, 3, 3}, {1, 5, 9, 9}, {pads, {"dilations", Dims{2, 2}}}, false, false, true},
+        Case{"strided", {1, 64, 8, 8}, {130, 64, 1, 1}, {1, 130, 4, 4}, {{"strides", Dims{2, 2}}}, false, true, false, true},
+        Case{"line", {2, 6, 19}, {9, 6, 3}, {2, 9, 17}, {}, false, true, false, false, 0, 255, Bias::other_scale},
+        Case{"volume", {1, 4, 3, 4, 5}, {6, 4, 2, 2, 2}, {1, 6, 2, 3, 4}}, Case{"one_channel", {1, 1, 6, 6}, {1, 1, 3, 3}, {1, 1, 4, 4}},
+        Case{"added", {1, 8, 5, 7}, {70, 8, 1, 1}, {1, 70, 5, 7}, {}, false, true, false, true, 117, 100, Bias::integer, Bound::none, true},
+        Case{"added_signed",
+             {2, 8, 4, 4},
+             {37, 8, 3, 3},
+             {2, 37, 4, 4},
+             {pads},
+             true,
+             true,
+             true,
+             false,
+             1,
+             -3,
+             Bias::none,
+             Bound::relu,
+             true},
+        Case{"matrix", {3, 5, 40}, {40, 70}, {3, 5, 70}, {}, false, true, false, true, 117, 100, Bias::none, Bound::none, false, "MatMul"},
+        Case{"matrix_odd", {7, 13}, {13, 3}, {7, 3}, {}, true, true, true, false, -4, 9, Bias::none, Bound::relu, true, "MatMul"},
+        Case{"gemm",
+             {50, 24},
+             {19, 24},
+             {50, 19},
+             {{"transB", 1}},
+             false,
+             true,
+             false,
+             true,
+             3,
+             9,
+             Bias::integer,
+             Bound::relu,
+             false,
+             "Gemm"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(Quantized, GroupsStayReal) {
+  Case c{"groups", {1, 8, 5, 5}, {8, 1, 3, 3}, {1, 8, 5, 5}, {pads, {"group", 8}}};
+  Pattern p(c);
+  check_program(p.test, p.output, "");
+}
+
+// With its corrections for zero points such a bias is no 32-bit number.
+TEST(Quantized, BiasThatRunsOverStaysReal) {
+  Case c{"huge", {1, 8, 5, 5}, {40, 8, 3, 3}, {1, 40, 5, 5}, {pads}, false, true, false, false, 255, 100, Bias::huge};
+  Pattern p(c);
+  check_program(p.test, p.output, "");
+}
+
+// Images go from one operator to the next without being dequantized.
+TEST(Quantized, ConvolutionPoolConvolution) {
+  OpTest t({});
+  t.input("x", bytes({1, 4, 8, 8}, false, 1));
+  for (auto [name, value] : {std::pair{"s1", 0.5f}, {"s2", 64.0f}, {"s3", 2048.0f}, {"ws", 0.25f}})
+    t.constant(name, tensor<float>({}, {value}));
+  t.constant("z", one_byte(90, false));
+  t.constant("w1", bytes({20, 4, 3, 3}, true, 2));
+  t.constant("w2", bytes({6, 20, 3, 3}, true, 3));
+  const auto real = [&](const char* from, const char* scale, const char* to, Dims dims) {
+    t.value(to, TENON_DTYPE_FLOAT, dims);
+    if (from[0] == 'w') t.node("DequantizeLinear", {from, scale}, {to});
+    else t.node("DequantizeLinear", {from, scale, "z"}, {to});
+  };
+  const auto quantized = [&](const char* from, const char* scale, const char* to, Dims dims) {
+    t.value(to, TENON_DTYPE_UINT8, dims);
+    t.node("QuantizeLinear", {from, scale, "z"}, {to});
+  };
+  real("x", "s1", "xr", {1, 4, 8, 8});
+  real("w1", "ws", "w1r", {20, 4, 3, 3});
+  real("w2", "ws", "w2r", {6, 20, 3, 3});
+  t.value("c1", TENON_DTYPE_FLOAT, {1, 20, 6, 6});
+  t.node("Conv", {"xr", "w1r"}, {"c1"});
+  quantized("c1", "s2", "q1", {1, 20, 6, 6});
+  real("q1", "s2", "q1r", {1, 20, 6, 6});
+  t.value("p", TENON_DTYPE_FLOAT, {1, 20, 3, 3});
+  t.node("MaxPool", {"q1r"}, {"p"}, {{"kernel_shape", Dims{3, 3}}, {"strides", Dims{2, 2}}, {"pads", Dims{1, 1, 0, 0}}});
+  quantized("p", "s2", "q2", {1, 20, 3, 3});
+  real("q2", "s2", "q2r", {1, 20, 3, 3});
+  t.value("c2", TENON_DTYPE_FLOAT, {1, 6, 1, 1});
+  t.node("Conv", {"q2r", "w2r"}, {"c2"});
+  quantized("c2", "s3", "y", {1, 6, 1, 1});
+  check_program(t, "y", "reorder bytes.conv bytes.pool bytes.conv reorder");
+}
+
+TEST(Quantized, LinearConvolution) {
+  OpTest t({});
+  t.input("x", bytes({2, 8, 6, 5}, false, 1));
+  t.constant("w", bytes({18, 8, 3, 3}, true, 2));
+  t.constant("xs", tensor<float>({}, {0.5f}));
+  t.constant("ws", tensor<float>({}, {0.25f}));
+  t.constant("ys", tensor<float>({}, {512.0f}));
+  t.constant("xz", one_byte(120, false));
+  t.constant("wz", one_byte(0, true));
+  t.constant("yz", one_byte(-3, true));
+  t.constant("b", tensor<std::int32_t>({18}, {5, -3000, 2, 0, 1, 7, 900, 5, 5, 5, 20000, 5, 5, 5, 5, -20000, 5, 1}));
+  t.value("y", TENON_DTYPE_INT8, {2, 18, 6, 5});
+  t.node("QLinearConv", {"x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"}, {"y"}, {pads});
+  check_program(t, "y", "bytes.conv");
+}
+
+// ---- MatMulInteger --------------------------------------------------------------------------------------------------------
+
+struct Integer {
+  const char* name;
+  Dims a, b, y;
+  bool a_signed, b_signed;
+  int a_zero;
+  std::vector<int> b_zeros;  // none, one, or one for each column
+};
+void PrintTo(const Integer& c, std::ostream* out) { *out << c.name; }
+
+class IntegerProduct : public testing::TestWithParam<Integer> {
+ protected:
+  void build(OpTest& t) {
+    const Integer& c = GetParam();
+    t.input("a", bytes(c.a, c.a_signed, 3));
+    t.constant("b", bytes(c.b, c.b_signed, 4));
+    t.input("az", one_byte(c.a_zero, c.a_signed));
+    std::vector<char> zeros(c.b_zeros.begin(), c.b_zeros.end());
+    const bool one = zeros.size() == 1;
+    if (!zeros.empty()) t.constant("bz", Tensor{c.b_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, one ? Dims{} : Dims{c.b[1]}, zeros, {}});
+    t.value("sum", TENON_DTYPE_INT32, c.y);
+    t.node("MatMulInteger", {"a", "b", "az", zeros.empty() ? "" : "bz"}, {"sum"});
+  }
+};
+
+TEST_P(IntegerProduct, SumsAreExact) {
+  OpTest t({});
+  build(t);
+  check_program(t, "sum", "bytes.product");
+}
+
+TEST_P(IntegerProduct, TakesWhatFollows) {
+  OpTest t({});
+  build(t);
+  const Dims y = GetParam().y;
+  t.input("scale", tensor<float>({}, {0.25f}));
+  t.constant("bias", random_tensor({y.back()}));
+  for (const char* v : {"real", "scaled", "biased"}) t.value(v, TENON_DTYPE_FLOAT, y);
+  t.node("Cast", {"sum"}, {"real"}, {{"to", 1}});
+  t.node("Mul", {"real", "scale"}, {"scaled"});
+  t.node("Add", {"scaled", "bias"}, {"biased"});
+  const ProgramResults expected = run_program(t, {"biased"}, {.plain = true});
+  ASSERT_EQ(expected.error, "");
+  for (Isa isa : byte_isas())
+    for (std::uint32_t workers : {1u, 3u}) {
+      const IsaScope scope(isa);
+      const ProgramResults found = run_program(t, {"biased"}, {.isa = isa, .workers = workers});
+      ASSERT_EQ(found.error, "");
+      EXPECT_EQ(found.step_names(), "bytes.product");
+      expect_near(expected["biased"], found["biased"], 1e-6, GetParam().name);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cpu, IntegerProduct,
+    testing::Values(Integer{"usual", {2, 31, 64}, {64, 300}, {2, 31, 300}, false, true, 113, {0}},
+                    Integer{"vector", {36}, {36, 5}, {5}, false, true, 255, {}},
+                    Integer{"odd_depth", {7, 13}, {13, 17}, {7, 17}, false, true, 3, {0}},
+                    Integer{"signed_both", {25, 10}, {10, 16}, {25, 16}, true, true, -128, {5}},
+                    Integer{"unsigned_both", {25, 10}, {10, 66}, {25, 66}, false, false, 1, {128}},
+                    Integer{"unsigned_zeros", {6, 8}, {8, 3}, {6, 3}, false, false, 77, {0, 255, 130}},
+                    Integer{"signed_unsigned", {1, 260}, {260, 3}, {1, 3}, true, false, 12, {}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+// The largest numbers there are: a kernel that saturates pairs to 16 bits would lose them.
+TEST(Quantized, NothingSaturates) {
+  OpTest t({});
+  Tensor a{TENON_DTYPE_UINT8, {3, 64}, std::vector<char>(192, static_cast<char>(255)), {}};
+  Tensor b{TENON_DTYPE_INT8, {64, 20}, std::vector<char>(1280, static_cast<char>(-128)), {}};
+  t.input("a", a);
+  t.constant("b", b);
+  t.value("sum", TENON_DTYPE_INT32, {3, 20});
+  t.node("MatMulInteger", {"a", "b"}, {"sum"});
+  for (Isa isa : byte_isas()) {
+    const IsaScope scope(isa);
+    const ProgramResults found = run_program(t, {"sum"}, {.isa = isa});
+    ASSERT_EQ(found.error, "");
+    EXPECT_THAT(found["sum"].as<std::int32_t>(), testing::Each(-255 * 128 * 64));
+  }
+}
+
+TEST(Quantized, NumbersToBytes) {
+  for (std::int64_t n : {1, 15, 16, 1000, 4099}) {
+    OpTest t({});
+    Tensor x = random_tensor({n});
+    std::vector<float> numbers = x.as<float>();
+    numbers[0] = NAN;
+    if (n > 20) numbers[3] = 0.75f, numbers[17] = -0.25f;  // halves of the scale below
+    t.input("x", tensor<float>({n}, numbers));
+    t.constant("scale", tensor<float>({}, {0.5f}));
+    t.constant("zero", one_byte(-1, true));
+    t.value("y", TENON_DTYPE_INT8, {n});
+    t.node("QuantizeLinear", {"x", "scale", "zero"}, {"y"});
+    check_program(t, "y", "QuantizeLinear");
+    t.value("d", TENON_DTYPE_UINT8, {n});
+    t.value("ds", TENON_DTYPE_FLOAT, {});
+    t.value("dz", TENON_DTYPE_UINT8, {});
+    t.node("DynamicQuantizeLinear", {"x"}, {"d", "ds", "dz"});
+    check_program(t, "d", "DynamicQuantizeLinear");
+    check_program(t, "ds", "DynamicQuantizeLinear");
+  }
+}
+
+}  // namespace
+}  // namespace tenon::cpu::test
