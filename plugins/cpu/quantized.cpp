@@ -30,7 +30,7 @@ class Matcher {
 
   void run() {
     for (std::uint32_t u = 0; u < units_.size(); ++u) {
-      if (!units_[u].op || !node(u).domain().empty()) continue;
+      if (!units_[u].op || fused_[u] || !node(u).domain().empty()) continue;  // a fused unit stands behind the node it began with
       const std::string_view type = node(u).op_type();
       if (type == "Conv" || type == "Gemm" || type == "MatMul") product(u);
       else if (type == "QLinearConv" || type == "QLinearMatMul") linear(u);

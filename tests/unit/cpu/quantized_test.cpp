@@ -292,6 +292,29 @@ TEST(Quantized, LinearConvolution) {
   check_program(t, "y", "bytes.conv");
 }
 
+// Both operands of the addition come from convolutions: one takes the addition over, and stays as it is when its turn comes.
+TEST(Quantized, TwoLinearConvolutionsAdded) {
+  OpTest t({});
+  t.input("x", bytes({1, 8, 4, 5}, false, 1));
+  t.constant("w1", bytes({18, 8, 1, 1}, true, 2));
+  t.constant("w2", bytes({18, 8, 1, 1}, true, 3));
+  for (auto [name, value] : {std::pair{"xs", 0.5f}, {"ws", 0.25f}, {"ys", 64.0f}, {"as", 128.0f}}) t.constant(name, tensor<float>({}, {value}));
+  t.constant("xz", one_byte(120, false));
+  t.constant("wz", one_byte(0, true));
+  t.constant("yz", one_byte(128, false));
+  for (auto [w, c, real] : {std::tuple{"w1", "c1", "r1"}, {"w2", "c2", "r2"}}) {
+    t.value(c, TENON_DTYPE_UINT8, {1, 18, 4, 5});
+    t.value(real, TENON_DTYPE_FLOAT, {1, 18, 4, 5});
+    t.node("QLinearConv", {"x", "xs", "xz", w, "ws", "wz", "ys", "yz"}, {c});
+  }
+  for (auto [c, real] : {std::pair{"c1", "r1"}, {"c2", "r2"}}) t.node("DequantizeLinear", {c, "ys", "yz"}, {real});
+  t.value("sum", TENON_DTYPE_FLOAT, {1, 18, 4, 5});
+  t.value("y", TENON_DTYPE_UINT8, {1, 18, 4, 5});
+  t.node("Add", {"r1", "r2"}, {"sum"});
+  t.node("QuantizeLinear", {"sum", "as", "yz"}, {"y"});
+  check_program(t, "y", "bytes.conv bytes.conv");
+}
+
 // ---- MatMulInteger --------------------------------------------------------------------------------------------------------
 
 struct Integer {
