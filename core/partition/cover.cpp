@@ -165,9 +165,27 @@ struct Covering {
   // Parts are not known yet; a launch is charged as if a part had eight nodes.
   double launch_share(std::uint32_t d) const { return in.devices[d].launch_ns / 8; }
 
+  // Nodes that nobody claims alone go first: whatever the labels say, they need their unit.
+  void choose_needed(TakenUnits& taken) {
+    for (NodeId n = 0; n < graph.nodes.size(); ++n) {
+      if (in.skip[n] || chosen[n] != none || cheapest(n) < forbidden) continue;
+      std::uint32_t best = none;
+      for (std::uint32_t c = 0; c < in.claims.size(); ++c) {
+        const Claim& claim = in.claims[c];
+        if (claim.nodes.size() < 2 || !std::binary_search(claim.nodes.begin(), claim.nodes.end(), n) || !permitted(claim)) continue;
+        const bool is_free = std::all_of(claim.nodes.begin(), claim.nodes.end(), [&](NodeId m) { return chosen[m] == none; });
+        if (is_free && (best == none || claim.cost_ns < in.claims[best].cost_ns) && taken.fits(c)) best = c;
+      }
+      if (best == none) continue;
+      taken.take(best);
+      for (NodeId m : in.claims[best].nodes) chosen[m] = best, label[m] = in.claims[best].device;
+    }
+  }
+
   void choose() {
     chosen.assign(graph.nodes.size(), none);
     TakenUnits taken(graph, readers, in.claims);  // of all devices: units of two can close a cycle that neither has alone
+    choose_needed(taken);
     for (NodeId n = 0; n < graph.nodes.size(); ++n) {
       if (label[n] == none || chosen[n] != none) continue;
       const std::uint32_t d = label[n], u = units[d][n];

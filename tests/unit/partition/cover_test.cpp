@@ -231,6 +231,40 @@ TEST(Cover, UnitsThatWaitForEachOtherAreNotBothTaken) {
   }
 }
 
+// The second device would take b and c alone for less, but nobody else has a.
+TEST(Cover, ANodeThatOnlyAUnitHoldsKeepsItsUnit) {
+  Problem p;
+  Graph& g = p.graph;
+  g.inputs = {g.add_value("x")};
+  for (int n = 0; n < 3; ++n) {
+    Node node;
+    node.op_type = "Op";
+    node.inputs = {static_cast<ValueId>(n)};
+    node.outputs = {g.add_value("v" + std::to_string(n))};
+    g.nodes.push_back(std::move(node));
+  }
+  g.index_producers();
+  g.values.back().is_output = true;
+  g.outputs = {3};
+  p.input.allowed.assign(3, ~0ull);
+  p.input.skip.assign(3, false);
+  p.input.ends_segment.assign(3, false);
+  p.input.value_bytes.assign(4, 0);
+  Random r(1);
+  add_devices(p, r, 2);
+  const auto claim = [&](std::uint32_t device, std::vector<NodeId> nodes, double ns) {
+    Claim& c = p.claims.emplace_back();
+    c.device = device, c.nodes = std::move(nodes), c.cost_ns = ns;
+  };
+  claim(0, {0, 1}, 1000);
+  claim(1, {1}, 1);
+  claim(1, {2}, 1);
+  p.finish();
+  const Cover c = cover(p.input);
+  expect_runs(p, c);
+  EXPECT_EQ(c.node_claim, (std::vector<std::uint32_t>{0, 0, 2}));
+}
+
 TEST(Cover, SaysWhatNobodyClaims) {
   Random r(1);
   Problem p;

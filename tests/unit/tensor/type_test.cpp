@@ -22,9 +22,10 @@ TEST(DType, NamesBothWays) {
 }
 
 TEST(Type, SpelledLikeOnnx) {
-  Type tensor{.dtype = TENON_DTYPE_FLOAT};
-  Type map{.kind = TENON_KIND_MAP, .dtype = TENON_DTYPE_INT64, .element = std::make_shared<Type>(tensor)};
-  Type sequence{.kind = TENON_KIND_SEQUENCE, .element = std::make_shared<Type>(map)};
+  Type tensor, map, sequence;
+  tensor.dtype = TENON_DTYPE_FLOAT;
+  map.kind = TENON_KIND_MAP, map.dtype = TENON_DTYPE_INT64, map.element = std::make_shared<Type>(tensor);
+  sequence.kind = TENON_KIND_SEQUENCE, sequence.element = std::make_shared<Type>(map);
   EXPECT_EQ(sequence.text(), "seq(map(int64,tensor(float)))");
 }
 
