@@ -86,6 +86,7 @@ void attribute_to_proto(const Attribute& attribute, onnx::AttributeProto& proto)
   else if (const auto* i = std::get_if<std::int64_t>(&v)) proto.set_i(*i);
   else if (const auto* s = std::get_if<std::string>(&v)) proto.set_s(*s);
   else if (const auto* t = std::get_if<ConstantPtr>(&v)) constant_to_proto(**t, *proto.mutable_t());
+  else if (const auto* g = std::get_if<GraphPtr>(&v)) graph_to_proto(**g, *proto.mutable_g());
   else if (const auto* fs = std::get_if<std::vector<float>>(&v)) proto.mutable_floats()->Assign(fs->begin(), fs->end());
   else if (const auto* is = std::get_if<std::vector<std::int64_t>>(&v)) proto.mutable_ints()->Assign(is->begin(), is->end());
   else if (const auto* ss = std::get_if<std::vector<std::string>>(&v)) proto.mutable_strings()->Assign(ss->begin(), ss->end());

@@ -13,8 +13,9 @@ namespace onnx = ::ONNX_NAMESPACE;
 
 Type type_from_proto(const onnx::TypeProto& proto, SymbolTable& symbols);
 void type_to_proto(const Type& type, const SymbolTable& symbols, onnx::TypeProto& proto);
-// Attributes without graphs; graphs are left out (inference reads none of them this way).
 void attribute_to_proto(const Attribute& attribute, onnx::AttributeProto& proto);
+// A body that reads nothing of the graph around it.
+void graph_to_proto(const Graph& graph, onnx::GraphProto& proto);
 void constant_to_proto(const Constant& constant, onnx::TensorProto& proto);
 
 // Where tensor payloads that are not in the message come from.
