@@ -1,5 +1,6 @@
 #include "core/provider/load.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <map>
@@ -59,6 +60,37 @@ PackedStore& store() {
 
 }  // namespace
 
+namespace {
+
+// The pack function that runs on this thread: what it reads of constants is given back when it has returned, so that a
+// model's weights are in memory once, not mapped, aligned and packed at the same time.
+struct PackScope {
+  explicit PackScope(const LoadContext* c) : context(c), outer(now) { now = this; }
+  ~PackScope() { now = outer; }
+  PackScope(const PackScope&) = delete;
+
+  const LoadContext* context;
+  std::vector<std::uint64_t> read;
+  PackScope* outer;
+  static thread_local PackScope* now;
+};
+thread_local PackScope* PackScope::now = nullptr;
+
+}  // namespace
+
+void LoadContext::drop(std::uint64_t id) {
+  auto it = exposed_.find(id);
+  if (it == exposed_.end()) return;
+  const ConstantPtr c = it->second.constant;
+  exposed_.erase(it);
+  // Clean pages of the mapping go back to the system; they are read again if anyone asks.
+  if (!c || !c->mapped || c->bytes < 65536) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(c->data) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<std::uintptr_t>(c->data) + c->bytes) / page * page;
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 Status LoadTask::const_data(std::uint64_t id, tenon_const_tensor* out) {
   const ConstantPtr c = context_.constants.find(id);
   if (!c) return unknown(id);
@@ -88,6 +120,13 @@ Status LoadTask::const_data(std::uint64_t id, tenon_const_tensor* out) {
     e.tensor = t;
     e.constant = c;
   }
+  PackScope* scope = PackScope::now;
+  if (!scope || scope->context != &context_) {
+    e.for_packing = false;
+  } else if (std::find(scope->read.begin(), scope->read.end(), id) == scope->read.end()) {
+    scope->read.push_back(id);
+    ++e.packers;
+  }
   *out = e.tensor;
   return {};
 }
@@ -95,15 +134,18 @@ Status LoadTask::const_data(std::uint64_t id, tenon_const_tensor* out) {
 void LoadTask::const_release(std::uint64_t id) {
   std::lock_guard lock(context_.mutex_);
   auto it = context_.exposed_.find(id);
-  if (it == context_.exposed_.end()) return;
-  const ConstantPtr c = it->second.constant;
-  context_.exposed_.erase(it);
-  // Clean pages of the mapping go back to the system; they are read again if anyone asks.
-  if (!c || !c->mapped || c->bytes < 65536) return;
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<std::uintptr_t>(c->data) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<std::uintptr_t>(c->data) + c->bytes) / page * page;
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  if (it != context_.exposed_.end() && it->second.packers == 0) context_.drop(id);
+}
+
+Status LoadTask::run_pack(const tenon_pack_request& request, void* to) {
+  PackScope scope(&context_);
+  Status status = take_status(request.pack(request.context, to, request.bytes));
+  std::lock_guard lock(context_.mutex_);
+  for (std::uint64_t id : scope.read) {
+    LoadContext::Exposed& e = context_.exposed_[id];
+    if (--e.packers == 0 && e.for_packing) context_.drop(id);
+  }
+  return status;
 }
 
 Status LoadTask::const_hash(std::uint64_t id, std::uint64_t out[2]) {
@@ -152,7 +194,7 @@ Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pa
   if (request.domain >= domains.size()) return invalid("packed_weight: domain {} of {}", request.domain, domains.size());
   std::shared_ptr<void> host = aligned(request.bytes, request.alignment);
   if (!host) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a packed weight of {} bytes", request.bytes);
-  TENON_TRY(take_status(request.pack(request.context, host.get(), request.bytes)));
+  TENON_TRY(run_pack(request, host.get()));
   if (domains[request.domain].host()) {
     made->address = {host.get(), 0, request.bytes};
     made->memory = std::move(host);

@@ -47,7 +47,10 @@ struct LoadContext {
     std::shared_ptr<void> copy;  // aligned bytes, or the array of tenon_str
     tenon_const_tensor tensor{};
     ConstantPtr constant;
+    bool for_packing = true;     // nobody but pack functions has asked
+    std::uint32_t packers = 0;   // pack functions that run and have asked
   };
+  void drop(std::uint64_t const_id);  // with mutex_ held
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, Exposed> exposed_;
   std::unordered_map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> hashes_;
@@ -69,6 +72,7 @@ class LoadTask : public tenon_task {
 
  private:
   Result<std::string> pack_key(const tenon_pack_request& request);
+  Status run_pack(const tenon_pack_request& request, void* to);
   Result<std::shared_ptr<const PackedWeight>> make_packed(const tenon_pack_request& request);
   LoadContext& context_;
   DevicePtr device_;

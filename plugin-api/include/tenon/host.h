@@ -167,7 +167,7 @@ typedef struct tenon_host_api {
   void (*reject)(tenon_query_sink* sink, uint32_t node, int32_t reason, tenon_str text);
 
   /* The bytes of a constant, mapped lazily, aligned to 64 bytes; allowed in query, compile and program_plan. Valid until
-   * const_release, at most as long as the session. */
+   * const_release, at most as long as the session; what a pack function asks for on its thread, until it returns. */
   tenon_status* (*const_data)(tenon_task* load, uint64_t const_id, tenon_const_tensor* out);
   /* Says that this device has packed the constant and will not read it again: the pages may be given back. */
   void (*const_release)(tenon_task* load, uint64_t const_id);
