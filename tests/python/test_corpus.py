@@ -1,4 +1,4 @@
-"""The ONNX node corpus on the CPU provider: everything passes but what tests/onnx/exceptions.txt names."""
+"""The ONNX corpus on the CPU provider: everything passes but what tests/onnx/exceptions.txt names."""
 import os
 import pathlib
 import subprocess
@@ -7,7 +7,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
-def test_node_corpus():
+def test_corpus():
     # A process of its own: a crash is a failure of this test, not of all others.
     paths = os.pathsep.join(p for p in [*sys.path, os.environ.get("PYTHONPATH", "")] if p)
     done = subprocess.run([sys.executable, str(ROOT / "tests/onnx/runner.py")], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
