@@ -34,8 +34,8 @@ struct GatherStep {
   void operator()(const StepContext& c) const {
     const std::int64_t rows = outer * count;
     if (is_bytes(kind) && inner == 1) {
-      const auto [begin, end] = c.slice(rows, 256);
-      return with_bytes(kind, [&](auto zero) { elements<decltype(zero)>(c, begin, end); });
+      const StepContext::Slice part = c.slice(rows, 256);
+      return with_bytes(kind, [&](auto zero) { elements<decltype(zero)>(c, part.begin, part.end); });
     }
     // Rows are divided where there are few: an item is a part of a row.
     std::int64_t parts = 1;
