@@ -17,6 +17,7 @@ using namespace small;
 
 template <class I, class F>
 Output binary(const Inputs& in, I integers, F floats, DType result = 0) {
+  if (in.size() < 2 || !in[0] || !in[1]) return std::nullopt;  // Max of one value
   const Small &a = *in[0], &b = *in[1];
   Small out{result ? result : a.dtype, {}, {}, {}};
   if (a.dtype != b.dtype || !broadcast(a.dims, b.dims, out.dims)) return std::nullopt;

@@ -20,6 +20,7 @@ std::vector<std::string> models() {
         t = Constant<value = bool {1}>()
         y, z = Loop(n, t, x) <body = b (int64 i, bool c, float[2] a) => (bool d, float[2] e, float[2] f) { d = Identity(c) e = Add(a, a) f = Neg(a) }>
       })"),
+      graph_bytes("g (float[3] x) => (float[3] y, float[3] z) { y = Max(x) z = Sum(x) }"),
       graph_bytes("g (float[N] x, int64[K] i) => (float[K] y, int64[1,M] z) { y = Gather(x, i) z = NonZero(x) }"),
   };
 }
