@@ -57,12 +57,18 @@ bool divides_by_zero(const Node& node, const Inputs& in) {
   return in.size() > 1 && in[1] && !in[1]->real() && std::find(in[1]->i.begin(), in[1]->i.end(), 0) != in[1]->i.end();
 }
 
+std::optional<std::int64_t> range_count(double from, double to, double by) {
+  const double n = std::ceil((to - from) / by);
+  if (by == 0 || !(n < 0x1p62)) return std::nullopt;
+  return static_cast<std::int64_t>(std::max(n, 0.0));
+}
+
 Output range(const Node&, const Inputs& in) {
   const Small &start = *in[0], &limit = *in[1], &delta = *in[2];
-  if (start.count() != 1 || limit.count() != 1 || delta.count() != 1 || delta.number(0) == 0) return std::nullopt;
-  const double n = std::ceil((limit.number(0) - start.number(0)) / delta.number(0));
-  if (!(n <= small_elements)) return std::nullopt;
-  Small out{start.dtype, {static_cast<std::int64_t>(std::max(n, 0.0))}, {}, {}};
+  if (start.count() != 1 || limit.count() != 1 || delta.count() != 1) return std::nullopt;
+  const auto n = range_count(start.number(0), limit.number(0), delta.number(0));
+  if (!n || *n > small_elements) return std::nullopt;
+  Small out{start.dtype, {*n}, {}, {}};
   for (std::int64_t k = 0; k < out.dims[0]; ++k) {
     if (out.real()) out.f.push_back(fit(start.f[0] + static_cast<double>(k) * delta.f[0], out.dtype));
     else out.i.push_back(fit(wrap_add(start.i[0], wrap_mul(k, delta.i[0])), out.dtype));
@@ -221,10 +227,8 @@ std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<con
 
 std::optional<std::int64_t> range_size(const Constant& start, const Constant& limit, const Constant& delta) {
   const auto from = single_number(start), to = single_number(limit), by = single_number(delta);
-  if (!from || !to || !by || *by == 0) return std::nullopt;
-  const double n = std::ceil((*to - *from) / *by);
-  if (!(n < 0x1p62)) return std::nullopt;
-  return static_cast<std::int64_t>(std::max(n, 0.0));
+  if (!from || !to || !by) return std::nullopt;
+  return range_count(*from, *to, *by);
 }
 
 std::string evaluation_fault(const Node& node, std::span<const ConstantPtr> inputs) {
