@@ -86,6 +86,7 @@ Status Config::read(const Document& document) {
 
   placement.policy = get("/placement/policy").get<std::string>();
   placement.error_on_unsupported = get("/placement/on_unsupported") == "error";
+  placement.report_unsupported = get("/placement/on_unsupported") == "report";
   placement.rules.clear();
   for (const Json& rule : get("/placement/rules")) {
     PlacementRule r;

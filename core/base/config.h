@@ -46,6 +46,7 @@ class Config {
   struct {
     std::string policy = "cost";
     bool error_on_unsupported = false;   // else: the next provider, the cpu appended last
+    bool report_unsupported = false;     // load all the same, to see what is missing; a run fails
     std::vector<PlacementRule> rules;
   } placement;
   Optimize optimize = Optimize::all;

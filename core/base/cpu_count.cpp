@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "core/base/text.h"
 #include "core/base/thread_pool.h"
 
 namespace tenon {
@@ -45,7 +46,7 @@ double cgroup_quota() {
         std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
         std::string max;
         double period = 0;
-        if (file >> max >> period && max != "max" && period > 0) lower(quota, std::strtod(max.c_str(), nullptr) / period);
+        if (file >> max >> period && max != "max" && period > 0) lower(quota, parse_real(max).value_or(0) / period);
       } else {
         std::ifstream max("/sys/fs/cgroup/cpu" + path + "/cpu.cfs_quota_us");
         std::ifstream per("/sys/fs/cgroup/cpu" + path + "/cpu.cfs_period_us");

@@ -17,6 +17,10 @@ std::optional<std::uint64_t> parse_size(std::string_view text);
 std::optional<std::chrono::nanoseconds> parse_time(std::string_view text);
 std::string size_text(std::uint64_t bytes);
 std::string time_text(std::chrono::nanoseconds time);
+// A-Z to a-z, in every locale.
+std::string ascii_lower(std::string text);
+// A real number in C's spelling, in every locale: "1.5e-3", "-inf", "nan". nullopt where anything else follows.
+std::optional<double> parse_real(std::string_view text);
 // * and ? in pattern.
 bool glob_match(std::string_view pattern, std::string_view text);
 // The candidate with the least edit distance, or "" when none is near.

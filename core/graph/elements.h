@@ -65,10 +65,11 @@ inline bool is_whole(DType d) {
          d == TENON_DTYPE_UINT16 || d == TENON_DTYPE_UINT8 || d == TENON_DTYPE_BOOL;
 }
 
-// For the types of is_whole; larger numbers wrap around.
+// For the types of is_whole and uint64; larger numbers wrap around.
 inline void store_integer(DType dtype, std::byte* data, std::size_t i, std::int64_t v) {
   switch (dtype) {
-    case TENON_DTYPE_INT64: return store_bits(data, i, v);
+    case TENON_DTYPE_INT64:
+    case TENON_DTYPE_UINT64: return store_bits(data, i, v);
     case TENON_DTYPE_INT32:
     case TENON_DTYPE_UINT32: return store_bits(data, i, static_cast<std::uint32_t>(v));
     case TENON_DTYPE_INT16:
@@ -81,6 +82,7 @@ inline void store_integer(DType dtype, std::byte* data, std::size_t i, std::int6
 inline std::optional<double> single_number(const Constant& c) {
   if (c.count() != 1) return std::nullopt;
   if (is_real(c.dtype)) return real_element(c.dtype, c.data, 0);
+  if (c.dtype == TENON_DTYPE_UINT64) return static_cast<double>(load_bits<std::uint64_t>(c.data, 0));
   if (const auto v = integer_element(c, 0)) return static_cast<double>(*v);
   return std::nullopt;
 }

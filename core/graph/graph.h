@@ -27,6 +27,7 @@ struct Value {
   NodeId producer = none;   // none: input, constant or outer value
   bool is_input = false;
   bool is_output = false;
+  bool sized = false;       // its dims are what inference gave at load; false: perhaps only what the model says of them
 };
 
 // Where a node came from, for reports.

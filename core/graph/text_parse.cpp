@@ -1,7 +1,7 @@
 // The reading half of text.h.
 #include <charconv>
-#include <cstdlib>
 
+#include "core/base/text.h"
 #include "core/graph/elements.h"
 #include "core/graph/text.h"
 
@@ -281,7 +281,7 @@ class Reader {
       const std::string& s = given[i % given.size()];
       std::int64_t whole = 0;
       if (t.dtype == TENON_DTYPE_STRING) made->strings[i] = s;
-      else if (is_real(t.dtype)) store_real(t.dtype, data, i, std::strtod(s.c_str(), nullptr));
+      else if (is_real(t.dtype)) store_real(t.dtype, data, i, parse_real(s).value_or(0));
       else if (!whole_number(s, whole)) return c.fail("expected whole numbers");
       else std::memcpy(data + i * bytes, &whole, std::min<std::size_t>(bytes, 8));
     }
@@ -305,7 +305,7 @@ class Reader {
       else if (all) out = whole;
       else {
         std::vector<float> reals;
-        for (const std::string& s : items) reals.push_back(std::strtof(s.c_str(), nullptr));
+        for (const std::string& s : items) reals.push_back(static_cast<float>(parse_real(s).value_or(0)));
         out = reals;
       }
       return {};
@@ -324,10 +324,9 @@ class Reader {
     } else if (whole_number(s, whole)) {
       out = whole;
     } else {
-      char* end = nullptr;
-      const float v = std::strtof(s.c_str(), &end);
-      if (s.empty() || *end) return c.fail("expected a value");
-      out = v;
+      const auto v = parse_real(s);
+      if (!v) return c.fail("expected a value");
+      out = static_cast<float>(*v);
     }
     return {};
   }

@@ -29,7 +29,7 @@ std::vector<bool> mark_nodes(Graph& graph, const std::vector<bool>& blocked) {
   };
   for (ValueId v = 0; v < graph.values.size(); ++v) {
     const Value& value = graph.values[v];
-    const bool kind = evaluator_takes(value.type.dtype);
+    const bool kind = host_reads(value.type.dtype);
     if (value.constant) host[v] = value.constant->count() <= small_elements;
     else if (value.producer == none && needed[v] && kind && value.type.is_tensor() && value.type.dims && (value.type.dims->size() <= 1 || small_fixed(v)))
       host[v] = true;  // an input, or a value of the graph around this one
@@ -83,7 +83,7 @@ std::vector<bool> mark_host_evaluated(const Model& model, Graph& graph, const Cu
       if (value.constant || value.producer != none || !value.type.is_tensor() || !value.type.dims) continue;
       shapes.values[v].ranked = true;
       for (const Dim& d : *value.type.dims) shapes.values[v].dims.push_back(d.fixed() ? d.value : 16 + 8 * (d.symbol % 97));
-      if (evaluator_takes(value.type.dtype) && value.type.dims->size() <= 1 && (!value.type.fixed() || value.type.element_count().value() <= small_elements)) shapes.values[v].known = trial_value(value);
+      if (host_reads(value.type.dtype) && value.type.dims->size() <= 1 && (!value.type.fixed() || value.type.element_count().value() <= small_elements)) shapes.values[v].known = trial_value(value);
     }
     bool again = false;
     for (NodeId n = 0; n < graph.nodes.size(); ++n) {

@@ -1,6 +1,7 @@
 #include "core/onnx/import.h"
 
 #include <algorithm>
+#include <map>
 #include <cstring>
 #include <filesystem>
 #include <unordered_set>
@@ -9,6 +10,8 @@
 #include "core/onnx/proto.h"
 #include "core/onnx/schemas.h"
 #include "core/onnx/slim.h"
+#include "core/onnx/sparse.h"
+#include "core/ops/gradient.h"
 #include "core/ops/upgrade.h"
 
 namespace tenon {
@@ -61,7 +64,8 @@ class Importer {
     model_.model_version = proto.model_version();
     for (const auto& p : proto.metadata_props()) model_.metadata.emplace_back(p.key(), p.value());
     Scope scope{model_.graph, nullptr, {}};
-    return graph(proto.graph(), scope, 0);
+    Status s = graph(proto.graph(), scope, 0);
+    return unknown_.empty() ? std::move(s) : unknown_operators();
   }
 
   // A schema function's body as a graph whose inputs and outputs stand in the node's order.
@@ -85,7 +89,7 @@ class Importer {
     out.nodes = std::move(nodes);
     for (int i = 0; i < f.output_size() && static_cast<std::size_t>(i) < node.outputs.size(); ++i) {
       auto it = scope.names.find(f.output(i));
-      if (it == scope.names.end()) return internal("the body of {} makes no output \"{}\"", node.label(), f.output(i));
+      if (it == scope.names.end()) return invalid("the body of {} makes no output \"{}\"", node.label(), f.output(i));
       out.outputs.push_back(it->second);
       out.values[it->second].is_output = true;
     }
@@ -111,11 +115,10 @@ class Importer {
       g.inputs.push_back(v);
       scope.names[key] = v;
     }
-    for (const auto& tensor : proto.initializer()) {
-      const std::string key = local_name(tensor.name(), frame);
-      TENON_ASSIGN(ConstantPtr c, constant_from_proto(tensor, payloads_));
+    const auto initializer = [&](const std::string& name, ConstantPtr c) -> Status {
+      const std::string key = local_name(name, frame);
       if (auto it = scope.names.find(key); it != scope.names.end()) {
-        if (!g.values[it->second].is_input) return invalid("graph \"{}\" has two initializers named \"{}\"", g.name, tensor.name());
+        if (!g.values[it->second].is_input) return invalid("graph \"{}\" has two initializers named \"{}\"", g.name, name);
         // Up to IR 3 every initializer had to be listed as an input; those are plain constants.
         if (model_.ir_version < 4 && depth == 0) {
           const ValueId v = it->second;
@@ -125,12 +128,19 @@ class Importer {
         } else {
           g.input_defaults[it->second] = std::move(c);
         }
-        continue;
+        return {};
       }
       scope.names[key] = g.add_constant(key, std::move(c));
+      return {};
+    };
+    for (const auto& tensor : proto.initializer()) {
+      TENON_ASSIGN(ConstantPtr c, constant_from_proto(tensor, payloads_));
+      TENON_TRY(initializer(tensor.name(), std::move(c)));
     }
-    if (proto.sparse_initializer_size() > 0)
-      return error(TENON_UNIMPLEMENTED, "graph \"{}\": sparse initializers are not supported", g.name);
+    for (const auto& tensor : proto.sparse_initializer()) {
+      TENON_ASSIGN(ConstantPtr c, dense_from_sparse(tensor, payloads_));
+      TENON_TRY(initializer(tensor.values().name(), std::move(c)));
+    }
     // Declared types help inference and are checked against it.
     for (const auto* list : {&proto.value_info(), &proto.output()})
       for (const auto& info : *list) declared_[&g][local_name(info.name(), frame)] = type_from_proto(info.type(), model_.symbols);
@@ -222,11 +232,30 @@ class Importer {
     }
     std::sort(n.attributes.begin(), n.attributes.end(), [](auto& a, auto& b) { return a.name < b.name; });
     if (n.is("Constant")) return constant_node(n, scope);
-    TENON_TRY(check_schema(n, version->second));
+    if (Status s = check_schema(n, version->second); !s.ok()) {
+      if (s.code() != TENON_UNIMPLEMENTED) return s;
+      // All such operators are named at once, when the whole model has been read.
+      auto [it, fresh] = unknown_.try_emplace(n.domain + "." + n.op_type, std::string(s.text()), 0);
+      ++it->second.second;
+      return {};
+    }
+    if (is_gradient(n)) TENON_TRY(gradient_tensors(n, scope, frame));
+    name_outputs(n, scope, version->second);
     const std::size_t before = nodes.size();
     Upgrade u{scope.graph, nodes, version->second, [&](Node& inner) { return finish(inner, version->second); }};
     TENON_TRY(upgrade_node(u, std::move(n)));
     for (std::size_t i = before; i < nodes.size(); ++i) TENON_TRY(finish(nodes[i], version->second));
+    return {};
+  }
+
+  // What its attributes name becomes inputs: names mean nothing once values are numbers.
+  Status gradient_tensors(Node& n, Scope& scope, const FunctionFrame* frame) {
+    TENON_ASSIGN(std::vector<std::string> names, gradient_names(n));
+    names.push_back(n.string_or("y", ""));
+    for (const std::string& name : names) {
+      n.inputs.push_back(lookup(scope, local_name(name, frame)));
+      if (n.inputs.back() == none) return invalid("{}: xs, zs or y names \"{}\", which nothing in its graph makes", n.label(), name);
+    }
     return {};
   }
 
@@ -252,6 +281,12 @@ class Importer {
       case onnx::AttributeProto::STRINGS: add(std::vector<std::string>(a->strings().begin(), a->strings().end())); break;
       case onnx::AttributeProto::TENSOR: {
         auto c = constant_from_proto(a->t(), payloads_);
+        if (!c.ok()) return std::move(c.status()).at(n.label());
+        add(*std::move(c));
+        break;
+      }
+      case onnx::AttributeProto::SPARSE_TENSOR: {
+        auto c = dense_from_sparse(a->sparse_tensor(), payloads_);
         if (!c.ok()) return std::move(c.status()).at(n.label());
         add(*std::move(c));
         break;
@@ -365,7 +400,7 @@ class Importer {
     }
     const auto* schema = find_schema(n.op_type, n.domain, version);
     if (!schema) {
-      if (n.domain == "com.microsoft" || n.is("SimplifiedLayerNormalization")) return {};
+      if (n.domain == "com.microsoft" || n.domain == "com.microsoft.nchwc" || n.is("SimplifiedLayerNormalization")) return {};
       const auto* newest = find_schema(n.op_type, n.domain);
       if (newest)
         return error(TENON_UNIMPLEMENTED, "{}: opset {} of \"{}\" has no {}; it exists since {}", n.label(), version,
@@ -395,6 +430,24 @@ class Importer {
     return {};
   }
 
+  // Only an output that the schema calls optional may be left out: others get a value that nobody reads.
+  void name_outputs(Node& n, Scope& scope, std::int64_t version) const {
+    const auto* schema = find_schema(n.op_type, n.domain, version);
+    for (std::size_t i = 0; i < n.outputs.size(); ++i) {
+      const bool optional = schema && i < schema->outputs().size() && schema->outputs()[i].GetOption() == onnx::OpSchema::Optional;
+      if (n.outputs[i] == none && !(schema ? optional : i > 0)) n.outputs[i] = scope.graph.add_value(fmt::format("{}/unused_{}", n.name, i), {});
+    }
+  }
+
+  Status unknown_operators() const {
+    std::string text;
+    for (const auto& [op, seen] : unknown_) {
+      text += (text.empty() ? "" : "\n  ") + seen.first;
+      if (seen.second > 1) text += fmt::format(" ({} such nodes)", seen.second);
+    }
+    return error(TENON_UNIMPLEMENTED, "{}{}", unknown_.size() > 1 ? fmt::format("{} operators are not known:\n  ", unknown_.size()) : "", text);
+  }
+
   // Newest schema: since_version and attribute defaults.
   Status finish(Node& n, std::int64_t version) const {
     if (const CustomOp* op = options_.custom ? options_.custom->find(n.domain, n.op_type, version) : nullptr) {
@@ -414,6 +467,7 @@ class Importer {
   Payloads& payloads_;
   std::unordered_map<std::string, const onnx::FunctionProto*> functions_;
   std::unordered_map<const Graph*, std::unordered_map<std::string, Type>> declared_;
+  std::map<std::string, std::pair<std::string, int>> unknown_;  // operator: what is said of its first node, nodes
   std::uint64_t node_count_ = 0;
   int function_depth_ = 0;
 };
@@ -502,7 +556,7 @@ Result<GraphPtr> function_body(Model& model, const Graph& graph, const Node& nod
   TENON_TRY(importer.function_graph(*function, node, graph, call, *body));
   return GraphPtr(body);
 } catch (const std::exception& e) {
-  return internal("the body of {} cannot be built: {}", node.label(), e.what());
+  return invalid("the body of {} cannot be built: {}", node.label(), e.what());
 }
 
 }  // namespace tenon

@@ -6,8 +6,11 @@
 
 #include <onnx/defs/shape_inference.h>
 
+#include "core/graph/elements.h"
+#include "core/onnx/infer_guard.h"
 #include "core/onnx/schemas.h"
 #include "core/ops/evaluator.h"
+#include "core/ops/gradient.h"
 #include "core/ops/microsoft.h"
 #include "core/ops/ml.h"
 
@@ -40,6 +43,7 @@ struct NodeContext final : onnx::InferenceContext {
   std::vector<onnx::TensorProto> data;
   std::vector<const Constant*> known;
   std::vector<bool> filled;
+  ConstantPtr depth;  // of a OneHot, in a type that the library reads
 
   const onnx::AttributeProto* getAttribute(const std::string& name) const override {
     auto it = attributes.find(name);
@@ -61,7 +65,11 @@ struct NodeContext final : onnx::InferenceContext {
     return &data[i];
   }
   std::size_t getNumOutputs() const override { return outputs.size(); }
-  onnx::TypeProto* getOutputType(std::size_t i) override { return i < outputs.size() ? &outputs[i] : nullptr; }
+  // The library asks for as many as the inputs let it expect.
+  onnx::TypeProto* getOutputType(std::size_t i) override {
+    if (i >= outputs.size()) throw std::out_of_range(fmt::format("it has {} outputs, its inputs ask for more", outputs.size()));
+    return &outputs[i];
+  }
   onnx::GraphInferencer* getGraphAttributeInferencer(const std::string&) override { return nullptr; }
   const onnx::SparseTensorProto* getInputSparseData(std::size_t) const override { return nullptr; }
   const onnx::TensorShapeProto* getSymbolicInput(std::size_t) const override { return nullptr; }
@@ -155,6 +163,13 @@ DType formal_dtype(const onnx::OpSchema& schema, const Node& node, std::size_t o
   return TENON_DTYPE_UNDEFINED;
 }
 
+// The depth of a OneHot may have any number type, of which the library reads int32 and int64. Null where those are given.
+ConstantPtr whole_depth(const ConstantPtr& given) {
+  if (!given || given->dtype == TENON_DTYPE_INT64 || given->dtype == TENON_DTYPE_INT32) return nullptr;
+  const auto depth = single_number(*given);
+  return depth && *depth >= 0 && *depth < 9e18 ? int64_constant({static_cast<std::int64_t>(*depth)}, true) : nullptr;
+}
+
 void set_output(const Type& type, ShapeTable::Entry& entry) {
   if (!type.is_tensor() || !type.dims) return;
   entry.ranked = true;
@@ -239,6 +254,15 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
         return {};
       }
   }
+  if (is_gradient(node)) {  // until it is spelled out: an output is like the tensor that it belongs to
+    for (std::size_t i = 0; i < node.outputs.size() && i < node.inputs.size(); ++i) {
+      if (node.outputs[i] == none || node.inputs[i] == none) continue;
+      const_cast<Value&>(values[node.outputs[i]]).type.dtype = values[node.inputs[i]].type.dtype;
+      shapes.values[node.outputs[i]].dims = shapes.values[node.inputs[i]].dims;
+      shapes.values[node.outputs[i]].ranked = shapes.values[node.inputs[i]].ranked;
+    }
+    return {};
+  }
   if (node.is("Range") && node.inputs.size() == 3) {
     const auto known = [&](std::size_t i) { return shapes.values[node.inputs[i]].known.get(); };
     const auto size = known(0) && known(1) && known(2) ? range_size(*known(0), *known(1), *known(2)) : std::nullopt;
@@ -250,6 +274,20 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
       return {};
     }
   }
+  // The library does not read the shape that a MaxUnpool is given.
+  if (node.is("MaxUnpool") && node.inputs.size() > 2 && node.inputs[2] != none)
+    if (const ConstantPtr& given = shapes.values[node.inputs[2]].known; given && given->dtype == TENON_DTYPE_INT64) {
+      auto& out = shapes.values[node.outputs[0]];
+      out.dims.resize(static_cast<std::size_t>(given->count()));
+      if (!out.dims.empty()) std::memcpy(out.dims.data(), given->data, out.dims.size() * sizeof(std::int64_t));
+      if (const auto& x = shapes.values[node.inputs[0]]; x.ranked && x.dims.size() != out.dims.size())
+        return invalid("{}: output_shape has {} sizes, the input has {}", node.label(), out.dims.size(), x.dims.size());
+      for (std::int64_t d : out.dims)
+        if (d < 0) return invalid("{}: output_shape has the negative size {}", node.label(), d);
+      out.ranked = true;
+      if (Value& value = const_cast<Value&>(values[node.outputs[0]]); value.type.dtype == TENON_DTYPE_UNDEFINED) value.type.dtype = values[node.inputs[0]].type.dtype;
+      return {};
+    }
   if (p.op || p.microsoft) {
     std::vector<Type> in, out(node.outputs.size());
     std::vector<ConstantPtr> known;
@@ -283,12 +321,16 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
     const ValueId v = node.inputs[i];
     if (v == none) continue;
     set_dims(shapes.values[v], values[v].type, impl_->model.symbols, c.inputs[i]);
-    const Constant* known = shapes.values[v].known.get();
+    if (i == 1 && node.is("OneHot")) c.depth = whole_depth(shapes.values[v].known);
+    const Constant* known = i == 1 && c.depth ? c.depth.get() : shapes.values[v].known.get();
     c.known[i] = known && known->count() <= readable_elements ? known : nullptr;
     c.filled[i] = false;
   }
   for (onnx::TypeProto& t : c.outputs) t.Clear();
   try {
+    std::vector<std::int64_t> ranks;
+    for (ValueId v : node.inputs) ranks.push_back(v != none && shapes.values[v].ranked ? static_cast<std::int64_t>(shapes.values[v].dims.size()) : -1);
+    if (const std::string fault = inference_fault(node, ranks); !fault.empty()) throw std::invalid_argument(fault);
     p.schema->GetTypeAndShapeInferenceFunction()(c);
   } catch (const std::exception& e) {
     for (std::size_t i = 0; i < node.outputs.size(); ++i)  // sizes that do not fit say nothing against the types
@@ -298,6 +340,14 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
     return invalid("{}: {}", node.label(), e.what());
   }
   if (node.domain == "ai.onnx.ml") impl_->complete_ml(id, shapes);
+  // Its output has the type of the scale; the library says that of the input.
+  else if (node.is("RMSNormalization") && c.inputs.size() > 1 && c.outputs[0].has_tensor_type() && c.inputs[1].has_tensor_type())
+    c.outputs[0].mutable_tensor_type()->set_elem_type(c.inputs[1].tensor_type().elem_type());
+  // The library leaves its sizes to the run, though an input tells them.
+  else if (node.is("MaxUnpool") && c.known.size() > 2 && c.known[2] && c.known[2]->dtype == TENON_DTYPE_INT64 && c.outputs[0].has_tensor_type()) {
+    auto* shape = c.outputs[0].mutable_tensor_type()->mutable_shape();
+    for (std::int64_t i = 0; i < c.known[2]->count(); ++i) shape->add_dim()->set_dim_value(*integer_element(*c.known[2], static_cast<std::size_t>(i)));
+  }
   // GroupNormalization and MeanVarianceNormalization: a body and no inference.
   else if (node.domain.empty() && !p.schema->has_type_and_shape_inference_function() && !c.inputs.empty()) c.outputs[0] = c.inputs[0];
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {

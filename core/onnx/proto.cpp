@@ -7,6 +7,12 @@
 #include "core/onnx/external_data.h"
 
 namespace tenon {
+namespace {
+
+// float6 in files: four elements in three bytes, the first in the lowest bits. In memory each element has a byte.
+bool packed_in_files(DType dtype) { return dtype == TENON_DTYPE_FLOAT6E2M3 || dtype == TENON_DTYPE_FLOAT6E3M2; }
+
+}  // namespace
 
 Type type_from_proto(const onnx::TypeProto& proto, SymbolTable& symbols) {
   Type type;
@@ -74,6 +80,8 @@ void constant_to_proto(const Constant& constant, onnx::TensorProto& proto) {
   for (std::int64_t d : constant.dims) proto.add_dims(d);
   if (constant.dtype == TENON_DTYPE_STRING)
     for (const std::string& s : constant.strings) proto.add_string_data(s);
+  else if (packed_in_files(constant.dtype))
+    for (std::uint64_t i = 0; i < constant.bytes; ++i) proto.add_int32_data(std::to_integer<std::int32_t>(constant.data[i]));
   else
     proto.set_raw_data(constant.data, constant.bytes);
 }
@@ -137,13 +145,27 @@ std::int64_t typed_elements(const onnx::TensorProto& proto, DType dtype) {
   }
 }
 
+std::uint64_t packed_bytes(std::int64_t count) { return static_cast<std::uint64_t>(count) / 4 * 3 + (static_cast<std::uint64_t>(count) % 4 * 6 + 7) / 8; }
+
+Result<ConstantPtr> unpacked(DType dtype, Dims dims, const std::byte* packed) {
+  std::byte* data = nullptr;
+  TENON_ASSIGN(auto c, make_constant(dtype, std::move(dims), &data));
+  for (std::size_t i = 0; i < static_cast<std::size_t>(c->count()); ++i) {
+    const std::size_t bit = i * 6, at = bit / 8;
+    unsigned two = std::to_integer<unsigned>(packed[at]);
+    if (bit % 8 > 2) two |= std::to_integer<unsigned>(packed[at + 1]) << 8;
+    data[i] = static_cast<std::byte>(two >> (bit % 8) & 0x3f);
+  }
+  return ConstantPtr(c);
+}
+
 }  // namespace
 
 Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads& payloads) {
   const std::string where = "tensor \"" + proto.name() + "\"";
   const DType dtype = proto.data_type();
   if (dtype_name(dtype) == "undefined")
-    return invalid("{}: unknown element type {}; known are 1 to {}", where, dtype, TENON_DTYPE_INT2);
+    return invalid("{}: unknown element type {}; known are 1 to {}", where, dtype, TENON_DTYPE_FLOAT6E3M2);
   if (proto.dims_size() > payloads.max_rank)
     return error(TENON_RESOURCE_EXHAUSTED, "{}: rank {} is over limits.rank = {}", where, proto.dims_size(), payloads.max_rank);
   Dims dims(proto.dims().begin(), proto.dims().end());
@@ -155,7 +177,9 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
     c->strings.assign(proto.string_data().begin(), proto.string_data().end());
     return ConstantPtr(c);
   }
-  TENON_ASSIGN(const std::int64_t bytes, dtype_bytes(dtype, count).get(where));
+  TENON_ASSIGN(std::int64_t bytes, dtype_bytes(dtype, count).get(where));
+  const bool packed = packed_in_files(dtype);
+  if (packed && (proto.has_raw_data() || proto.data_location() == onnx::TensorProto::EXTERNAL)) bytes = static_cast<std::int64_t>(packed_bytes(count));
   if (static_cast<std::uint64_t>(bytes) > payloads.max_bytes)
     return error(TENON_RESOURCE_EXHAUSTED, "{}: {} bytes are over limits.memory = {}", where, bytes, payloads.max_bytes);
   auto size_mismatch = [&](std::uint64_t found) {
@@ -164,6 +188,7 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
   };
   if (proto.data_location() == onnx::TensorProto::EXTERNAL) {
     TENON_ASSIGN(ExternalRange range, external_range(proto, static_cast<std::uint64_t>(bytes), payloads));
+    if (packed) return unpacked(dtype, std::move(dims), range.data);
     auto c = wrap_constant(dtype, dims, range.data, static_cast<std::uint64_t>(bytes), std::move(range.keep));
     c->mapped = true;
     c->file = std::move(range.file);
@@ -173,6 +198,7 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
   if (proto.has_raw_data()) {
     if (auto lifted = payloads.slim ? payloads.slim->lifted(proto.raw_data()) : std::nullopt) {
       if (lifted->bytes != static_cast<std::uint64_t>(bytes)) return size_mismatch(lifted->bytes);
+      if (packed) return unpacked(dtype, std::move(dims), payloads.bytes.data() + lifted->offset);
       auto c = wrap_constant(dtype, dims, payloads.bytes.data() + lifted->offset, lifted->bytes, payloads.keep);
       c->mapped = true;
       c->file = payloads.file;
@@ -180,6 +206,7 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
       return ConstantPtr(c);
     }
     if (proto.raw_data().size() != static_cast<std::uint64_t>(bytes)) return size_mismatch(proto.raw_data().size());
+    if (packed) return unpacked(dtype, std::move(dims), reinterpret_cast<const std::byte*>(proto.raw_data().data()));
   }
   // A shape alone must not take memory: a file of forty bytes can claim any size.
   if (!proto.has_raw_data() && typed_elements(proto, dtype) < count)

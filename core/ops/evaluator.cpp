@@ -186,6 +186,7 @@ const std::map<std::string_view, Evaluate>& table() {
 }  // namespace
 
 bool evaluator_takes(DType type) { return takes(type); }
+bool host_reads(DType type) { return takes(type) || type == TENON_DTYPE_UINT64; }
 
 bool evaluable(const Node& node) { return node.domain.empty() && table().count(node.op_type); }
 

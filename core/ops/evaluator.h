@@ -23,6 +23,8 @@ std::optional<std::vector<ConstantPtr>> evaluate(const Node& node, std::span<con
 
 // True for the element types that it computes with.
 bool evaluator_takes(DType type);
+// The same, or a type that inference alone reads: what a run is fed of it may be looked at when the run is planned.
+bool host_reads(DType type);
 
 // Elements of a Range; nullopt where a bound is no number or delta is 0.
 std::optional<std::int64_t> range_size(const Constant& start, const Constant& limit, const Constant& delta);

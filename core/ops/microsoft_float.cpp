@@ -182,6 +182,27 @@ Status attention(Spelling& s) {
   return {};
 }
 
+// One query a sample, which may be packed with its key and value. query, key?, value?, mask?, attention_bias?, past_key?,
+// past_value?, past_sequence_length?, beam_width?, cache_indirection?, bias?
+Status decoder_masked_attention(Spelling& s) {
+  ValueId query = s.in(0), key = s.in(1), value = s.in(2);
+  if (key == none) {
+    const auto parts = s.add_many("Split", {query}, 3, {{"axis", int64_t{-1}}, {"num_outputs", int64_t{3}}});
+    query = parts[0], key = parts[1], value = parts[2];
+  }
+  const bool shared = s.node.int_or("past_present_share_buffer", 0) != 0 && s.has(5);
+  Spelling::Attributes kept{{"num_heads", s.node.int_or("num_heads", 0)}};
+  for (const char* name : {"scale", "mask_filter_value"})
+    if (const Attribute* a = s.node.find(name)) kept.push_back(*a);
+  std::size_t outputs = s.wants(3) ? 4 : s.wants(2) ? 3 : s.wants(1) ? 2 : 1;
+  const auto made =
+      s.add_many("MultiHeadAttention",
+                 {query, key, value, s.in(10), s.in(3), s.in(4), s.in(5), s.in(6), shared ? s.in(7) : none, shared ? s.in(9) : none},
+                 outputs, kept, "com.microsoft");
+  for (std::size_t o = 0; o < outputs; ++o) s.end_as(made[o], o);
+  return {};
+}
+
 // ---- operators that ai.onnx has by now ----------------------------------------------------------------------------------
 
 Status trilu(Spelling& s) {
@@ -236,6 +257,7 @@ constexpr SpelledOp table[] = {
     {"SkipGroupNorm", 4, skip_group_norm},
     {"BiasSoftmax", 2, bias_softmax},
     {"Attention", 2, attention},
+    {"DecoderMaskedMultiHeadAttention", 1, decoder_masked_attention},
     {"Trilu", 1, trilu},
     {"ExpandDims", 2, expand_dims},
     {"Pad", 2, pad},

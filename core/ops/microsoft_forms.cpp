@@ -59,6 +59,13 @@ ValueId Spelling::real(float value) {
   return u.constant(node.name + "/real_" + std::to_string(count_++), ConstantPtr(*c));
 }
 
+ValueId Spelling::reals(std::span<const float> values) {
+  std::byte* data = nullptr;
+  auto c = make_constant(TENON_DTYPE_FLOAT, {static_cast<std::int64_t>(values.size())}, &data);
+  std::memcpy(data, values.data(), values.size_bytes());
+  return u.constant(node.name + "/reals_" + std::to_string(count_++), ConstantPtr(*c));
+}
+
 Status Spelling::activate(ValueId& v, const std::string& name, float alpha, float beta) {
   if (name.empty()) return {};
   const auto given = [](float x, float fallback) { return std::isnan(x) ? fallback : x; };
@@ -93,7 +100,12 @@ Spelling::Attributes Spelling::attributes_but(std::initializer_list<std::string_
 }
 
 Result<bool> spell_microsoft_op(Upgrade& u, const Node& node) {
-  for (const auto table : {spelled_float_ops(), spelled_quantized_ops(), spelled_weight_ops()})
+  if (node.domain == "com.microsoft.nchwc")
+    return error(TENON_UNIMPLEMENTED,
+                 "{}: com.microsoft.nchwc is the layout of one kind of machine; onnxruntime writes it when it saves a model optimised with "
+                 "all levels. Use the model from before that, or save it with the level \"extended\"",
+                 node.label());
+  for (const auto table : {spelled_float_ops(), spelled_quantized_ops(), spelled_weight_ops(), spelled_llm_ops(), spelled_small_ops()})
     for (const SpelledOp& op : table) {
       if (op.op_type != node.op_type) continue;
       for (std::size_t i = 0; i < op.min_inputs; ++i)

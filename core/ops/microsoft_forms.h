@@ -41,11 +41,14 @@ class Spelling {
   void end_as(ValueId v, std::size_t o = 0) { end("Identity", {v}, {}, "", o); }
 
   ValueId ints(std::vector<std::int64_t> values, bool scalar = false);
-  // A float32 scalar.
+  // A float32 scalar; a list of them.
   ValueId real(float value);
+  ValueId reals(std::span<const float> values);
   ValueId cast(ValueId v, DType to) { return add("Cast", {v}, {{"to", static_cast<std::int64_t>(to)}}); }
   // Values of another type become those of `like`'s.
   ValueId cast_like(ValueId v, ValueId like) { return add("CastLike", {v, like}); }
+  // To exactly these dims: 0 is 0, and there is no -1.
+  ValueId reshape(ValueId v, ValueId dims) { return add("Reshape", {v, dims}, {{"allowzero", std::int64_t{1}}}); }
   ValueId transpose(ValueId v, std::vector<std::int64_t> perm) { return add("Transpose", {v}, {{"perm", std::move(perm)}}); }
   // The elementwise function that a fused node ends with; name "" is none. Errors: UNIMPLEMENTED for an unknown one.
   Status activate(ValueId& v, const std::string& name, float alpha, float beta);
@@ -69,9 +72,14 @@ struct SpelledOp {
 std::span<const SpelledOp> spelled_float_ops();      // microsoft_float.cpp
 std::span<const SpelledOp> spelled_quantized_ops();  // microsoft_quantized.cpp
 std::span<const SpelledOp> spelled_weight_ops();     // microsoft_weights.cpp
+std::span<const SpelledOp> spelled_llm_ops();        // microsoft_llm.cpp
+std::span<const SpelledOp> spelled_small_ops();      // microsoft_small.cpp
+
+// The two halves of each byte side by side along the last axis, in the given order.
+ValueId nibbles(Spelling& s, ValueId bytes, bool low_first);  // microsoft_weights.cpp
 
 // True: the node has been appended to u.out as others. Errors: INVALID_ARGUMENT where inputs are missing, UNIMPLEMENTED for
-// forms that cannot be expressed.
+// forms that cannot be expressed and for the operators of com.microsoft.nchwc.
 Result<bool> spell_microsoft_op(Upgrade& u, const Node& node);
 
 }  // namespace tenon

@@ -1,6 +1,4 @@
 // Operators of com.microsoft whose weights are compressed, spelled out: the weights are constants and fold once.
-#include <cstring>
-
 #include "core/ops/microsoft_forms.h"
 
 namespace tenon {
@@ -8,31 +6,11 @@ namespace {
 
 using std::int64_t;
 
-// A constant of rank 1.
-ValueId real_list(Spelling& s, const float* values, std::size_t count) {
-  std::byte* data = nullptr;
-  auto c = make_constant(TENON_DTYPE_FLOAT, {static_cast<int64_t>(count)}, &data);
-  std::memcpy(data, values, count * sizeof(float));
-  return s.u.constant(s.node.name + "/table", ConstantPtr(*c));
-}
 ValueId byte(Spelling& s, std::uint8_t value) {
   std::byte* data = nullptr;
   auto c = make_constant(TENON_DTYPE_UINT8, {}, &data);
   *data = std::byte{value};
   return s.u.constant(s.node.name + "/byte_" + std::to_string(value), ConstantPtr(*c));
-}
-
-// The two halves of each byte side by side along the last axis, in the given order.
-ValueId nibbles(Spelling& s, ValueId bytes, bool low_first) {
-  const ValueId low = s.add("BitwiseAnd", {bytes, byte(s, 15)});
-  const ValueId high = s.add("BitShift", {bytes, byte(s, 4)}, {{"direction", std::string("RIGHT")}});
-  const ValueId last = s.ints({-1});
-  const ValueId a = s.add("Unsqueeze", {low_first ? low : high, last}), b = s.add("Unsqueeze", {low_first ? high : low, last});
-  const ValueId pairs = s.add("Concat", {a, b}, {{"axis", int64_t{-1}}});
-  // [..., n, 2] to [..., 2n].
-  const ValueId shape = s.add("Shape", {bytes});
-  const ValueId lead = s.add("Slice", {shape, s.ints({0}), s.ints({-1}), s.ints({0})});
-  return s.add("Reshape", {pairs, s.add("Concat", {lead, s.ints({-1})}, {{"axis", int64_t{0}}})}, {{"allowzero", int64_t{0}}});
 }
 
 // A, B: [N * K / 2] bytes, absmax: one number for each block of B.
@@ -50,7 +28,7 @@ Status matmul_bnb4(Spelling& s) {
   const int64_t kind = s.node.int_or("quant_type", 1);
   if (kind != 0 && kind != 1) return invalid("{}: quant_type must be 0 (FP4) or 1 (NF4), found {}", s.node.label(), kind);
   const ValueId codes = nibbles(s, s.add("Reshape", {s.in(1), s.ints({-1})}), false);
-  const ValueId table = real_list(s, kind == 0 ? fp4 : nf4, 16);
+  const ValueId table = s.reals(kind == 0 ? fp4 : nf4);
   const ValueId values = s.add("Gather", {table, s.cast(codes, TENON_DTYPE_INT32)}, {{"axis", int64_t{0}}});
   const ValueId blocks = s.add("Reshape", {values, s.ints({-1, block})});
   const ValueId scale = s.add("Reshape", {s.cast(s.in(2), TENON_DTYPE_FLOAT), s.ints({-1, 1})});
@@ -117,6 +95,18 @@ constexpr SpelledOp table[] = {
 };
 
 }  // namespace
+
+ValueId nibbles(Spelling& s, ValueId bytes, bool low_first) {
+  const ValueId low = s.add("BitwiseAnd", {bytes, byte(s, 15)});
+  const ValueId high = s.add("BitShift", {bytes, byte(s, 4)}, {{"direction", std::string("RIGHT")}});
+  const ValueId last = s.ints({-1});
+  const ValueId a = s.add("Unsqueeze", {low_first ? low : high, last}), b = s.add("Unsqueeze", {low_first ? high : low, last});
+  const ValueId pairs = s.add("Concat", {a, b}, {{"axis", int64_t{-1}}});
+  // [..., n, 2] to [..., 2n].
+  const ValueId shape = s.add("Shape", {bytes});
+  const ValueId lead = s.add("Slice", {shape, s.ints({0}), s.ints({-1}), s.ints({0})});
+  return s.add("Reshape", {pairs, s.add("Concat", {lead, s.ints({-1})}, {{"axis", int64_t{0}}})}, {{"allowzero", int64_t{0}}});
+}
 
 std::span<const SpelledOp> spelled_weight_ops() { return table; }
 

@@ -1,9 +1,9 @@
 #include "core/ops/upgrade.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 
+#include "core/base/text.h"
 #include "core/graph/elements.h"
 #include "core/ops/microsoft_forms.h"
 #include "core/ops/upgrade_forms.h"
@@ -114,7 +114,9 @@ Status old_broadcast(Upgrade& u, Node& node) {
   if (!a || !b)
     return error(TENON_UNIMPLEMENTED, "{}: broadcast along axis {} (opset {}) needs known ranks; re-export the model at opset 7 or newer",
                  node.label(), axis, u.version);
-  const std::int64_t at = axis < 0 ? axis + static_cast<std::int64_t>(a->size()) : axis;
+  const auto rank = static_cast<std::int64_t>(a->size());
+  if (axis < -rank || axis >= rank) return error(TENON_INVALID_ARGUMENT, "{}: broadcast along axis {} of an input of rank {}", node.label(), axis, rank);
+  const std::int64_t at = axis < 0 ? axis + rank : axis;
   std::vector<std::int64_t> axes;
   for (std::int64_t i = at + static_cast<std::int64_t>(b->size()); i < static_cast<std::int64_t>(a->size()); ++i)
     axes.push_back(i - at);
@@ -185,7 +187,7 @@ void dropout(Upgrade& u, Node& node) {
 Status upgrade_node(Upgrade& u, Node node) {
   if (!node.domain.empty()) {
     if (node.is("LabelEncoder", "ai.onnx.ml") && u.version < 2) positions_of_classes(u, node);
-    if (node.domain == "com.microsoft") {
+    if (node.domain == "com.microsoft" || node.domain == "com.microsoft.nchwc") {
       TENON_ASSIGN(const bool spelled, spell_microsoft_op(u, node));
       if (spelled) return {};
     }
@@ -276,7 +278,7 @@ Status upgrade_node(Upgrade& u, Node node) {
     node.erase("axis");
   } else if (op == "Cast" && v < 6) {
     std::string name = node.string_or("to", "");
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    name = ascii_lower(std::move(name));
     if (const auto type = dtype_from_name(name)) node.set("to", static_cast<std::int64_t>(*type));
   } else if (op == "Gemm" && v < 7) {
     node.erase("broadcast");

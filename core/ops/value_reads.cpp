@@ -1,5 +1,7 @@
 #include "core/ops/value_reads.h"
 
+#include <algorithm>
+
 namespace tenon {
 
 bool inference_reads(const Node& node, std::size_t input) {
@@ -14,6 +16,7 @@ bool inference_reads(const Node& node, std::size_t input) {
       {"MaxUnpool", 4}, {"Col2Im", 6}, {"CumSum", 2}, {"MelWeightMatrix", 0x1f},
   };
   if (node.is("GroupQueryAttention", "com.microsoft")) return input == 6;  // how many keys there are in all
+  if (node.is("CropAndResize", "com.microsoft")) return input == 3;
   if (!node.domain.empty()) return false;
   if (node.op_type.starts_with("Reduce")) return input == 1;
   for (const Row& r : rows)
@@ -22,7 +25,10 @@ bool inference_reads(const Node& node, std::size_t input) {
 }
 
 bool data_dependent(const Node& node) {
-  static constexpr std::string_view ops[] = {"NonZero", "NonMaxSuppression", "Unique", "Compress", "StringSplit", "StringNormalizer", "ImageDecoder"};
+  static constexpr std::string_view ops[] = {"NonZero",     "NonMaxSuppression", "Unique",      "Compress",
+                                             "StringSplit", "StringNormalizer",  "ImageDecoder"};
+  static constexpr std::string_view microsoft[] = {"Tokenizer", "DynamicTimeWarping", "BifurcationDetector"};
+  if (node.domain == "com.microsoft") return std::find(std::begin(microsoft), std::end(microsoft), node.op_type) != std::end(microsoft);
   if (!node.domain.empty()) return false;
   for (std::string_view op : ops)
     if (op == node.op_type) return true;

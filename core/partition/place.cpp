@@ -50,7 +50,10 @@ class Placer {
       graph_.compact();
       TENON_TRY(graph_.sort());
     }
-    if (!out_.cover.uncovered.empty()) return uncovered();
+    if (!out_.cover.uncovered.empty()) {
+      if (!in_.config->placement.report_unsupported) return uncovered();
+      out_.unsupported = uncovered();
+    }
     explain();
     out_.notes = std::move(notes_);
     return std::move(out_);
@@ -221,6 +224,7 @@ class Placer {
       std::string& why = out_.why[n];
       if (graph_.nodes[n].host_evaluated) why = "shape arithmetic";
       else if (out_.host_step[n]) why = "run by core";
+      else if (std::binary_search(out_.cover.uncovered.begin(), out_.cover.uncovered.end(), n)) why = "no provider";
       if (!why.empty()) continue;
       std::uint64_t able = 0;
       for (const Claim& c : out_.claims)

@@ -42,11 +42,12 @@ struct Placement {
   std::vector<std::vector<Refused>> refusals; // per node, by device
   std::vector<std::string> why;               // per node
   std::vector<std::string> notes;
+  Status unsupported;                         // not ok: placement.on_unsupported is "report" and there are such nodes
 };
 
 // banned: per node, bit d set where device d must not run it (compile refused it); may be empty. A node is known by its
-// first output there, as ids change: see Placement. Errors: UNIMPLEMENTED naming every node that no device takes, with
-// every device's reason; those of providers.
+// first output there, as ids change: see Placement. Errors: UNIMPLEMENTED naming the nodes that no device takes, with
+// every device's reason (or Placement::unsupported); those of providers.
 Result<Placement> place(const PlaceInput& input, const std::vector<std::pair<std::string, std::uint32_t>>& banned);
 
 // True for nodes that core runs itself.

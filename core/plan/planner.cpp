@@ -81,9 +81,7 @@ class Planner {
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
       if (in_.cover->node_segment[n] != segment_) continue;
       const Node& node = graph_.nodes[n];
-      bool known = !node.host_evaluated;  // fixed at load: nothing to do
-      for (ValueId v : node.outputs) known = known && (v == none || graph_.values[v].type.fixed());
-      if (known) {
+      if (settled(node)) {
         for (ValueId v : node.outputs)
           if (v != none && !plan_->shapes.values[v].ranked) set_fixed(v);
         continue;
@@ -120,7 +118,38 @@ class Planner {
         if ((*in_.host_read)[v]) plan_->fetched.push_back(v);
       }
     }
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n)
+      if (in_.cover->node_segment[n] == segment_)
+        for (const auto* list : {&graph_.nodes[n].inputs, &graph_.nodes[n].outputs})
+          for (ValueId v : *list)
+            if (v != none) TENON_TRY(agrees(graph_.nodes[n], v));
     return {};
+  }
+  // Inference gave the fixed sizes of its outputs at load, from these very inputs.
+  bool settled(const Node& node) const {
+    if (node.host_evaluated || node.control_flow()) return false;
+    for (ValueId v : node.outputs)
+      if (v != none && !(graph_.values[v].sized && graph_.values[v].type.fixed())) return false;
+    for (ValueId v : node.inputs)
+      if (v != none && !(graph_.values[v].type.fixed() && same_dims(v))) return false;
+    return true;
+  }
+  bool same_dims(ValueId v) const {
+    const auto& entry = plan_->shapes.values[v];
+    const auto& dims = *graph_.values[v].type.dims;
+    if (!entry.ranked || entry.dims.size() != dims.size()) return false;
+    for (std::size_t d = 0; d < dims.size(); ++d)
+      if (dims[d].fixed() && entry.dims[d] >= 0 && entry.dims[d] != dims[d].value) return false;
+    return true;
+  }
+  // Programs were compiled for the sizes that the graph declares: a model that says what is not so is refused here.
+  Status agrees(const Node& node, ValueId v) const {
+    const Type& type = graph_.values[v].type;
+    if (!type.is_tensor() || !type.dims || !plan_->shapes.values[v].ranked || same_dims(v)) return {};
+    std::string declared;
+    for (const Dim& d : *type.dims) declared += fmt::format("{}{}", declared.empty() ? "" : ", ", d.fixed() ? std::to_string(d.value) : "?");
+    return error(TENON_INVALID_ARGUMENT, "{}: \"{}\" is declared with shape [{}], this run gives it {}; declare it without sizes", node.label(),
+                 graph_.values[v].name, declared, dims_text(plan_->shapes.values[v].dims));
   }
   void set_fixed(ValueId v) {
     auto& entry = plan_->shapes.values[v];

@@ -40,8 +40,10 @@ Block::~Block() {
 Result<std::unique_ptr<Block>> Block::build(BlockEnvironment& environment, Graph& graph, std::string path) {
   std::unique_ptr<Block> block(new Block(environment, graph, std::move(path)));
   TENON_TRY(block->compile());
-  TENON_TRY(block->order());
-  TENON_TRY(block->prepare());
+  if (block->placement_.unsupported.ok()) {
+    TENON_TRY(block->order());
+    TENON_TRY(block->prepare());
+  }
   TENON_TRY(block->build_bodies());
   block->report();
   return block;
@@ -63,6 +65,7 @@ Status Block::compile() {
   for (int round = 1;; ++round) {
     if (environment_.step) TENON_TRY(environment_.step(0.3, "placing nodes"));
     TENON_SET(placement_, place(input, banned));
+    if (!placement_.unsupported.ok()) return {};  // there is nothing to run: only to report
     programs_.clear();
     programs_.resize(placement_.cover.parts.size());
     bool again = false;
@@ -135,7 +138,7 @@ Status Block::prepare() {
   for (const OuterValue& o : graph_.outer) feeds_.push_back(o.inner);
   for (ValueId v : feeds_) {
     const DType d = graph_.values[v].type.dtype;
-    known_feed_.push_back(read[v] && evaluator_takes(d));
+    known_feed_.push_back(read[v] && host_reads(d));
   }
   inference_ = std::make_unique<GraphInference>(*environment_.model, graph_, environment_.import.custom);
   constants_ = std::make_unique<ShapeTable>(graph_);
@@ -161,6 +164,7 @@ void Block::report() {
   PlacementReport& out = *environment_.report;
   const Cover& cover = placement_.cover;
   const auto base = static_cast<std::int32_t>(out.parts.size());
+  if (!placement_.unsupported.ok() && out.unsupported.ok()) out.unsupported = placement_.unsupported.clone();
   for (const CoverPart& p : cover.parts) {
     std::uint64_t nodes = 0;
     for (std::uint32_t c : p.claims) nodes += placement_.claims[c].nodes.size();
@@ -181,7 +185,8 @@ void Block::report() {
   }
   for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
     const Node& node = graph_.nodes[n];
-    PlacedNode placed{node.name, node.op_type, node.domain, path_, "core", "host", -1, 0, placement_.why[n], {}};
+    const bool taken = cover.node_claim[n] != none || node.host_evaluated || placement_.host_step[n];
+    PlacedNode placed{node.name, node.op_type, node.domain, path_, taken ? "core" : "none", taken ? "host" : "none", -1, 0, placement_.why[n], {}};
     if (const std::uint32_t c = cover.node_claim[n]; c != none) {
       const SessionDevice& device = environment_.devices[placement_.claims[c].device];
       placed.provider = device.provider();

@@ -78,17 +78,9 @@ Result<Datum> stack(const std::vector<Datum>& parts, const Type& like, std::int6
   std::int64_t outer = 1;
   for (std::size_t d = 0; d < at; ++d) outer *= dims[d];
   const std::size_t n = parts.size();
-  if (first.strings) {
-    const std::size_t inner = outer ? first.strings->size() / static_cast<std::size_t>(outer) : 0;
-    for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t o = 0; o < static_cast<std::size_t>(outer); ++o)
-        for (std::size_t k = 0; k < inner; ++k) (*out.strings)[(o * n + (reverse ? n - 1 - i : i)) * inner + k] = (*parts[i].strings)[o * inner + k];
-    return out;
-  }
-  const std::size_t block = outer ? exact_bytes(first) / static_cast<std::size_t>(outer) : 0;
-  for (std::size_t i = 0; i < n && block; ++i)
-    for (std::size_t o = 0; o < static_cast<std::size_t>(outer); ++o)
-      std::memcpy(out.data + (o * n + (reverse ? n - 1 - i : i)) * block, parts[i].data + o * block, block);
+  const std::size_t inner = outer ? static_cast<std::size_t>(first.count() / outer) : 0;
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t o = 0; o < static_cast<std::size_t>(outer); ++o) copy_elements(out, (o * n + (reverse ? n - 1 - i : i)) * inner, parts[i], o * inner, inner);
   return out;
 }
 
@@ -156,23 +148,17 @@ Result<Datum> slice(const Datum& from, std::size_t axis, std::int64_t index) {
   std::size_t outer = 1;
   for (std::size_t d = 0; d < axis; ++d) outer *= static_cast<std::size_t>(from.dims[d]);
   const auto at = static_cast<std::size_t>(index), n = static_cast<std::size_t>(size);
-  if (from.strings) {
-    TENON_ASSIGN(Datum out, Datum::tensor(from.dtype, dims));
-    const std::size_t inner = outer ? from.strings->size() / outer / n : 0;
-    for (std::size_t o = 0; o < outer; ++o)
-      for (std::size_t k = 0; k < inner; ++k) (*out.strings)[o * inner + k] = (*from.strings)[(o * n + at) * inner + k];
-    return out;
-  }
-  const std::size_t block = outer ? exact_bytes(from) / outer / n : 0;
-  if (outer == 1) {
+  const std::size_t inner = outer && n ? static_cast<std::size_t>(from.count()) / outer / n : 0;
+  const std::size_t bits = inner * static_cast<std::size_t>(dtype_bits(from.dtype));
+  if (outer == 1 && !from.strings && bits % 8 == 0) {
     Datum out = from;
     out.dims = std::move(dims);
-    out.data = from.data + at * block;
-    out.bytes = block;
+    out.data = from.data + at * bits / 8;
+    out.bytes = bits / 8;
     return out;
   }
   TENON_ASSIGN(Datum out, Datum::tensor(from.dtype, dims));
-  for (std::size_t o = 0; o < outer && block; ++o) std::memcpy(out.data + o * block, from.data + (o * n + at) * block, block);
+  for (std::size_t o = 0; o < outer; ++o) copy_elements(out, o * inner, from, (o * n + at) * inner, inner);
   return out;
 }
 

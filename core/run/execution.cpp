@@ -351,6 +351,7 @@ Status Execution::finish(std::span<Datum> outputs, const std::vector<bool>* want
     const ValueId v = g.outputs[o];
     if (std::any_of(destinations_.begin(), destinations_.end(), [&](auto& d) { return d.second == &outputs[o]; })) continue;
     TENON_ASSIGN(Datum made, datum(v));
+    if (made.kind == TENON_KIND_TENSOR && made.dtype == TENON_DTYPE_UNDEFINED && !made.keep) return internal("nothing made output \"{}\"", g.values[v].name);
     Datum& out = outputs[o];
     const NodeId producer = g.values[v].producer;
     const bool ours = producer != none && block_.placement_.host_step[producer];

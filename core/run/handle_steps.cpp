@@ -1,9 +1,10 @@
-// Sequence, optional and map operators: they move handles; only splitting and joining tensors copies bytes.
+// Sequence and optional operators: they move handles; only splitting and joining tensors copies bytes.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
 
 #include "core/run/execution.h"
+#include "core/run/map_steps.h"
 
 namespace tenon {
 namespace {
@@ -57,20 +58,12 @@ Result<Axis> split_axis(const Dims& dims, std::int64_t axis) {
 // Copies `count` entries along the axis between two tensors that agree elsewhere.
 void copy_range(const Datum& from, std::size_t from_at, std::size_t from_size, Datum& to, std::size_t to_at, std::size_t to_size, std::size_t count,
                 const Axis& a) {
-  for (std::size_t o = 0; o < a.outer; ++o) {
-    const std::size_t src = (o * from_size + from_at) * a.inner, dst = (o * to_size + to_at) * a.inner;
-    if (from.strings) {
-      for (std::size_t k = 0; k < count * a.inner; ++k) (*to.strings)[dst + k] = (*from.strings)[src + k];
-    } else {
-      const std::size_t width = static_cast<std::size_t>(dtype_bits(from.dtype)) / 8;
-      if (count != 0 && a.inner != 0) std::memcpy(to.data + dst * width, from.data + src * width, count * a.inner * width);
-    }
-  }
+  for (std::size_t o = 0; o < a.outer; ++o)
+    copy_elements(to, (o * to_size + to_at) * a.inner, from, (o * from_size + from_at) * a.inner, count * a.inner);
 }
 
 Result<Datum> split_to_sequence(const Node& node, const Inputs& in) {
   const Datum& x = in[0];
-  if (dtype_bits(x.dtype) % 8 != 0) return error(TENON_UNIMPLEMENTED, "{} cannot be split", dtype_name(x.dtype));
   TENON_ASSIGN(const Axis a, split_axis(x.dims, node.int_or("axis", 0)));
   std::vector<std::int64_t> sizes;
   bool keep = true;
@@ -89,7 +82,7 @@ Result<Datum> split_to_sequence(const Node& node, const Inputs& in) {
       one.dims = {};
       one.data += static_cast<std::size_t>(i) * width;
       TENON_ASSIGN(const std::int64_t s, integer(one, "split"));
-      if (s < 0) return invalid("split has the negative size {}", s);
+      if (s < 0 || s > n) return invalid("split has the size {}, the axis has {}", s, n);
       sizes.push_back(s);
     }
     if (std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != n) return invalid("the sizes of split do not add up to {}", n);
@@ -125,7 +118,6 @@ Result<Datum> concat_from_sequence(const Node& node, const Inputs& in) {
       p.dims.insert(p.dims.begin() + axis, 1);
     }
   }
-  if (dtype_bits(parts[0].dtype) % 8 != 0) return error(TENON_UNIMPLEMENTED, "{} cannot be joined", dtype_name(parts[0].dtype));
   TENON_ASSIGN(Axis a, split_axis(parts[0].dims, axis));
   Dims dims = parts[0].dims;
   dims[a.axis] = 0;
@@ -146,64 +138,9 @@ Result<Datum> concat_from_sequence(const Node& node, const Inputs& in) {
   return out;
 }
 
-// Rows of scores as a sequence of maps from class label to score.
-Result<Datum> zip_map(const Node& node, const Inputs& in) {
-  const Datum& x = in[0];
-  if (x.dtype != TENON_DTYPE_FLOAT || x.dims.empty() || x.dims.size() > 2) return invalid("ZipMap takes float scores of rank 1 or 2, found {}", dims_text(x.dims));
-  const Attribute* strings = node.find("classlabels_strings");
-  const std::vector<std::int64_t>* numbers = node.ints("classlabels_int64s");
-  const auto* names = strings ? std::get_if<std::vector<std::string>>(&strings->value) : nullptr;
-  const bool by_name = names && !names->empty();
-  const std::size_t columns = static_cast<std::size_t>(x.dims.back()), rows = x.dims.size() == 2 ? static_cast<std::size_t>(x.dims[0]) : 1;
-  const std::size_t labels = by_name ? names->size() : numbers ? numbers->size() : 0;
-  if (labels != columns) return invalid("there are {} class labels and {} scores a row", labels, columns);
-  Datum out;
-  out.kind = TENON_KIND_SEQUENCE;
-  for (std::size_t r = 0; r < rows; ++r) {
-    Datum map;
-    map.kind = TENON_KIND_MAP;
-    map.dtype = by_name ? TENON_DTYPE_STRING : TENON_DTYPE_INT64;
-    if (by_name) map.string_keys = *names;
-    else map.int_keys = *numbers;
-    for (std::size_t c = 0; c < columns; ++c) {
-      TENON_ASSIGN(Datum score, Datum::tensor(TENON_DTYPE_FLOAT, {}));
-      std::memcpy(score.data, x.data + (r * columns + c) * 4, 4);
-      map.items.push_back(std::move(score));
-    }
-    out.items.push_back(std::move(map));
-  }
-  return out;
-}
-
-// The values of a map at the places of a vocabulary; what the map lacks is 0.
-Result<Datum> dict_vectorizer(const Node& node, const Inputs& in) {
-  const Datum& map = in[0];
-  const Attribute* a = node.find("string_vocabulary");
-  const auto* words = a ? std::get_if<std::vector<std::string>>(&a->value) : nullptr;
-  const std::vector<std::int64_t>* numbers = node.ints("int64_vocabulary");
-  const bool by_word = words && !words->empty();
-  const std::size_t size = by_word ? words->size() : numbers ? numbers->size() : 0;
-  if (map.kind != TENON_KIND_MAP || map.items.empty()) return invalid("DictVectorizer takes a map with at least one entry");
-  const DType dtype = map.items[0].dtype;
-  if (by_word ? map.string_keys.size() != map.items.size() : map.int_keys.size() != map.items.size())
-    return invalid("the keys of the map and the vocabulary have different types");
-  TENON_ASSIGN(Datum out, Datum::tensor(dtype, {1, static_cast<std::int64_t>(size)}));
-  const std::size_t width = static_cast<std::size_t>(dtype_bits(dtype)) / 8;
-  if (out.bytes) std::memset(out.data, 0, out.bytes);
-  for (std::size_t k = 0; k < map.items.size(); ++k)
-    for (std::size_t i = 0; i < size; ++i) {
-      if (by_word ? (*words)[i] != map.string_keys[k] : (*numbers)[i] != map.int_keys[k]) continue;
-      if (map.items[k].dtype != dtype) return invalid("the values of the map have different types");
-      if (out.strings) (*out.strings)[i] = map.items[k].strings->at(0);
-      else std::memcpy(out.data + i * width, map.items[k].data, width);
-    }
-  return out;
-}
-
 Result<Datum> handle_step(const Execution& e, const Node& node, const Inputs& in) {
   const std::string& op = node.op_type;
-  if (node.domain == "ai.onnx.ml" && op == "ZipMap") return zip_map(node, in);
-  if (node.domain == "ai.onnx.ml" && op == "DictVectorizer") return dict_vectorizer(node, in);
+  if (node.domain == "ai.onnx.ml") return run_map_operator(node, in);
   if (!node.domain.empty()) return error(TENON_UNIMPLEMENTED, "core does not run this operator on sequences, optionals or maps");
   const auto need = [&](std::size_t i, std::int32_t kind) -> Status {
     if (i < in.size() && in[i].kind == kind) return {};

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/status.h"
+
 namespace tenon {
 
 struct ModelInfo {
@@ -52,6 +54,7 @@ struct PlacementReport {
   std::vector<PlacedPart> parts;
   std::vector<PlacedCopy> copies;
   std::vector<std::string> notes;  // providers left out and why, rounds of covering again, ...
+  Status unsupported;              // not ok: nodes that nothing runs (provider "none"), and so no run is possible
   std::uint64_t arena_bytes = 0;   // of the last plan
   std::uint64_t weight_bytes = 0;
 };

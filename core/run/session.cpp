@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/graph/text.h"
+#include "core/onnx/gradients.h"
 #include "core/onnx/infer.h"
 #include "core/passes/pass.h"
 #include "core/provider/registry.h"
@@ -62,6 +63,7 @@ struct Session::Impl {
     Graph& graph = model->graph;
     TENON_TRY(step(0.1, "inferring types"));
     TENON_TRY(infer_types(*model, graph, &custom));
+    TENON_TRY(expand_gradients(*model, graph, &custom, config.limits));
     ports();
     describe();
     TENON_TRY(step(0.2, "rewriting the graph"));
@@ -190,6 +192,7 @@ Datum borrowed(const ConstantPtr& c) {
 
 Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results,
                           const RunOptions& run_options) const {
+  if (!report.unsupported.ok()) return report.unsupported.clone();
   static thread_local Scratch scratch_of_thread;
   Scratch scratch = std::move(scratch_of_thread);  // a run inside a run (a log sink that runs a model) gets a fresh one
   scratch.feeds.resize(inputs.size());

@@ -1,5 +1,7 @@
 #include "core/tensor/datum.h"
 
+#include <cstring>
+
 #include <new>
 
 namespace tenon {
@@ -24,6 +26,27 @@ Result<Datum> Datum::tensor(DType dtype, Dims dims) {
   d.keep = std::shared_ptr<void>(memory, [](void* p) { ::operator delete(p, std::align_val_t(64)); });
   d.data = static_cast<std::byte*>(memory);
   return d;
+}
+
+void copy_elements(Datum& to, std::size_t to_at, const Datum& from, std::size_t from_at, std::size_t count) {
+  if (from.strings) {
+    for (std::size_t i = 0; i < count; ++i) (*to.strings)[to_at + i] = (*from.strings)[from_at + i];
+    return;
+  }
+  const auto bits = static_cast<std::size_t>(dtype_bits(from.dtype));
+  if (count == 0) return;
+  if ((to_at * bits) % 8 == 0 && (from_at * bits) % 8 == 0 && (count * bits) % 8 == 0) {
+    std::memcpy(to.data + to_at * bits / 8, from.data + from_at * bits / 8, count * bits / 8);
+    return;
+  }
+  const std::size_t each = 8 / bits;
+  const auto mask = static_cast<unsigned>((1u << bits) - 1);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t src = from_at + i, dst = to_at + i;
+    const unsigned value = std::to_integer<unsigned>(from.data[src / each]) >> (src % each * bits) & mask;
+    const auto at = dst % each * bits;
+    to.data[dst / each] = static_cast<std::byte>((std::to_integer<unsigned>(to.data[dst / each]) & ~(mask << at)) | value << at);
+  }
 }
 
 }  // namespace tenon

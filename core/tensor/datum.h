@@ -31,4 +31,8 @@ struct Datum {
   std::int64_t count() const { return element_count(dims).value(); }
 };
 
+// Copies `count` elements in row-major order, packed ones and strings too. Both are tensors of one type and do not overlap.
+// REQUIRES both ranges inside their tensors.
+void copy_elements(Datum& to, std::size_t to_at, const Datum& from, std::size_t from_at, std::size_t count);
+
 }  // namespace tenon

@@ -9,7 +9,7 @@ struct Row {
   std::string_view name, onnx_name;
   int bits;
 };
-constexpr std::array<Row, 27> rows = {{
+constexpr std::array<Row, 29> rows = {{
     {"undefined", "undefined", 0}, {"float32", "float", 32}, {"uint8", "uint8", 8}, {"int8", "int8", 8},
     {"uint16", "uint16", 16}, {"int16", "int16", 16}, {"int32", "int32", 32}, {"int64", "int64", 64},
     {"string", "string", 0}, {"bool", "bool", 8}, {"float16", "float16", 16}, {"float64", "double", 64},
@@ -18,6 +18,7 @@ constexpr std::array<Row, 27> rows = {{
     {"float8_e4m3fnuz", "float8e4m3fnuz", 8}, {"float8_e5m2", "float8e5m2", 8},
     {"float8_e5m2fnuz", "float8e5m2fnuz", 8}, {"uint4", "uint4", 4}, {"int4", "int4", 4},
     {"float4_e2m1fn", "float4e2m1", 4}, {"float8_e8m0fnu", "float8e8m0", 8}, {"uint2", "uint2", 2}, {"int2", "int2", 2},
+    {"float6_e2m3fn", "float6e2m3", 8}, {"float6_e3m2fn", "float6e3m2", 8},
 }};
 
 const Row& row(DType dtype) {

@@ -20,7 +20,10 @@ std::span<const OpRow> ml_rows();           // ai.onnx.ml
 std::span<const OpRow> random_rows();       // Random*, Multinomial, Bernoulli, Dropout
 std::span<const OpRow> resize_rows();       // Resize, GridSample, AffineGrid
 std::span<const OpRow> attention_rows();    // Attention, RotaryEmbedding and their com.microsoft kin
-std::span<const OpRow> optimizer_rows();   // Adagrad, Adam, Momentum
+std::span<const OpRow> image_rows();        // ImageDecoder
+std::span<const OpRow> optimizer_rows();    // Adagrad, Adam, Momentum
+std::span<const OpRow> mixture_rows();      // MoE, QMoE
+std::span<const OpRow> microsoft_rows();    // operators of com.microsoft that belong to no other family
 std::span<const OpRow> signal_rows();       // DFT, STFT, windows, MelWeightMatrix, losses
 
 // Ops without a node, put in by the program. One input, one output.

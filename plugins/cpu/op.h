@@ -36,6 +36,9 @@ struct Options {
   std::uint32_t max_workers = 1;
 };
 
+// The largest element type that this provider knows.
+inline constexpr std::int32_t last_dtype = TENON_DTYPE_FLOAT6E3M2;
+
 // float32 for the half types, else the type itself.
 constexpr std::int32_t compute_dtype(std::int32_t dtype) {
   return dtype == TENON_DTYPE_FLOAT16 || dtype == TENON_DTYPE_BFLOAT16 ? TENON_DTYPE_FLOAT : dtype;

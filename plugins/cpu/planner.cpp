@@ -144,10 +144,10 @@ class Planner final : public PlanBuilder {
     scratch_.clear();
     pairs_.clear();
     for (std::uint32_t v : unit.inputs)
-      if (v != no_value) require_ranked(v);
+      if (v != no_value) require_sized(v);
     for (std::uint32_t v : unit.outputs) {
       if (v == no_value) continue;
-      if (!unit.data_dependent) require_ranked(v);
+      if (!unit.data_dependent) require_sized(v);
       if (operands_[v] != no_value) continue;
       const std::int64_t count = element_count(shapes_[v].dims);
       if (count < 0) {
@@ -157,9 +157,13 @@ class Planner final : public PlanBuilder {
       operands_[v] = new_temp(tensor_bytes(shapes_[v].dtype, count), 0);
     }
   }
-  void require_ranked(std::uint32_t v) const {
-    if (program_.values[v].constant != no_value || element<tenon_plan_value>(args_.values, program_.values[v].graph_value).rank >= 0) return;
-    throw Failure{TENON_UNSUPPORTED_SHAPE, unit_->label + ": a value has no known rank"};
+  // Kernels count on sizes: none of theirs may be open, but those of outputs that alloc_output makes.
+  void require_sized(std::uint32_t v) const {
+    if (program_.values[v].constant != no_value) return;
+    const auto& p = element<tenon_plan_value>(args_.values, program_.values[v].graph_value);
+    bool sized = p.rank >= 0;
+    for (std::int32_t d = 0; d < p.rank; ++d) sized = sized && p.dims[d] >= 0;
+    if (!sized) throw Failure{TENON_UNSUPPORTED_SHAPE, unit_->label + ": the size of a value cannot be known before the run"};
   }
 
   std::uint64_t bytes(std::uint32_t v) {

@@ -24,7 +24,7 @@ Support check(const NodeView& node, const OpRow* row) {
       const std::string which = (input ? "input " : "output ") + std::to_string(i);
       if (v.kind != TENON_KIND_TENSOR) return Support::no(TENON_REJECT_OTHER, which + " is not a tensor");
       if (v.dtype == TENON_DTYPE_UNDEFINED) return Support::no(TENON_REJECT_DTYPE, "the type of " + which + " is not known");
-      if (v.dtype < 0 || v.dtype > TENON_DTYPE_INT2) return Support::no(TENON_REJECT_DTYPE, which + " has type " + std::to_string(v.dtype));
+      if (v.dtype < 0 || v.dtype > last_dtype) return Support::no(TENON_REJECT_DTYPE, which + " has type " + std::to_string(v.dtype));
     }
   }
   return row->supports(node);

@@ -15,11 +15,11 @@ namespace tenon::cli {
 namespace fs = std::filesystem;
 namespace {
 
-Value read_pb(const fs::path& path, std::string* name = nullptr) {
+Value read_pb(const fs::path& path, std::int32_t kind, std::string* name = nullptr) {
   const std::string bytes = read_file(path);
   char* own = nullptr;
   tenon_datum* datum = nullptr;
-  detail::check(tenon_datum_parse_tensor(bytes.data(), bytes.size(), &own, &datum));
+  detail::check(tenon_datum_parse(kind, bytes.data(), bytes.size(), &own, &datum));
   if (name) *name = own;
   tenon_text_release(own);
   return Value(datum);
@@ -87,14 +87,15 @@ void Inputs::read_files(const Session& session, std::vector<Feed>& feeds) const 
       const std::size_t before = feeds.size();
       for (std::size_t i = 0; i < session.inputs().size(); ++i) {
         const fs::path pb = path / fmt::format("input_{}.pb", i);
-        if (fs::exists(pb)) feeds.push_back({std::string(session.inputs()[i].name), read_pb(pb)});
+        if (fs::exists(pb)) feeds.push_back({std::string(session.inputs()[i].name), read_pb(pb, session.inputs()[i].kind)});
       }
       if (feeds.size() == before) throw Failure{usage, fmt::format("--input {}: the folder has no input_0.pb", file)};
     } else if (path.extension() == ".npz") {
       for (Feed& f : read_npz(path)) feeds.push_back(std::move(f));
     } else if (path.extension() == ".pb") {
       std::string own;
-      Value v = read_pb(path, &own);
+      const auto port = std::find_if(session.inputs().begin(), session.inputs().end(), [&](const Port& p) { return p.name == name; });
+      Value v = read_pb(path, port == session.inputs().end() ? TENON_KIND_TENSOR : port->kind, &own);
       feeds.push_back({name.empty() ? own : name, std::move(v)});
     } else if (name.empty()) {
       throw Failure{usage, fmt::format("--input {}: say which input: NAME={}", file, file)};

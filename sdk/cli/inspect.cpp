@@ -15,9 +15,41 @@ namespace {
 struct Inspect {
   SessionArgs session;
   std::string format = "table";
-  bool graph = false;
+  bool graph = false, missing = false;
+
+  // Operators that nothing runs, with the first node of each and every provider's reason. As it would run: after the rewrites.
+  int missing_operators() const {
+    Config config = session.configuration();
+    config.set("/placement/on_unsupported", "report");
+    const Json placement = Json::parse(session.open(config).placement_json());
+    std::map<std::string, Json> found;
+    for (const Json& n : placement["nodes"]) {
+      if (n["provider"] != "none") continue;
+      const std::string domain = n["domain"].get<std::string>(), op = (domain.empty() ? "" : domain + ".") + n["op_type"].get<std::string>();
+      Json& entry = found[op];
+      if (entry.is_null()) entry = {{"op", op}, {"nodes", 0}, {"first", n["name"]}, {"why", n["refusals"]}};
+      entry["nodes"] = entry["nodes"].get<int>() + 1;
+    }
+    if (format == "json") {
+      Json list = Json::array();
+      for (auto& [op, entry] : found) list.push_back(entry);
+      fmt::print("{}\n", list.dump(2));
+    } else if (found.empty()) {
+      fmt::print("nothing is missing: all {} nodes have a kernel or are run by core\n", placement["nodes"].size());
+    } else {
+      Table table({{"operator"}, {"nodes", true}, {"first node"}, {"why"}});
+      for (auto& [op, entry] : found) {
+        std::string why;
+        for (const Json& r : entry["why"]) why += (why.empty() ? "" : "; ") + r["provider"].get<std::string>() + ": " + r["text"].get<std::string>();
+        table.row({op, std::to_string(entry["nodes"].get<int>()), entry["first"].get<std::string>(), why});
+      }
+      fmt::print("{}", table.text());
+    }
+    return found.empty() ? ok : bad_model;
+  }
 
   int operator()() const {
+    if (missing) return missing_operators();
     Config config = session.configuration();
     // As the model was written, not as it will run; --graph shows what the rewrites made of it.
     if (!graph && session.settings.empty()) config.set("/session/optimize", "none");
@@ -88,6 +120,7 @@ void add_inspect(CLI::App& app, int& result) {
   CLI::App* sub = app.add_subcommand("inspect", "show a model's inputs, outputs, operators and metadata");
   inspect->session.add_to(*sub);
   sub->add_flag("--graph", inspect->graph, "print the whole graph as it will run");
+  sub->add_flag("--ops-missing", inspect->missing, "list the operators that no provider runs, and why; exit code 3 when there are any");
   sub->add_option("--format", inspect->format, "table or json")->check(CLI::IsMember({"table", "json"}));
   sub->callback([inspect, &result] { result = guarded(*inspect); });
 }

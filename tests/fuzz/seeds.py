@@ -19,10 +19,10 @@ def main(out):
     import numpy as np
     import onnx
     import runner
-    for case in runner.cases()[::7]:
-        data = case.model.SerializeToString()
+    for case in runner.read_corpus(runner.CORPUS)[0][::7]:
+        data = case.path.read_bytes()
         if len(data) < 4096:
-            write(out / "model", case.name, data)
+            write(out / "model", case.path.parent.name, data)
     for name, make in networks.NETWORKS.items():
         for opset in (7, 13, 22):
             data, _ = make(opset)
@@ -47,6 +47,9 @@ def main(out):
     for dtype in (np.float32, np.int64, np.bool_, np.float16, np.complex64):
         write(out / "tensor", np.dtype(dtype).name, onnx.numpy_helper.from_array(np.ones((2, 3), dtype), "t").SerializeToString())
     write(out / "tensor", "text", onnx.numpy_helper.from_array(np.array(["a", "bc"], object)).SerializeToString())
+    write(out / "tensor", "sequence", onnx.numpy_helper.from_list([np.ones(2), np.ones(3)]).SerializeToString())
+    write(out / "tensor", "optional", onnx.numpy_helper.from_optional([np.ones(2)]).SerializeToString())
+    write(out / "tensor", "map", onnx.numpy_helper.from_dict({"a": np.array(1.0), "b": np.array(2.0)}).SerializeToString())
 
 
 main(pathlib.Path(sys.argv[1]))

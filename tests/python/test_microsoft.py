@@ -1,68 +1,15 @@
 """Operators of com.microsoft beside onnxruntime: each case is one node; sizes and types must agree too."""
-import dataclasses
-
 import numpy as np
-import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
 
 import tenonrt
+from one_node import Case, check, i32, i8, named, positive, reals, rng, scale, seed, u8
+from one_node import same_numbers  # noqa: F401: a fixture
 
-rng = np.random.default_rng(7)
+seed()
+
 BATCH, LENGTH, HEADS, SIZE = 2, 5, 4, 16
 HIDDEN = HEADS * SIZE
-
-
-def reals(*shape):
-    return rng.standard_normal(shape).astype(np.float32)
-
-
-def positive(*shape):
-    return np.abs(reals(*shape)) * np.float32(0.01) + np.float32(0.001)
-
-
-def u8(*shape):
-    return rng.integers(0, 256, shape).astype(np.uint8)
-
-
-def i8(*shape):
-    return rng.integers(-127, 128, shape).astype(np.int8)
-
-
-def scale(value):
-    return np.array(value, np.float32)
-
-
-def i32(value):
-    return np.array(value, np.int32)
-
-
-@dataclasses.dataclass
-class Case:
-    name: str
-    op: str
-    inputs: list
-    constant: tuple = ()  # inputs that are initializers
-    outputs: int = 1
-    tolerance: float = 1e-5  # float outputs; quantised ones may differ by one step where a tie is rounded in float
-    attributes: dict = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self):
-        self.inputs = [None if a is None else np.asarray(a) for a in self.inputs]
-
-    def model(self):
-        names = ["" if a is None else f"i{k}" for k, a in enumerate(self.inputs)]
-        given = [(n, a) for n, a in zip(names, self.inputs) if a is not None]
-        constant = {f"i{k}" for k in self.constant}
-        feeds = {n: a for n, a in given if n not in constant}
-        inputs = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()]
-        node = helper.make_node(self.op, names, [f"o{k}" for k in range(self.outputs)], "node", domain="com.microsoft", **self.attributes)
-        graph = helper.make_graph(
-            [node], "one", inputs, [helper.make_empty_tensor_value_info(f"o{k}") for k in range(self.outputs)],
-            [numpy_helper.from_array(a, n) for n, a in given if n in constant],
-        )
-        opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString(), feeds
 
 
 def quantised():
@@ -200,22 +147,10 @@ def grouped():
     yield Case("turn_part", "RotaryEmbedding", [reals(BATCH, HEADS, LENGTH, 2 * SIZE), where, *TABLES], (2, 3), attributes=part)
 
 
-def named(cases):
-    return [pytest.param(c, id=f"{c.op}-{c.name}") for c in cases]
-
-
 @pytest.mark.parametrize("plain", [False, True], ids=["fast", "plain"])
 @pytest.mark.parametrize("case", named([*quantised(), *fused(), *weights(), *attention(), *grouped()]))
 def test_agrees(case, plain):
-    model, feeds = case.model()
-    expected = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)
-    providers = [("cpu", {"plain": True})] if plain else ["cpu"]
-    for want, got in zip(expected, tenonrt.InferenceSession(model, providers=providers).run(None, feeds), strict=True):
-        assert (got.dtype, got.shape) == (want.dtype, want.shape)
-        if want.dtype.kind in "iu":
-            assert np.abs(want.astype(np.int64) - got.astype(np.int64)).max(initial=0) <= 1
-        else:
-            np.testing.assert_allclose(got, want, rtol=case.tolerance, atol=case.tolerance)
+    check(case, plain)
 
 
 def test_packed_operands_are_the_same_as_apart():

@@ -49,6 +49,19 @@ TEST(CppApi, DescribesThePorts) {
   EXPECT_NE(session.placement_json().find("\"nodes\""), std::string::npos);
 }
 
+TEST(CppApi, ReadsSerializedValues) {
+  // TensorProto {dims: [2], data_type: INT8, raw_data: "\1\2"} and a SequenceProto {elem_type: TENSOR} of two of them.
+  const std::string tensor("\x08\x02\x10\x03\x4a\x02\x01\x02", 8);
+  const std::string sequence = "\x10\x01" "\x1a\x08" + tensor + "\x1a\x08" + tensor;
+  const auto bytes = [](const std::string& s) { return std::as_bytes(std::span(s)); };
+  const Value one = Value::parse(TENON_KIND_TENSOR, bytes(tensor));
+  EXPECT_EQ(one.data<std::int8_t>()[1], 2);
+  const Value list = Value::parse(TENON_KIND_SEQUENCE, bytes(sequence));
+  ASSERT_EQ(list.count(), 2u);
+  EXPECT_EQ(list.item(1).dims()[0], 2);
+  EXPECT_EQ(code_of([&] { (void)Value::parse(TENON_KIND_TENSOR, bytes("nothing of the kind")); }), TENON_DATA_LOSS);
+}
+
 TEST(CppApi, OwnedInputsAndInPlaceOutputs) {
   std::vector<tenon::Feed> feeds = {{"x", Value(std::vector<float>{1, 2, 3}, {1, 3})}, {"y", Value(std::vector<float>{1, 1, 1}, {1, 3})}};
   std::vector<float> mine(3);

@@ -3,6 +3,6 @@
 #ifndef TENON_ABI_HASH_H
 #define TENON_ABI_HASH_H
 
-#define TENON_ABI_HEADER_HASH 0xa9bdfbd1180bb3b4ull
+#define TENON_ABI_HEADER_HASH 0x79a888ea73b96ee0ull
 
 #endif

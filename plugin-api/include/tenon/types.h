@@ -112,6 +112,8 @@ typedef struct tenon_dltensor {
 #define TENON_DTYPE_FLOAT8E8M0 24
 #define TENON_DTYPE_UINT2 25  /* four elements a byte, the first in the lowest bits */
 #define TENON_DTYPE_INT2 26
+#define TENON_DTYPE_FLOAT6E2M3 27  /* one element a byte, in the low six bits; packed in files only */
+#define TENON_DTYPE_FLOAT6E3M2 28  /* likewise */
 
 /* What a value is. Values other than tensors never reach a provider's part; they appear in views so that a provider can
  * tell why it does not get them. */

@@ -68,8 +68,8 @@ struct AttentionStep {
 
   void show(const StepContext& c, ScoreOutput which, const float* x, std::int64_t b, std::int64_t h, std::int64_t i) const {
     if (!refs.scores.present() || shape.score_output != which) return;
-    float* to = c.ptr<float>(refs.scores) + ((b * shape.heads + h) * shape.queries + i) * shape.keys;
-    std::copy(x, x + shape.keys, to);
+    float* to = c.ptr<float>(refs.scores) + ((b * shape.heads + h) * shape.queries + i) * shape.shown();
+    std::copy(x, x + shape.shown(), to);
   }
 
   // Scores to probabilities; keys that the row may not look at get 0.
@@ -95,18 +95,36 @@ struct AttentionStep {
         mask = c.ptr<const float>(refs.mask) + at;
       }
     }
-    if (refs.scores.present() && s.score_output == ScoreOutput::biased) {
-      float* to = c.ptr<float>(refs.scores) + ((b * s.heads + h) * s.queries + i) * s.keys;
-      std::fill(to, to + s.keys, low);
-      for (std::int64_t j = 0; j < n; ++j) to[range.begin + j] = x[range.begin + j] + (mask ? mask[j] : 0.0f);
+    if (refs.blocks.present()) {
+      const std::uint8_t* row = block_row(s, refs, c, h, c.ptr<const std::int64_t>(refs.firsts)[b] + i);
+      for (std::int64_t j = 0; j < n; ++j)
+        mask_room[j] = !block_allows(s, row, range.begin + j) ? low : mask ? mask[j] : 0.0f;
+      mask = mask_room;
+    }
+    const bool visible = s.score_output == ScoreOutput::visible;
+    if (refs.scores.present() && (visible || s.score_output == ScoreOutput::biased)) {
+      float* to = c.ptr<float>(refs.scores) + ((b * s.heads + h) * s.queries + i) * s.shown();
+      std::fill(to, to + s.shown(), visible ? 0 : low);
+      for (std::int64_t j = 0; j < n && range.begin + j < s.shown(); ++j)
+        to[range.begin + j] = x[range.begin + j] + (mask ? mask[j] : 0.0f);
     }
     float* p = x + range.begin;
+    float top = low;
+    for (std::int64_t j = 0; s.sink && j < n; ++j) top = std::max(top, p[j] + (mask ? mask[j] : 0.0f));
     if (n > 0) softmax_rows(p, mask, 1, 1, n, false, p);
+    if (s.sink && n > 0) yield_to_sink(c, p, n, h, top);
     // Nothing to look at is a row of zeros, not of NaN.
     if (mask && n > 0 && p[0] != p[0] && std::all_of(mask, mask + n, [](float v) { return v == low; })) std::fill(p, p + n, 0.0f);
     std::fill(x, p, 0.0f);
     std::fill(p + n, x + keys, 0.0f);
     show(c, ScoreOutput::probabilities, x, b, h, i);
+  }
+
+  // Probabilities without the sink become those with it: the greatest of them is one over the sum of exponentials less `top`.
+  void yield_to_sink(const StepContext& c, float* p, std::int64_t n, std::int64_t h, float top) const {
+    const float sink = refs.sinks.present() ? c.ptr<const float>(refs.sinks)[h] : 0.0f, most = *std::max_element(p, p + n);
+    const float kept = 1 / (1 + std::exp(sink - top) * most);
+    for (std::int64_t j = 0; j < n; ++j) p[j] *= kept;
   }
 };
 
@@ -129,7 +147,7 @@ void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRef
     block.keys = s.keys;
     // Without lengths the last query of the block sees most.
     const bool shown = refs.scores.present();
-    if (!shown && !refs.lengths.present() && !step.grouped) {
+    if (!shown && !refs.lengths.present() && !refs.firsts.present() && !step.grouped) {
       const std::int64_t last = first + block.count - 1 + s.past;
       if (s.causal) block.keys = std::min(block.keys, last + 1);
       if (s.right >= 0) block.keys = std::min(block.keys, last + std::min(s.right, s.keys) + 1);
@@ -326,7 +344,8 @@ std::span<const OpRow> attention_rows() {
         {"", "Attention", supports,
          [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> { return std::make_unique<AttentionOp>(node, context); }},
     };
-    for (const auto more : {rotary_rows(), multi_head_rows(), group_query_rows()})
+    for (const auto more :
+         {rotary_rows(), multi_head_rows(), group_query_rows(), linear_attention_rows(), causal_conv_rows(), sparse_rows(), paged_rows()})
       for (const OpRow& row : more) all.push_back(row);
     return all;
   }();

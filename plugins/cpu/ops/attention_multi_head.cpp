@@ -50,6 +50,48 @@ struct JoinRows {
   }
 };
 
+// A cache that has its final size: rows of the past stay, new ones stand at its end as one number says. Where beams took their
+// past from each other, indirection [batch / beams, beams, rows] says from which.
+struct ShareRows {
+  Ref past, fresh, used, indirection, to;
+  HeadStrides strides;
+  std::int64_t batch, heads, beams, rows, fresh_rows, depth;
+
+  void operator()(const StepContext& c) const {
+    const std::int64_t old = *c.ptr<const std::int32_t>(used);
+    const auto slice = c.slice(batch * heads * rows, 8);
+    for (std::int64_t item = slice.begin; item < slice.end; ++item) {
+      const std::int64_t t = item % rows, h = item / rows % heads, b = item / (rows * heads), n = t - old;
+      const float* from = c.ptr<const float>(past) + item * depth;
+      if (n >= 0 && n < fresh_rows) {
+        from = c.ptr<const float>(fresh) + b * strides.batch + h * strides.head + n * strides.row;
+      } else if (indirection.present() && t < old) {
+        const std::int64_t beam = c.ptr<const std::int32_t>(indirection)[b * rows + t];
+        if (beam < 0 || beam >= beams)
+          return c.fail(TENON_OUT_OF_RANGE, "cache_indirection has " + std::to_string(beam) + ", with " + std::to_string(beams) + " beams");
+        from += ((b / beams * beams + beam) - b) * heads * rows * depth;
+      }
+      float* row = c.ptr<float>(to) + item * depth;
+      if (from != row) std::memcpy(row, from, static_cast<std::size_t>(depth) * sizeof(float));
+    }
+  }
+};
+
+// int64 for each sample: where its first query stands, and how many keys there are.
+struct CountShared {
+  Ref used, firsts, lengths;
+  std::int64_t batch, queries, rows;
+
+  void operator()(const StepContext& c) const {
+    const std::int64_t old = *c.ptr<const std::int32_t>(used);
+    if (old < 0 || old + queries > rows)
+      stop(c, "past_sequence_length is " + std::to_string(old) + ", with " + std::to_string(queries) + " new rows and a cache of " +
+                  std::to_string(rows));
+    std::fill_n(c.ptr<std::int64_t>(firsts), batch, old);
+    std::fill_n(c.ptr<std::int64_t>(lengths), batch, old + queries);
+  }
+};
+
 // How an integer mask says which keys count.
 enum class MaskForm : std::uint8_t { lengths, ranges, keys, rows, square };
 
@@ -107,15 +149,23 @@ class MultiHeadOp final : public Op {
     s.has_past = b.in_ref(6).present();
     if (s.has_past != b.in_ref(7).present()) invalid_argument("past_key and past_value come together");
     s.past = s.has_past ? b.in(6)[2] : 0;
-    s.keys = s.past + fresh;
     const std::int64_t past_rows = s.batch * heads_ * s.past;
     if (s.has_past && (b.in(6).count() != past_rows * s.depth || b.in(7).count() != past_rows * s.value_depth))
       invalid_argument("the shapes of past_key and past_value do not fit");
+    const bool shared = b.in_ref(8).present() && s.has_past;
+    s.keys = shared ? s.past : s.past + fresh;
     s.scale = scale_ != 0 ? scale_ : 1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(s.depth, 1)));
     s.causal = causal_;
-    join(b, s, 6, 1, fresh, s.depth, k);
-    join(b, s, 7, 2, fresh, s.value_depth, v);
     AttentionRefs refs;
+    if (shared) {
+      s.has_past = false, s.past = 0;
+      count(b, s, fresh, refs);
+      share(b, s, 6, 1, fresh, s.depth, k);
+      share(b, s, 7, 2, fresh, s.value_depth, v);
+    } else {
+      join(b, s, 6, 1, fresh, s.depth, k);
+      join(b, s, 7, 2, fresh, s.value_depth, v);
+    }
     refs.q = q.ref, refs.k = k.ref, refs.v = v.ref, refs.y = b.out_ref(0), refs.scores = b.out_ref(3);
     s.score_output = ScoreOutput::biased;
     s.q = q.strides, s.k = k.strides, s.v = v.strides;
@@ -124,7 +174,8 @@ class MultiHeadOp final : public Op {
       invalid_argument("unexpected shape of the output");
     masks(b, s, refs);
     std::vector<Ref> reads{refs.q, refs.k, refs.v}, writes;
-    if (refs.mask.present()) reads.push_back(refs.mask);
+    for (const Ref r : {refs.mask, refs.lengths, refs.firsts})
+      if (r.present()) reads.push_back(r);
     for (Ref r : {refs.y, refs.scores})
       if (r.present()) writes.push_back(r);
     if (writes.empty() || s.batch * s.heads * s.queries == 0) return;
@@ -205,47 +256,94 @@ class MultiHeadOp final : public Op {
     x = {present, {heads_ * s.keys * depth, s.keys * depth, depth}};
   }
 
+  void count(PlanBuilder& b, const AttentionShape& s, std::int64_t fresh, AttentionRefs& refs) const {
+    if (b.in(8).count() != 1) invalid_argument("past_sequence_length is one number");
+    const auto numbers = [&] { return b.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(s.batch, 1)) * sizeof(std::int64_t)); };
+    const CountShared step{b.in_ref(8), numbers(), numbers(), s.batch, fresh, s.keys};
+    const Ref reads[] = {step.used}, writes[] = {step.firsts, step.lengths};
+    b.step("count keys", step, {.spmd = false, .est_ns = 50}, reads, writes);
+    refs.firsts = step.firsts, refs.lengths = step.lengths;
+  }
+
+  void share(PlanBuilder& b, const AttentionShape& s, std::uint32_t past, std::uint32_t output, std::int64_t fresh, std::int64_t depth,
+             Operand& x) const {
+    const std::int64_t count = s.batch * heads_ * s.keys * depth;
+    const Ref indirection = b.in_ref(9), present = b.out_ref(output);
+    if (present.present() && b.out(output).count() != count) invalid_argument("unexpected shape of the present keys or values");
+    ShareRows step{b.in_ref(past), x.ref, b.in_ref(8), {}, present, x.strides, s.batch, heads_, 1, s.keys, fresh, depth};
+    std::vector<Ref> reads{step.past, step.fresh, step.used};
+    const auto emit = [&] {
+      const Ref writes[] = {step.to};
+      if (count > 0) b.step("append cache", step, {.est_ns = static_cast<double>(count) / 2}, reads, writes);
+      x = {step.to, {heads_ * s.keys * depth, s.keys * depth, depth}};
+    };
+    if (indirection.present()) {
+      const Shape& shape = b.in(9);
+      if (shape.rank() != 3 || shape[0] * shape[1] != s.batch || shape[2] != s.keys)
+        invalid_argument("cache_indirection must have shape [batch / beams, beams, rows of the cache]");
+      const ShareRows plain = step;
+      step.indirection = indirection, step.beams = shape[1];
+      step.to = b.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1)) * sizeof(float));
+      reads.push_back(indirection);
+      emit();
+      if (!present.present()) return;
+      const Operand whole = x;
+      step = plain;
+      reads.pop_back();
+      emit();
+      x = whole;
+      return;
+    }
+    if (!present.present()) step.to = b.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1)) * sizeof(float));
+    else b.inplace(past, output);
+    emit();
+  }
+
   void masks(PlanBuilder& b, AttentionShape& s, AttentionRefs& refs) const {
     const Ref padding = b.in_ref(4), bias = b.in_ref(5);
     std::int64_t strides[3] = {};
-    std::int64_t bias_heads = 1, bias_rows = 1;
+    std::int64_t bias_heads = 1, bias_rows = 1, keys = s.keys;
+    // A cache of a fixed size: masks end with the keys that there are.
+    if (refs.lengths.present() && bias.present()) keys = b.in(5).rank() == 4 ? b.in(5)[3] : -1;
+    else if (refs.lengths.present() && padding.present() && b.in(4).rank() > 1) keys = b.in(4)[-1];
+    if (keys < 0 || keys > s.keys) invalid_argument("the masks have more columns than the cache has rows");
     if (bias.present()) {
       const Shape& shape = b.in(5);
       if (shape.rank() != 4 || (shape[0] != 1 && shape[0] != s.batch) || (shape[1] != 1 && shape[1] != heads_) || shape[2] != s.queries ||
-          shape[3] != s.keys)
+          shape[3] != keys)
         invalid_argument("attention_bias must have shape [1 or batch, 1 or heads, queries, keys]");
       bias_heads = shape[1], bias_rows = s.queries;
       if (shape[0] != 1) strides[0] = shape.inner(0);
       if (shape[1] != 1) strides[1] = shape.inner(1);
-      strides[2] = s.keys;
+      strides[2] = keys;
     }
-    s.mask_dtype = TENON_DTYPE_FLOAT, s.mask_keys = s.keys;
+    s.mask_dtype = TENON_DTYPE_FLOAT, s.mask_keys = keys;
     if (!padding.present()) {
       refs.mask = bias;
       std::copy(strides, strides + 3, s.mask_strides);
       return;
     }
-    MergeMasks step{padding,    bias,      {},        form_of(b.in(4), s), masked_, s.batch,
-                    bias_heads, bias_rows, s.queries, s.keys,              0,       {strides[0], strides[1], strides[2]}};
+    MergeMasks step{padding,    bias,      {},        form_of(b.in(4), s, keys), masked_, s.batch,
+                    bias_heads, bias_rows, s.queries, keys,               0,       {strides[0], strides[1], strides[2]}};
     if (step.form == MaskForm::rows || step.form == MaskForm::square) step.rows = s.queries;
     if (step.form == MaskForm::square) step.side = b.in(4)[-1];
-    const std::int64_t count = s.batch * step.heads * step.rows * s.keys;
+    const std::int64_t count = s.batch * step.heads * step.rows * keys;
     refs.mask = step.to = b.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1)) * sizeof(float));
     std::vector<Ref> reads{padding};
     if (bias.present()) reads.push_back(bias);
     const Ref writes[] = {step.to};
     if (count > 0) b.step("merge masks", step, {.est_ns = static_cast<double>(count)}, reads, writes);
-    s.mask_strides[0] = step.heads * step.rows * s.keys;
-    s.mask_strides[1] = step.heads > 1 ? step.rows * s.keys : 0;
-    s.mask_strides[2] = step.rows > 1 ? s.keys : 0;
+    s.mask_strides[0] = step.heads * step.rows * keys;
+    s.mask_strides[1] = step.heads > 1 ? step.rows * keys : 0;
+    s.mask_strides[2] = step.rows > 1 ? keys : 0;
   }
 
-  static MaskForm form_of(const Shape& mask, const AttentionShape& s) {
+  static MaskForm form_of(const Shape& mask, const AttentionShape& s, std::int64_t keys) {
     if (mask.rank() == 1 && mask[0] == s.batch) return MaskForm::lengths;
     if (mask.rank() == 1 && mask[0] == 2 * s.batch) return MaskForm::ranges;
-    if (mask.rank() == 2 && mask[0] == s.batch && mask[1] == s.keys) return MaskForm::keys;
-    if (mask.rank() == 3 && mask[0] == s.batch && mask[1] == s.queries && mask[2] == s.keys) return MaskForm::rows;
-    if (mask.rank() == 4 && mask[0] == s.batch && mask[1] == 1 && mask[2] == mask[3] && mask[3] >= s.keys) return MaskForm::square;
+    if (mask.rank() == 2 && mask[0] == s.batch && mask[1] == keys) return MaskForm::keys;
+    if (mask.rank() == 3 && mask[0] == s.batch && mask[1] == s.queries && mask[2] == keys) return MaskForm::rows;
+    if (mask.rank() == 4 && mask[0] == s.batch && mask[1] == 1 && mask[2] == mask[3] && mask[3] >= keys) return MaskForm::square;
     invalid_argument(
         "the padding mask must have shape [batch], [2 * batch], [batch, keys], [batch, queries, keys] or [batch, 1, most, most]");
   }
@@ -262,8 +360,11 @@ Support supports(const NodeView& node) {
     if (node.has_input(i) && node.dtype(i) != TENON_DTYPE_FLOAT) return refuse_dtype(node.dtype(i));
   if (!node.has_input(0)) return Support::no(TENON_REJECT_OTHER, "query is missing");
   if (node.has_input(4) && node.dtype(4) != TENON_DTYPE_INT32) return refuse_dtype(node.dtype(4));
-  if (node.has_input(8) || node.has_input(9))
-    return Support::no(TENON_REJECT_OTHER, "past_sequence_length and cache_indirection are not supported");
+  for (const std::uint32_t i : {8u, 9u})
+    if (node.has_input(i) && node.dtype(i) != TENON_DTYPE_INT32) return refuse_dtype(node.dtype(i));
+  if (node.has_input(9) && !node.has_input(8)) return Support::no(TENON_REJECT_OTHER, "cache_indirection needs past_sequence_length");
+  if (node.has_input(8) && node.has_output(3))
+    return Support::no(TENON_REJECT_OTHER, "qk of a cache whose length only the run tells is not supported");
   if (node.int_or("num_heads", 0) < 1) return Support::no(TENON_REJECT_ATTRIBUTE, "num_heads must be positive");
   return Support::yes();
 }

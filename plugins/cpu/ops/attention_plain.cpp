@@ -32,9 +32,9 @@ struct PlainStep {
     double* p = worker_scratch<double>(c, scratch, scratch_bytes);
     const T* q = c.ptr<const T>(refs.q) + b * s.q.batch + h * s.q.head + i * s.q.row;
     const std::int64_t kv = h / s.group();
-    T* out = refs.scores.present() ? c.ptr<T>(refs.scores) + ((b * s.heads + h) * s.queries + i) * s.keys : nullptr;
+    T* out = refs.scores.present() ? c.ptr<T>(refs.scores) + ((b * s.heads + h) * s.queries + i) * s.shown() : nullptr;
     const auto show = [&](ScoreOutput which) {
-      for (std::int64_t j = 0; out && s.score_output == which && j < s.keys; ++j) out[j] = static_cast<T>(p[j]);
+      for (std::int64_t j = 0; out && s.score_output == which && j < s.shown(); ++j) out[j] = static_cast<T>(p[j]);
     };
     for (std::int64_t j = 0; j < s.keys; ++j) {
       const T* k = c.ptr<const T>(refs.k) + b * s.k.batch + kv * s.k.head + j * s.k.row;
@@ -46,6 +46,7 @@ struct PlainStep {
     for (std::int64_t j = 0; s.softcap > 0 && j < s.keys; ++j) p[j] = s.softcap * std::tanh(p[j] / s.softcap);
     show(ScoreOutput::capped);
     const KeyRange range = key_range(s, refs, c, b, i);
+    const std::uint8_t* row = refs.blocks.present() ? block_row(s, refs, c, h, c.ptr<const std::int64_t>(refs.firsts)[b] + i) : nullptr;
     double top = low, most = low;
     for (std::int64_t j = 0; j < s.keys; ++j) {
       double bias = j < range.begin || j >= range.end ? low : 0;
@@ -54,12 +55,17 @@ struct PlainStep {
         if (s.mask_dtype == TENON_DTYPE_BOOL) bias = c.ptr<const std::uint8_t>(refs.mask)[at] ? 0 : low;
         else bias = static_cast<double>(c.ptr<const T>(refs.mask)[at]);
       }
+      if (row && !block_allows(s, row, j)) bias = low;
       most = bias != bias || bias > most ? bias : most;
       p[j] += bias;
       top = std::max(top, p[j]);
     }
     show(ScoreOutput::biased);
-    double sum = 0;
+    for (std::int64_t j = 0; out && s.score_output == ScoreOutput::visible && j < s.shown(); ++j)
+      out[j] = j < range.begin || j >= range.end ? T(0) : static_cast<T>(p[j]);
+    const double sink = !s.sink ? low : refs.sinks.present() ? static_cast<double>(c.ptr<const float>(refs.sinks)[h]) : 0;
+    if (most != low) top = std::max(top, sink);
+    double sum = most != low ? std::exp(sink - top) : 0;
     for (std::int64_t j = 0; j < s.keys; ++j) {
       p[j] = most == low ? 0 : std::exp(p[j] - top);
       sum += p[j];

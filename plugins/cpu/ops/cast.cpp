@@ -232,7 +232,7 @@ Support supports_bit_cast(const NodeView& node) {
   if (!node.has_input(0) || !node.has_output(0)) return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
   if (Support known = any_type(node); known.reason) return known;
   const std::int32_t from = node.input(0).dtype, to = node.output(0).dtype;
-  if (to <= TENON_DTYPE_UNDEFINED || to > TENON_DTYPE_INT2)
+  if (to <= TENON_DTYPE_UNDEFINED || to > last_dtype)
     return Support::no(TENON_REJECT_DTYPE, "element type " + std::to_string(to) + " is not known");
   const Element a = element_of(from), b = element_of(to);
   if (a != b || a == Element::text)

@@ -124,6 +124,8 @@ Write writer(std::int32_t dtype) {
     case TENON_DTYPE_FLOAT8E5M2: return write_small_type<e5m2_format, TENON_DTYPE_FLOAT8E5M2>;
     case TENON_DTYPE_FLOAT8E5M2FNUZ: return write_small_type<e5m2fnuz_format, TENON_DTYPE_FLOAT8E5M2FNUZ>;
     case TENON_DTYPE_FLOAT4E2M1: return write_small_type<e2m1_format, TENON_DTYPE_FLOAT4E2M1>;
+    case TENON_DTYPE_FLOAT6E2M3: return write_small_type<e2m3_format, TENON_DTYPE_FLOAT6E2M3>;
+    case TENON_DTYPE_FLOAT6E3M2: return write_small_type<e3m2_format, TENON_DTYPE_FLOAT6E3M2>;
     case TENON_DTYPE_FLOAT8E8M0: return write_power;
     case TENON_DTYPE_INT4: return write_small_int<TENON_DTYPE_INT4>;
     case TENON_DTYPE_UINT4: return write_small_int<TENON_DTYPE_UINT4>;

@@ -49,7 +49,7 @@ Convert from_any(std::int32_t from, std::int32_t to, bool sticky, loops::Types<S
 // ---- small types ------------------------------------------------------------------------------------------------------
 
 template <const SmallFloat& f>
-void unpack_float8(const void* from, std::int64_t first, std::int64_t n, void* to) {
+void unpack_bytes(const void* from, std::int64_t first, std::int64_t n, void* to) {
   static const auto table = [] {
     std::array<float, 256> t;
     for (std::uint32_t i = 0; i < 256; ++i) t[i] = static_cast<float>(decode(f, i));
@@ -58,10 +58,11 @@ void unpack_float8(const void* from, std::int64_t first, std::int64_t n, void* t
   const std::uint8_t* x = static_cast<const std::uint8_t*>(from) + first;
   for (std::int64_t i = 0; i < n; ++i) static_cast<float*>(to)[i] = table[x[i]];
 }
-template <const SmallFloat& f>
-void pack_float8(const void* from, void* to, std::int64_t first, std::int64_t n, const Rounding& rounding) {
+// always: what is too large becomes the largest number whatever the node says, where a format has nothing else.
+template <const SmallFloat& f, bool always = false>
+void pack_bytes(const void* from, void* to, std::int64_t first, std::int64_t n, const Rounding& rounding) {
   std::uint8_t* y = static_cast<std::uint8_t*>(to) + first;
-  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<std::uint8_t>(encode(f, static_cast<const double*>(from)[i], rounding.saturate));
+  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<std::uint8_t>(encode(f, static_cast<const double*>(from)[i], always || rounding.saturate));
 }
 void unpack_power(const void* from, std::int64_t first, std::int64_t n, void* to) {
   const std::uint8_t* x = static_cast<const std::uint8_t*>(from) + first;
@@ -131,11 +132,13 @@ Convert converter(std::int32_t from, std::int32_t to, bool sticky) {
 SmallType small_type(std::int32_t dtype) {
   constexpr std::int32_t f32 = TENON_DTYPE_FLOAT, f64 = TENON_DTYPE_DOUBLE, i8 = TENON_DTYPE_INT8;
   switch (dtype) {
-    case TENON_DTYPE_FLOAT8E4M3FN: return {unpack_float8<e4m3fn_format>, f32, pack_float8<e4m3fn_format>, f64};
-    case TENON_DTYPE_FLOAT8E4M3FNUZ: return {unpack_float8<e4m3fnuz_format>, f32, pack_float8<e4m3fnuz_format>, f64};
-    case TENON_DTYPE_FLOAT8E5M2: return {unpack_float8<e5m2_format>, f32, pack_float8<e5m2_format>, f64};
-    case TENON_DTYPE_FLOAT8E5M2FNUZ: return {unpack_float8<e5m2fnuz_format>, f32, pack_float8<e5m2fnuz_format>, f64};
+    case TENON_DTYPE_FLOAT8E4M3FN: return {unpack_bytes<e4m3fn_format>, f32, pack_bytes<e4m3fn_format>, f64};
+    case TENON_DTYPE_FLOAT8E4M3FNUZ: return {unpack_bytes<e4m3fnuz_format>, f32, pack_bytes<e4m3fnuz_format>, f64};
+    case TENON_DTYPE_FLOAT8E5M2: return {unpack_bytes<e5m2_format>, f32, pack_bytes<e5m2_format>, f64};
+    case TENON_DTYPE_FLOAT8E5M2FNUZ: return {unpack_bytes<e5m2fnuz_format>, f32, pack_bytes<e5m2fnuz_format>, f64};
     case TENON_DTYPE_FLOAT8E8M0: return {unpack_power, f32, pack_power, f64};
+    case TENON_DTYPE_FLOAT6E2M3: return {unpack_bytes<e2m3_format>, f32, pack_bytes<e2m3_format, true>, f64};
+    case TENON_DTYPE_FLOAT6E3M2: return {unpack_bytes<e3m2_format>, f32, pack_bytes<e3m2_format, true>, f64};
     case TENON_DTYPE_FLOAT4E2M1: return {unpack_float4, f32, pack_float4, f64};
     case TENON_DTYPE_INT4: return {unpack_int<4, true>, i8, pack_int<4>, i8};
     case TENON_DTYPE_UINT4: return {unpack_int<4, false>, i8, pack_int<4>, i8};

@@ -40,7 +40,8 @@ class Conv final : public Op {
     oc_ = node.output(0).rank >= 2 ? node.output(0).dims[1] : -1;
     const tenon_value& w = node.input(1);
     winograd_ = expects_winograd(node);
-    depthwise_ = groups_ > 1 && oc_ == groups_ && w.rank >= 3 && w.dims[1] == 1;
+    const tenon_value& x = node.input(0);  // its channels must be known: they are what is blocked
+    depthwise_ = groups_ > 1 && oc_ == groups_ && w.rank >= 3 && w.dims[1] == 1 && x.rank >= 2 && x.dims[1] == groups_;
     if (plain_ || !node.is_constant(1)) return;
     const KernelDims k = KernelDims::of(node.input(1).dims, node.input(1).rank);
     if (!k.known || k.oc % groups_ != 0) return;

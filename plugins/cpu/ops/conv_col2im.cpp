@@ -1,4 +1,6 @@
 // Col2Im: adds up overlapping blocks into images.
+#include <complex>
+
 #include "plugins/cpu/ops/conv_family.h"
 #include "plugins/cpu/ops/conv_shape.h"
 #include "plugins/cpu/ops/reduce_types.h"
@@ -55,7 +57,7 @@ struct Col2ImStep {
   }
   T sum(const Window* w, const T* from, std::int64_t a, std::int64_t b, std::int64_t c) const {
     // Integers wrap around.
-    using Sum = std::conditional_t<std::is_integral_v<T>, std::uint64_t, double>;
+    using Sum = std::conditional_t<std::is_integral_v<T>, std::uint64_t, std::conditional_t<std::is_floating_point_v<T>, double, T>>;
     Sum total = 0;
     std::int64_t ba, bb, bc;
     for (std::int64_t ka = 0; ka < w[0].kernel; ++ka) {
@@ -81,6 +83,8 @@ class Col2Im final : public Op {
   }
   void plan(PlanBuilder& builder) const override {
     if (builder.in(0).dtype == TENON_DTYPE_BOOL) emit<bool>(builder);
+    else if (builder.in(0).dtype == TENON_DTYPE_COMPLEX64) emit<std::complex<float>>(builder);
+    else if (builder.in(0).dtype == TENON_DTYPE_COMPLEX128) emit<std::complex<double>>(builder);
     else visit_number(builder.in(0).dtype, [&](auto tag) { emit<typename decltype(tag)::type>(builder); });
   }
 
@@ -104,7 +108,9 @@ class Col2Im final : public Op {
 Support supports_col2im(const NodeView& node) {
   for (std::uint32_t i = 0; i < 3; ++i)
     if (!node.has_input(i)) return Support::no(TENON_REJECT_OTHER, "an input is missing");
-  if (!is_number(node.dtype(0)) && node.dtype(0) != TENON_DTYPE_BOOL) return Support::no(TENON_REJECT_DTYPE, "numbers and bool only");
+  const std::int32_t t = node.dtype(0);
+  if (!is_number(t) && t != TENON_DTYPE_BOOL && t != TENON_DTYPE_COMPLEX64 && t != TENON_DTYPE_COMPLEX128)
+    return Support::no(TENON_REJECT_DTYPE, "text has no sum");
   if (node.dtype(2) != TENON_DTYPE_INT64) return Support::no(TENON_REJECT_DTYPE, "block_shape is int64");
   const std::int32_t rank = node.output(0).rank;
   if (node.rank(0) != 3 || rank < 3 || rank > 2 + kMaxSpatial)

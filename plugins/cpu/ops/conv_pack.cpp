@@ -44,7 +44,7 @@ void ConvPacking::pack(const Source& source, float* dst, std::int64_t begin, std
   std::int64_t low = 0, high = 0;
   for (std::int64_t t = 0; t < taps; ++t) low = std::min(low, source.taps[t]), high = std::max(high, source.taps[t]);
   const std::int64_t span = high - low + 1;  // 1 tap, or a kernel that lies in one piece
-  const bool in_one_piece = source.ic == span && low == 0 && (taps == 1 || span * block <= 4096);
+  const bool in_one_piece = source.ic == span && low == 0 && (taps == 1 ? high == 0 : span * block <= 4096);
   std::vector<float> rows;
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t group = i / count;

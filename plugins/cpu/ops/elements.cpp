@@ -31,7 +31,7 @@ Element element_of(std::int32_t dtype) {
   switch (dtype) {
     case TENON_DTYPE_UINT8: case TENON_DTYPE_INT8: case TENON_DTYPE_BOOL:
     case TENON_DTYPE_FLOAT8E4M3FN: case TENON_DTYPE_FLOAT8E4M3FNUZ: case TENON_DTYPE_FLOAT8E5M2: case TENON_DTYPE_FLOAT8E5M2FNUZ:
-    case TENON_DTYPE_FLOAT8E8M0: return Element::bytes1;
+    case TENON_DTYPE_FLOAT8E8M0: case TENON_DTYPE_FLOAT6E2M3: case TENON_DTYPE_FLOAT6E3M2: return Element::bytes1;
     case TENON_DTYPE_UINT16: case TENON_DTYPE_INT16: case TENON_DTYPE_FLOAT16: case TENON_DTYPE_BFLOAT16: return Element::bytes2;
     case TENON_DTYPE_FLOAT: case TENON_DTYPE_INT32: case TENON_DTYPE_UINT32: return Element::bytes4;
     case TENON_DTYPE_DOUBLE: case TENON_DTYPE_INT64: case TENON_DTYPE_UINT64: case TENON_DTYPE_COMPLEX64: return Element::bytes8;
@@ -196,7 +196,7 @@ Support any_type(const NodeView& node) {
     if (!node.has_input(i)) continue;
     if (node.input(i).kind != TENON_KIND_TENSOR) return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " is no tensor");
     const std::int32_t dtype = node.input(i).dtype;
-    if (dtype <= TENON_DTYPE_UNDEFINED || dtype > TENON_DTYPE_INT2)
+    if (dtype <= TENON_DTYPE_UNDEFINED || dtype > last_dtype)
       return Support::no(TENON_REJECT_DTYPE, "element type " + std::to_string(dtype) + " of input " + std::to_string(i) + " is not known");
   }
   return Support::yes();

@@ -104,7 +104,7 @@ Support constant_supports(const NodeView& node) {
   std::int64_t count = 1;
   for (std::uint64_t i = 0; i < value->rank; ++i) count *= value->dims[i];
   if (count != 1) return Support::no(TENON_REJECT_ATTRIBUTE, "value must have one element, found " + std::to_string(count));
-  if (value->dtype <= TENON_DTYPE_UNDEFINED || value->dtype > TENON_DTYPE_INT2)
+  if (value->dtype <= TENON_DTYPE_UNDEFINED || value->dtype > last_dtype)
     return Support::no(TENON_REJECT_DTYPE, "element type " + std::to_string(value->dtype) + " is not known");
   return Support::yes();
 }

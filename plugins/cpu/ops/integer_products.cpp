@@ -4,6 +4,7 @@
 
 #include "plugins/cpu/gemm/int_gemm.h"
 #include "plugins/cpu/ops/byte_matmul.h"
+#include "plugins/cpu/ops/conv_shape.h"
 #include "plugins/cpu/ops/quantize.h"
 
 namespace tenon::cpu {
@@ -23,6 +24,14 @@ Zero zero_of(PlanBuilder& b, std::uint32_t input) {
   const Shape& s = b.in(input);
   if (s.dtype == TENON_DTYPE_UNDEFINED) return {};
   return {b.in_ref(input), s.dtype, s.count()};
+}
+
+// A scale or zero point is there once or for each of `many`; an omitted one (dtype UNDEFINED) is fine.
+void expect_parameter(const PlanBuilder& b, std::uint32_t input, std::int64_t many, const char* name) {
+  const Shape& s = b.in(input);
+  if (s.dtype == TENON_DTYPE_UNDEFINED) return;
+  require(s.count() == 1 || s.count() == many,
+          std::string(name) + " has " + std::to_string(s.count()) + " elements, expected 1" + (many == 1 ? "" : " or " + std::to_string(many)));
 }
 
 // y = (sum + bias) * a_scale * b_scale / y_scale + y_zero; b_scale one or one for each output channel.
@@ -48,6 +57,15 @@ struct ProductInputs {
   std::uint32_t a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero;
   bool scaled;
 };
+void expect_parameters(const PlanBuilder& b, const ProductInputs& in, std::int64_t rows, std::int64_t columns) {
+  expect_parameter(b, in.a_zero, rows, "the zero point of the first operand");
+  expect_parameter(b, in.b_zero, columns, "the zero point of the second operand");
+  if (!in.scaled) return;
+  expect_parameter(b, in.a_scale, 1, "the scale of the first operand");
+  expect_parameter(b, in.b_scale, columns, "the scale of the second operand");
+  expect_parameter(b, in.y_scale, 1, "the scale of the output");
+  expect_parameter(b, in.y_zero, 1, "the zero point of the output");
+}
 constexpr ProductInputs integer_inputs{0, 0, 2, 1, 0, 3, 0, 0, false}, linear_inputs{0, 1, 2, 3, 4, 5, 6, 7, true};
 
 class IntegerMatMulOp final : public Op {
@@ -79,10 +97,12 @@ class IntegerMatMulOp final : public Op {
 
   void plan(PlanBuilder& b) const override {
     const Shape &a = b.in(in_.a), &w = b.in(in_.b), &y = b.out(0);
+    require(a.rank() > 0 && w.rank() > 0, "A and B must have at least one dimension");
     const std::int64_t k = a[-1], n = w.rank() == 1 ? 1 : w[-1], m = a.rank() == 1 ? 1 : a[-2];
     if ((w.rank() == 1 ? w[0] : w[-2]) != k)
       throw Failure{TENON_INVALID_ARGUMENT, "A has " + std::to_string(k) + " columns, B has " + std::to_string(w.rank() == 1 ? w[0] : w[-2]) + " rows"};
     if (y.count() == 0) return;
+    expect_parameters(b, in_, m, n);
     // Batches: the leading dims of the output, each operand broadcast into them.
     std::vector<std::int64_t> a_batch, b_batch;
     batches(y, m, n, a, w, a_batch, b_batch);
@@ -193,32 +213,31 @@ constexpr std::uint32_t linear_bias = 8;
 
 class IntegerConvOp final : public Op {
  public:
-  IntegerConvOp(const NodeView& node, const ProductInputs& in) : in_(in), group_(node.int_or("group", 1)), auto_pad_(node.string_or("auto_pad", "NOTSET")) {
-    const auto copy = [&](const char* name) {
-      const auto v = node.ints(name);
-      return std::vector<std::int64_t>(v.begin(), v.end());
-    };
-    strides_ = copy("strides"), dilations_ = copy("dilations"), pads_ = copy("pads");
+  IntegerConvOp(const NodeView& node, const ProductInputs& in) : in_(in), group_(node.int_or("group", 1)) {
+    WindowAttributes::read(node, spatial_dims(node, in), window_);
   }
+  // From the rank of whichever operand is known; below 1 where neither is.
+  static int spatial_dims(const NodeView& node, const ProductInputs& in) { return std::max(node.rank(in.a), node.rank(in.b)) - 2; }
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(in_.a), &w = b.in(in_.b), &y = b.out(0);
     if (y.count() == 0) return;
-    const std::int64_t spatial = x.rank() - 2;
-    if (spatial < 1 || spatial > 3 || w.rank() != x.rank()) throw Failure{TENON_UNIMPLEMENTED, "only 1 to 3 spatial dimensions"};
+    const std::int64_t spatial = window_.spatial;
+    require(x.rank() == spatial + 2 && w.rank() == x.rank() && y.rank() == x.rank(), "X, W and Y must have rank " + std::to_string(spatial + 2));
+    require(group_ <= w[0] && x[1] == w[1] * group_ && w[0] % group_ == 0 && y[0] == x[0] && y[1] == w[0],
+            "X has " + std::to_string(x[1]) + " channels; W takes " + std::to_string(w[1]) + " for each of " + std::to_string(group_) + " groups and makes " +
+                std::to_string(w[0]));
+    expect_parameters(b, in_, 1, w[0]);
+    if (in_.scaled && b.in(linear_bias).dtype != TENON_DTYPE_UNDEFINED)
+      require(b.in(linear_bias).count() == w[0], "the bias has " + std::to_string(b.in(linear_bias).count()) + " elements, expected " + std::to_string(w[0]));
     Geometry g;
-    g.n = x[0], g.channels = x[1] / group_, g.outputs = w[0] / group_, g.group = group_;
+    g.n = x[0], g.channels = w[1], g.outputs = w[0] / group_, g.group = group_;
     for (std::int64_t d = 0; d < 3; ++d) {
       const std::int64_t at = d - (3 - spatial);  // leading axes of size 1 make every convolution 3-D
       if (at < 0) continue;
-      const auto i = static_cast<std::size_t>(at);
-      g.in[d] = x[2 + at], g.kernel[d] = w[2 + at], g.out[d] = y[2 + at];
-      g.stride[d] = strides_.empty() ? 1 : strides_[i];
-      g.dilation[d] = dilations_.empty() ? 1 : dilations_[i];
-      const std::int64_t needed = std::max<std::int64_t>((g.out[d] - 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1 - g.in[d], 0);
-      if (auto_pad_ == "SAME_UPPER") g.pad[d] = needed / 2;
-      else if (auto_pad_ == "SAME_LOWER") g.pad[d] = (needed + 1) / 2;
-      else if (auto_pad_ == "NOTSET" && !pads_.empty()) g.pad[d] = pads_[i];
+      const Window v = window_.resolve(static_cast<int>(at), x[2 + at], w[2 + at]);
+      require(v.out == y[2 + at], "spatial dim " + std::to_string(at) + " of Y would have " + std::to_string(v.out) + " elements, not " + std::to_string(y[2 + at]));
+      g.in[d] = v.in, g.kernel[d] = v.kernel, g.out[d] = v.out, g.stride[d] = v.stride, g.dilation[d] = v.dilation, g.pad[d] = v.pad;
     }
     const std::int64_t k = g.depth(), pixels = g.out[0] * g.out[1] * g.out[2], outputs = g.outputs;
     const IntKernels& kernels = gemm::int_kernels(b.options().isa);
@@ -318,8 +337,7 @@ class IntegerConvOp final : public Op {
 
   ProductInputs in_;
   std::int64_t group_;
-  std::string auto_pad_;
-  std::vector<std::int64_t> strides_, dilations_, pads_;
+  WindowAttributes window_;
 };
 
 template <const ProductInputs& in>
@@ -327,6 +345,16 @@ Support supports_product(const NodeView& n) {
   if (!is_integer8(n.dtype(in.a)) || !is_integer8(n.dtype(in.b))) return Support::no(TENON_REJECT_DTYPE, "both operands must be int8 or uint8");
   if (in.scaled && !is_integer8(n.output(0).dtype)) return Support::no(TENON_REJECT_DTYPE, "the output must be int8 or uint8");
   if (in.scaled && (n.dtype(in.a_scale) != TENON_DTYPE_FLOAT || n.dtype(in.b_scale) != TENON_DTYPE_FLOAT)) return Support::no(TENON_REJECT_DTYPE, "scales must be float32 or a half type");
+  return Support::yes();
+}
+template <const ProductInputs& in>
+Support supports_conv(const NodeView& n) {
+  if (Support s = supports_product<in>(n); s.reason) return s;
+  const int spatial = IntegerConvOp::spatial_dims(n, in);
+  if (spatial < 1 || spatial > kMaxSpatial) return Support::no(TENON_REJECT_RANK, "only 1 to 3 spatial dimensions");
+  if (n.int_or("group", 1) < 1) return Support::no(TENON_REJECT_ATTRIBUTE, "group is " + std::to_string(n.int_or("group", 1)));
+  WindowAttributes window;
+  if (const std::string error = WindowAttributes::read(n, spatial, window); !error.empty()) return Support::no(TENON_REJECT_ATTRIBUTE, error);
   return Support::yes();
 }
 template <const ProductInputs& in>
@@ -343,8 +371,8 @@ std::unique_ptr<Op> make_conv(const NodeView& n, CompileContext&) {
 constexpr OpRow rows[] = {
     {"", "MatMulInteger", supports_product<integer_inputs>, make_matmul<integer_inputs>},
     {"", "QLinearMatMul", supports_product<linear_inputs>, make_matmul<linear_inputs>},
-    {"", "ConvInteger", supports_product<conv_integer>, make_conv<conv_integer>},
-    {"", "QLinearConv", supports_product<conv_linear>, make_conv<conv_linear>},
+    {"", "ConvInteger", supports_conv<conv_integer>, make_conv<conv_integer>},
+    {"", "QLinearConv", supports_conv<conv_linear>, make_conv<conv_linear>},
 };
 
 }  // namespace

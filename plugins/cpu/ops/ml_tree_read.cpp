@@ -8,6 +8,7 @@
 
 #include "plugins/cpu/ops/ml_common.h"
 #include "plugins/cpu/ops/ml_tree.h"
+#include "plugins/cpu/ops/small_float.h"
 
 namespace tenon::cpu {
 namespace {
@@ -219,13 +220,16 @@ TreeModel<T> read(const NodeView& node, const std::string& prefix, std::int64_t 
 
 template <class T>
 T tensor_value(const tenon_const_tensor& t, std::size_t i) {
-  return t.dtype == TENON_DTYPE_DOUBLE ? static_cast<T>(static_cast<const double*>(t.data)[i])
-                                       : static_cast<T>(static_cast<const float*>(t.data)[i]);
+  switch (t.dtype) {
+    case TENON_DTYPE_DOUBLE: return static_cast<T>(static_cast<const double*>(t.data)[i]);
+    case TENON_DTYPE_FLOAT16: return static_cast<T>(decode(float16_format, static_cast<const std::uint16_t*>(t.data)[i]));
+    default: return static_cast<T>(static_cast<const float*>(t.data)[i]);
+  }
 }
 
 std::size_t tensor_count(const tenon_const_tensor* t, std::string_view name, std::int32_t other_dtype = 0) {
   if (!t) return 0;
-  if (t->dtype != TENON_DTYPE_FLOAT && t->dtype != TENON_DTYPE_DOUBLE && t->dtype != other_dtype) {
+  if (t->dtype != TENON_DTYPE_FLOAT && t->dtype != TENON_DTYPE_DOUBLE && t->dtype != TENON_DTYPE_FLOAT16 && t->dtype != other_dtype) {
     invalid_argument(std::string(name) + " has element type " + std::to_string(t->dtype));
   }
   std::int64_t n = 1;

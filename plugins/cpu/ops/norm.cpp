@@ -198,6 +198,10 @@ Support supports(const NodeView& node) {
     if (i < 0 || !node.has_input(static_cast<std::uint32_t>(i))) continue;
     if (node.dtype(static_cast<std::uint32_t>(i)) != node.dtype(0)) return refuse_dtype(node.dtype(static_cast<std::uint32_t>(i)));
   }
+  for (int o : {Form.mean, Form.inv}) {  // stash_type decides these
+    if (o < 0 || !node.has_output(static_cast<std::uint32_t>(o))) continue;
+    if (const std::int32_t dtype = node.output(static_cast<std::uint32_t>(o)).dtype; !is_float(compute_dtype(dtype))) return refuse_dtype(dtype);
+  }
   return supports_float(node);
 }
 

@@ -91,6 +91,46 @@ struct DensePool {
   }
 };
 
+// The same for float32, a row of outputs a call.
+struct DenseFloatPool {
+  void (*row)(const DenseRow&);
+  PoolGeometry g;
+  const PoolSpan* spans;  // of an average
+  Ref x, y, scratch;
+  std::uint64_t scratch_bytes;
+  std::int64_t line, window_rows;
+  float nothing;
+
+  void operator()(const StepContext& context) const {
+    const float* in = context.ptr<const float>(x);
+    float* out = context.ptr<float>(y);
+    const std::int64_t skipped = std::max<std::int64_t>(0, -g.w.pad), left = std::max<std::int64_t>(0, g.w.pad);
+    auto rows = worker_scratch<const float*>(context, scratch, scratch_bytes);
+    float* counts = reinterpret_cast<float*>(rows + window_rows);
+    float* folded = counts + g.w.out;
+    DenseRow r{rows, 0, std::max<std::int64_t>(0, std::min(g.w.in - skipped, line - left)), left, folded, g.w.out, g.w.kernel, g.w.stride, g.w.dilation, counts, nullptr};
+    std::fill_n(folded, line + dense_slack, nothing);
+    std::int64_t counted = -1;  // positions of the other dims that counts were made for
+    const auto slice = context.slice(g.planes * g.d.out * g.h.out);
+    for (std::int64_t i = slice.begin; i < slice.end; ++i) {
+      const std::int64_t plane = i / (g.d.out * g.h.out), od = i / g.h.out % g.d.out, oh = i % g.h.out;
+      const PoolSpan sd = g.span(g.d, g.end_d, od), sh = g.span(g.h, g.end_h, oh);
+      r.row_count = 0;
+      for (std::int64_t kd = sd.begin; kd < sd.end; ++kd)
+        for (std::int64_t kh = sh.begin; kh < sh.end; ++kh) {
+          const std::int64_t d = od * g.d.stride - g.d.pad + kd * g.d.dilation, h = oh * g.h.stride - g.h.pad + kh * g.h.dilation;
+          rows[r.row_count++] = in + plane * g.in_pixels() + (d * g.h.in + h) * g.w.in + skipped;
+        }
+      if (const std::int64_t outer = std::int64_t{sd.count} * sh.count; spans && outer != counted) {
+        counted = outer;
+        for (std::int64_t o = 0; o < g.w.out; ++o) counts[o] = static_cast<float>(outer * spans[o].count);
+      }
+      r.out = out + i * g.w.out;
+      row(r);
+    }
+  }
+};
+
 class Pool final : public Op {
  public:
   Pool(const NodeView& node, CompileContext& context) : options_(context.options()) {
@@ -129,7 +169,13 @@ class Pool final : public Op {
     }
     if (dtype_ == TENON_DTYPE_UINT8) return dense(builder, g, k.max_u8, kept);
     if (dtype_ == TENON_DTYPE_INT8) return dense(builder, g, k.max_i8, kept);
-    dense(builder, g, max ? k.max_f32 : k.add_f32, kept);
+    DenseFloatPool step{max ? k.dense_max : k.dense_average, g, max ? nullptr : kept, builder.in_ref(0), builder.out_ref(0), {}, 0, 0, 0,
+                        max ? -std::numeric_limits<float>::infinity() : 0.0f};
+    step.line = (g.w.out - 1) * g.w.stride + g.w.reach();
+    step.window_rows = std::min(g.d.kernel, g.d.in) * std::min(g.h.kernel, g.h.in);
+    step.scratch_bytes = static_cast<std::uint64_t>(step.window_rows) * sizeof(float*) + static_cast<std::uint64_t>(g.w.out + step.line + dense_slack) * sizeof(float);
+    step.scratch = builder.scratch(step.scratch_bytes);
+    builder.step("pool.dense", step, {.est_ns = estimate(g, 0.04)});
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "plugins/cpu/ops/pool_kernels.h"
 
+#include <type_traits>
+
 #include "plugins/cpu/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -69,6 +71,52 @@ void row_of(const PoolRow& r) {
   }
 }
 
+// First down the rows of the windows, then along the row.
+template <bool kMax>
+void dense_row(const DenseRow& r) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::conditional_t<kMax, TakeMax, TakeSum> f;
+  constexpr float nothing = kMax ? -__builtin_inff() : 0.0f;
+  float* to = r.folded + r.left;
+  std::int64_t i = 0;
+  for (; i + lanes <= r.inside; i += lanes) {
+    auto acc = hn::Set(d, nothing);
+    for (std::int64_t k = 0; k < r.row_count; ++k) acc = f(d, acc, hn::LoadU(d, r.rows[k] + i));
+    hn::StoreU(acc, d, to + i);
+  }
+  for (; i < r.inside; ++i) {
+    to[i] = nothing;
+    for (std::int64_t k = 0; k < r.row_count; ++k) to[i] = f.one(to[i], r.rows[k][i]);
+  }
+  std::int64_t o = 0;
+#if HWY_TARGET != HWY_SCALAR
+  if (r.stride <= 2 && (r.stride == 1 || r.dilation == 1))
+    for (; o + lanes <= r.outputs; o += lanes) {
+      auto acc = hn::Set(d, nothing);
+      const float* x = r.folded + o * r.stride;
+      if (r.stride == 1) {
+        for (std::int64_t k = 0; k < r.kernel; ++k) acc = f(d, acc, hn::LoadU(d, x + k * r.dilation));
+      } else {
+        for (std::int64_t k = 0; k < r.kernel; k += 2) {
+          hn::Vec<decltype(d)> even, odd;
+          hn::LoadInterleaved2(d, x + k, even, odd);
+          acc = f(d, acc, even);
+          if (k + 1 < r.kernel) acc = f(d, acc, odd);
+        }
+      }
+      if constexpr (!kMax) acc = hn::Div(acc, hn::LoadU(d, r.counts + o));
+      hn::StoreU(acc, d, r.out + o);
+    }
+#endif
+  for (; o < r.outputs; ++o) {
+    float acc = nothing;
+    for (std::int64_t k = 0; k < r.kernel; ++k) acc = f.one(acc, r.folded[o * r.stride + k * r.dilation]);
+    if constexpr (!kMax) acc /= r.counts[o];
+    r.out[o] = acc;
+  }
+}
+
 template <bool kMax>
 void row(const PoolRow& r) {
 #if HWY_TARGET <= HWY_AVX3
@@ -83,7 +131,7 @@ void row(const PoolRow& r) {
 
 const PoolKernels& pool_kernel_table() {
   static constexpr PoolKernels kTable{&fold<float, TakeMax>, &fold<std::uint8_t, TakeMax>, &fold<std::int8_t, TakeMax>,
-                                      &fold<float, TakeSum>, &row<true>, &row<false>};
+                                      &fold<float, TakeSum>, &row<true>, &row<false>, &dense_row<true>, &dense_row<false>};
   return kTable;
 }
 

@@ -27,6 +27,18 @@ struct PoolRow {
   float* out;
 };
 
+// One row of outputs of a dense image. folded: room for left + inside + padding on the right, then dense_slack more; what is not
+// written here holds the value that a window ignores.
+struct DenseRow {
+  const float* const* rows;    // what the windows meet of each input row
+  std::int64_t row_count, inside, left;
+  float* folded;
+  std::int64_t outputs, kernel, stride, dilation;
+  const float* counts;         // of each output: positions that the average counts, all dims multiplied; a maximum has none
+  float* out;
+};
+inline constexpr std::int64_t dense_slack = 64;
+
 struct PoolKernels {
   // acc[i] = max(acc[i], x[i]) or acc[i] + x[i].
   void (*max_f32)(float* acc, const float* x, std::int64_t n);
@@ -35,6 +47,8 @@ struct PoolKernels {
   void (*add_f32)(float* acc, const float* x, std::int64_t n);
   void (*max_row)(const PoolRow& row);
   void (*average_row)(const PoolRow& row);
+  void (*dense_max)(const DenseRow& row);
+  void (*dense_average)(const DenseRow& row);
 };
 
 const PoolKernels& pool_kernels(Isa isa);

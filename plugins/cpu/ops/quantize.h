@@ -17,7 +17,7 @@ constexpr bool is_quantized(std::int32_t dtype) {
 constexpr bool is_float8(std::int32_t dtype) { return dtype >= TENON_DTYPE_FLOAT8E4M3FN && dtype <= TENON_DTYPE_FLOAT8E5M2FNUZ; }
 // Types that go through an array of plain numbers: cast.h's stages.
 constexpr bool is_staged(std::int32_t dtype) {
-  return is_float8(dtype) || dtype == TENON_DTYPE_FLOAT4E2M1 || dtype == TENON_DTYPE_INT4 || dtype == TENON_DTYPE_UINT4 ||
+  return is_float8(dtype) || dtype == TENON_DTYPE_FLOAT4E2M1 || dtype == TENON_DTYPE_FLOAT6E2M3 || dtype == TENON_DTYPE_FLOAT6E3M2 || dtype == TENON_DTYPE_INT4 || dtype == TENON_DTYPE_UINT4 ||
          dtype == TENON_DTYPE_INT2 || dtype == TENON_DTYPE_UINT2;
 }
 struct QuantizedRange {

@@ -230,6 +230,9 @@ class RecurrentOp final : public Op {
     expect(3, d * 2 * g, "B");
     expect(4, s.batch, "sequence_lens");
     expect(5, d * s.batch * s.hidden, "initial_h");
+    for (std::uint32_t o = 0; o < 3; ++o)  // inference took their last size from the attribute
+      if (builder.out_ref(o).present() && builder.out(o).count() != (o == 0 ? s.steps : 1) * d * s.batch * s.hidden)
+        invalid_argument("R has " + std::to_string(s.hidden) + " hidden units; hidden_size says otherwise");
     if (form_.kind != RecurrentKind::lstm) return;
     expect(6, d * s.batch * s.hidden, "initial_c");
     expect(7, d * 3 * s.hidden, "P");

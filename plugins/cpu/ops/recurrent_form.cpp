@@ -28,7 +28,7 @@ bool parse_activation(std::string_view name, Activation* out, bool* alpha, bool*
       {"softsign", {Activate::softsign, 0, 0}, false, false},
       {"softplus", {Activate::softplus, 0, 0}, false, false},
   };
-  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b); };
   for (const Known& k : known) {
     if (!std::equal(name.begin(), name.end(), k.name.begin(), k.name.end(), same)) continue;
     *out = k.activation, *alpha = k.alpha, *beta = k.beta;

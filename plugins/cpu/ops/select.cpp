@@ -1,5 +1,7 @@
 // OneHot, Compress, NonZero: elements chosen by the values of others.
 #include <algorithm>
+#include <complex>
+#include <type_traits>
 
 #include "plugins/cpu/ops/elements.h"
 #include "plugins/cpu/ops/movement.h"
@@ -126,19 +128,15 @@ Support compress_supports(const NodeView& node) {
 
 // ---- NonZero ------------------------------------------------------------------------------------------------------------
 
-bool nonzero_at(const StepContext& c, std::int32_t dtype, Ref x, const void* data, std::int64_t i) {
-  switch (dtype) {
-    case TENON_DTYPE_FLOAT: return static_cast<const float*>(data)[i] != 0;
-    case TENON_DTYPE_DOUBLE: return static_cast<const double*>(data)[i] != 0;
-    case TENON_DTYPE_COMPLEX64: return static_cast<const float*>(data)[2 * i] != 0 || static_cast<const float*>(data)[2 * i + 1] != 0;
-    case TENON_DTYPE_COMPLEX128: return static_cast<const double*>(data)[2 * i] != 0 || static_cast<const double*>(data)[2 * i + 1] != 0;
-    case TENON_DTYPE_STRING: return !c.text(x, i).empty();
-    default: return int_at(data, dtype, i) != 0;
-  }
+template <class T>
+bool is_nonzero(const T& x) {
+  if constexpr (std::is_same_v<T, std::string_view>) return !x.empty();
+  else return x != T{};
 }
 
+// Coordinates of what is not 0, a row of them for each dim.
+template <class T>
 struct NonZeroStep {
-  std::int32_t dtype;
   std::size_t rank;
   const std::int64_t* dims;
   std::int64_t count;
@@ -146,17 +144,30 @@ struct NonZeroStep {
   Output out;
 
   void operator()(const StepContext& c) const {
-    const void* data = dtype == TENON_DTYPE_STRING ? nullptr : c.ptr<const void>(x);
+    std::vector<std::string_view> texts;
+    const T* data;
+    if constexpr (std::is_same_v<T, std::string_view>) {
+      for (std::int64_t i = 0; i < count; ++i) texts.push_back(c.text(x, static_cast<std::uint64_t>(i)));
+      data = texts.data();
+    } else {
+      data = c.ptr<const T>(x);
+    }
     std::int64_t found = 0;
-    for (std::int64_t i = 0; i < count; ++i) found += nonzero_at(c, dtype, x, data, i);
+    for (std::int64_t i = 0; i < count; ++i) found += is_nonzero(data[i]);
     tenon_address address;
     if (!open_output(c, out, {static_cast<std::int64_t>(rank), found}, address)) return;
-    std::int64_t *y = data_of<std::int64_t>(address), k = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      if (!nonzero_at(c, dtype, x, data, i)) continue;
-      std::int64_t rest = i;
-      for (std::size_t d = rank; d-- > 0; rest /= dims[d]) y[static_cast<std::int64_t>(d) * found + k] = rest % dims[d];
-      ++k;
+    if (rank == 0 || found == 0) return;
+    std::int64_t* y = data_of<std::int64_t>(address);
+    const std::size_t last = rank - 1;
+    const std::int64_t width = dims[last];
+    std::int64_t at[CompressOp::max_rank] = {}, k = 0;
+    for (std::int64_t row = 0; row < count; row += width) {
+      for (std::int64_t i = 0; i < width; ++i) {
+        if (!is_nonzero(data[row + i])) continue;
+        for (std::size_t d = 0; d < last; ++d) y[static_cast<std::int64_t>(d) * found + k] = at[d];
+        y[static_cast<std::int64_t>(last) * found + k++] = i;
+      }
+      for (std::size_t d = last; d-- > 0 && ++at[d] == dims[d];) at[d] = 0;
     }
   }
 };
@@ -165,8 +176,25 @@ class NonZeroOp final : public Op {
  public:
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
-    const NonZeroStep s{x.dtype, x.dims.size(), b.keep(x.dims), x.count(), b.in_ref(0), output_of(b, 0)};
-    b.step("nonzero", s, data_dependent_options(x.count() * 8), {{s.x}}, {{s.out.ref}});
+    if (x.dims.size() > CompressOp::max_rank) throw Failure{TENON_UNIMPLEMENTED, "NonZero of rank " + std::to_string(x.rank())};
+    const auto emit = [&]<class T>(T) {
+      const NonZeroStep<T> s{x.dims.size(), b.keep(x.dims), x.count(), b.in_ref(0), output_of(b, 0)};
+      b.step("nonzero", s, data_dependent_options(x.count() * 8), {{s.x}}, {{s.out.ref}});
+    };
+    switch (x.dtype) {
+      case TENON_DTYPE_FLOAT: return emit(float{});
+      case TENON_DTYPE_DOUBLE: return emit(double{});
+      case TENON_DTYPE_COMPLEX64: return emit(std::complex<float>{});
+      case TENON_DTYPE_COMPLEX128: return emit(std::complex<double>{});
+      case TENON_DTYPE_STRING: return emit(std::string_view{});
+      default: break;
+    }
+    switch (element_of(x.dtype)) {  // whole numbers: no bit is set
+      case Element::bytes1: return emit(std::uint8_t{});
+      case Element::bytes2: return emit(std::uint16_t{});
+      case Element::bytes4: return emit(std::uint32_t{});
+      default: return emit(std::uint64_t{});
+    }
   }
 };
 

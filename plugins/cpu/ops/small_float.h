@@ -1,4 +1,4 @@
-// SmallFloat: formats of 4, 8 and 16 bits, exactly to and from double.
+// SmallFloat: formats of 4, 6, 8 and 16 bits, exactly to and from double.
 //
 // Rounds once, to the nearest, ties to even, from a double; every number of these formats, float32 included, is a double.
 // Constants and pure functions; any thread.
@@ -24,14 +24,17 @@ inline constexpr SmallFloat e4m3fn_format{8, 3, 7, 0x7e, 0, 0x7f, false};
 inline constexpr SmallFloat e4m3fnuz_format{8, 3, 8, 0x7f, 0, 0x80, true};
 inline constexpr SmallFloat e5m2_format{8, 2, 15, 0x7b, 0x7c, 0x7e, false};
 inline constexpr SmallFloat e5m2fnuz_format{8, 2, 16, 0x7f, 0, 0x80, true};
-inline constexpr SmallFloat e2m1_format{4, 1, 1, 0x7, 0, 0, false};  // NaN becomes -0, as in ml_dtypes
+// These have no NaN: it becomes -0, as in ml_dtypes.
+inline constexpr SmallFloat e2m1_format{4, 1, 1, 0x7, 0, 0, false};
+inline constexpr SmallFloat e2m3_format{6, 3, 1, 0x1f, 0, 0, false};
+inline constexpr SmallFloat e3m2_format{6, 2, 3, 0x1f, 0, 0, false};
 
 // saturate: what is too large, infinities included, becomes the largest number; otherwise infinity, or NaN where there is none.
 constexpr std::uint32_t encode(const SmallFloat& f, double x, bool saturate) {
   const std::uint64_t bits = std::bit_cast<std::uint64_t>(x), magnitude = bits & ~(std::uint64_t{1} << 63);
   const std::uint32_t sign = static_cast<std::uint32_t>(bits >> 63) << (f.bits - 1);
   constexpr std::uint64_t infinite = std::uint64_t{0x7ff} << 52;
-  if (magnitude > infinite) return f.unsigned_zero ? f.nan : f.bits == 4 ? 8 : sign | f.nan;
+  if (magnitude > infinite) return f.unsigned_zero ? f.nan : f.nan == 0 ? 1u << (f.bits - 1) : sign | f.nan;
   const int exponent = static_cast<int>(magnitude >> 52) - 1023 + f.bias;
   std::uint32_t code;
   if (magnitude == infinite || exponent >= 1 << (f.bits - 1 - f.mantissa_bits)) {

@@ -1,6 +1,7 @@
 // Unique: the different elements, or slices along an axis, with where they came from and how often.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "plugins/cpu/ops/elements.h"
 #include "plugins/cpu/ops/movement.h"
@@ -32,6 +33,28 @@ int order_texts(const void* data, std::int64_t a, std::int64_t b) {
   return by < 0 ? -1 : by > 0;
 }
 
+// Positions of n elements, in the order of the elements and among equal ones by position.
+template <class T>
+void sort_elements(const void* data, std::vector<std::int64_t>& items) {
+  std::vector<std::pair<T, std::int64_t>> pairs(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) pairs[i] = {static_cast<const T*>(data)[i], static_cast<std::int64_t>(i)};
+  std::sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) {
+    const int by = order(a.first, b.first);
+    return by != 0 ? by < 0 : a.second < b.second;
+  });
+  for (std::size_t i = 0; i < items.size(); ++i) items[i] = pairs[i].second;
+}
+using SortFn = void (*)(const void* data, std::vector<std::int64_t>& items);
+// For the types that flat lists mostly have; null for others.
+SortFn find_sort(std::int32_t dtype) {
+  switch (dtype) {
+    case TENON_DTYPE_FLOAT: return sort_elements<float>;
+    case TENON_DTYPE_INT32: return sort_elements<std::int32_t>;
+    case TENON_DTYPE_INT64: return sort_elements<std::int64_t>;
+    default: return nullptr;
+  }
+}
+
 using OrderFn = int (*)(const void* data, std::int64_t a, std::int64_t b);
 OrderFn find_order(std::int32_t dtype) {
   switch (dtype) {
@@ -57,6 +80,7 @@ struct UniqueStep {
   bool flat, sorted;
   Element kind;
   OrderFn order;
+  SortFn sort;                             // null: by order
   std::size_t rank;
   const std::int64_t* dims;                // null where flat
   std::int64_t axis, outer, size, inner;   // items are [outer, :, inner] at an index of the axis
@@ -85,7 +109,8 @@ struct UniqueStep {
     const auto n = static_cast<std::size_t>(size);
     std::vector<std::int64_t> items(n), inverse(n), firsts, counts;
     std::iota(items.begin(), items.end(), std::int64_t{0});
-    std::stable_sort(items.begin(), items.end(), [&](std::int64_t a, std::int64_t b) { return compare(data, a, b) < 0; });
+    if (sort) sort(data, items);
+    else std::stable_sort(items.begin(), items.end(), [&](std::int64_t a, std::int64_t b) { return compare(data, a, b) < 0; });
     for (std::size_t i = 0; i < n; ++i) {
       if (i == 0 || compare(data, items[i - 1], items[i]) != 0) firsts.push_back(items[i]), counts.push_back(0);
       ++counts.back();
@@ -145,7 +170,7 @@ class UniqueOp final : public Op {
     const Shape& x = b.in(0);
     UniqueStep s{};
     s.flat = flat_, s.sorted = sorted_;
-    s.kind = element_of(x.dtype), s.order = find_order(x.dtype);
+    s.kind = element_of(x.dtype), s.order = find_order(x.dtype), s.sort = flat_ ? find_sort(x.dtype) : nullptr;
     s.axis = flat_ ? 0 : checked_axis(axis_, x.rank());
     s.rank = flat_ ? 1 : x.dims.size();
     if (s.rank > UniqueStep::max_rank) throw Failure{TENON_UNIMPLEMENTED, "Unique of rank " + std::to_string(x.rank())};

@@ -13,7 +13,7 @@ TEST(DType, SizesPackedTypesRoundedUp) {
 }
 
 TEST(DType, NamesBothWays) {
-  for (DType d = 1; d <= TENON_DTYPE_INT2; ++d) {
+  for (DType d = 1; d <= TENON_DTYPE_FLOAT6E3M2; ++d) {
     EXPECT_EQ(dtype_from_name(dtype_name(d)), d);
     EXPECT_EQ(dtype_from_name(dtype_onnx_name(d)), d);
   }

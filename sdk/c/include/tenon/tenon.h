@@ -140,6 +140,8 @@ TENON_API tenon_status* tenon_datum_create_strings(const int64_t* dims, size_t r
                                                    tenon_datum** out_datum);
 /* A serialized ONNX TensorProto, as data sets of models hold it; out_name (optional) is the tensor's name, the caller's. */
 TENON_API tenon_status* tenon_datum_parse_tensor(const void* data, size_t bytes, char** out_name, tenon_datum** out_datum);
+/* The same for any kind: a TensorProto, SequenceProto, MapProto or OptionalProto. The bytes do not say which, a model's port does. */
+TENON_API tenon_status* tenon_datum_parse(int32_t kind, const void* data, size_t bytes, char** out_name, tenon_datum** out_datum);
 /* items are copied (shared). dtype: element type, matters for an empty sequence only. */
 TENON_API tenon_status* tenon_datum_create_sequence(int32_t dtype, const tenon_datum* const* items, size_t count,
                                                     tenon_datum** out_datum);

@@ -7,6 +7,7 @@
 
 #include <tenon/tenon.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -173,6 +174,11 @@ class Value {
     std::vector<tenon_str> names;
     for (const std::string& key : keys) names.push_back(detail::str(key));
     return Value(detail::out<tenon_datum>(&tenon_datum_create_map, nullptr, names.data(), raw.data(), raw.size()));
+  }
+  // A serialized ONNX TensorProto, SequenceProto, MapProto or OptionalProto; kind says which: TENON_KIND_*.
+  static Value parse(std::int32_t kind, std::span<const std::byte> bytes) {
+    return Value(detail::out<tenon_datum>(&tenon_datum_parse, kind, static_cast<const void*>(bytes.data()), bytes.size(),
+                                          static_cast<char**>(nullptr)));
   }
   static Value optional(const Value& value = {}) { return Value(detail::out<tenon_datum>(&tenon_datum_create_optional, value.handle())); }
 

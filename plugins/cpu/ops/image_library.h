@@ -1,0 +1,18 @@
+// image_library: the shared object with the image codecs, beside the one that holds this code; opened at the first question.
+// Never closed. Any thread.
+#pragma once
+
+#include <string>
+
+#include "plugins/cpu/images/codecs.h"
+
+namespace tenon::cpu {
+
+struct ImageLibrary {
+  ImageDecode decode = nullptr;
+  std::string reason;  // why there is none, and what to do
+};
+
+const ImageLibrary& image_library();
+
+}  // namespace tenon::cpu

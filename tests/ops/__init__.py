@@ -1,0 +1,1 @@
+"""Cases of single operators, declared once and run on every provider; see recipe.py."""
