@@ -343,11 +343,6 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
   // Its output has the type of the scale; the library says that of the input.
   else if (node.is("RMSNormalization") && c.inputs.size() > 1 && c.outputs[0].has_tensor_type() && c.inputs[1].has_tensor_type())
     c.outputs[0].mutable_tensor_type()->set_elem_type(c.inputs[1].tensor_type().elem_type());
-  // The library leaves its sizes to the run, though an input tells them.
-  else if (node.is("MaxUnpool") && c.known.size() > 2 && c.known[2] && c.known[2]->dtype == TENON_DTYPE_INT64 && c.outputs[0].has_tensor_type()) {
-    auto* shape = c.outputs[0].mutable_tensor_type()->mutable_shape();
-    for (std::int64_t i = 0; i < c.known[2]->count(); ++i) shape->add_dim()->set_dim_value(*integer_element(*c.known[2], static_cast<std::size_t>(i)));
-  }
   // GroupNormalization and MeanVarianceNormalization: a body and no inference.
   else if (node.domain.empty() && !p.schema->has_type_and_shape_inference_function() && !c.inputs.empty()) c.outputs[0] = c.inputs[0];
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {

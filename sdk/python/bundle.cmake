@@ -8,7 +8,10 @@ if(EXISTS ${package}/bin/tenon)
 endif()
 # What the manylinux policy takes for granted, and what lies in the package.
 set(system "^(ld-linux.*|linux-vdso|linux-gate|lib(c|m|dl|rt|pthread|util|gcc_s|stdc\\+\\+|resolv|nsl))\\.so" "^libtenon\\.so")
-file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${binaries} RESOLVED_DEPENDENCIES_VAR found UNRESOLVED_DEPENDENCIES_VAR missing
+# libtiff is the machine's own (LICENSES.md): what only it needs stays out.
+set(bundled ${binaries})
+list(FILTER bundled EXCLUDE REGEX "libtenon_image_tiff\\.so$")
+file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${bundled} RESOLVED_DEPENDENCIES_VAR found UNRESOLVED_DEPENDENCIES_VAR missing
      PRE_EXCLUDE_REGEXES ${system} DIRECTORIES ${package}/lib)
 if(missing)
   message(FATAL_ERROR "the package needs libraries that are not here: ${missing}")

@@ -17,7 +17,7 @@ def positive(*shape):
     return rng.uniform(0.5, 2, shape)
 
 
-def graph(body, inputs, results="y", symbolic=False, outputs=()):
+def graph(body, inputs, results="y", symbolic=False):
     """inputs: name to array. Every dimension is a symbol of its own when symbolic."""
 
     def port(name, a):
@@ -26,7 +26,7 @@ def graph(body, inputs, results="y", symbolic=False, outputs=()):
             return f"{kind} {name}"
         return f"{kind}[{','.join(f'{name}{i}' if symbolic else str(d) for i, d in enumerate(a.shape))}] {name}"  # []: of any rank
 
-    made = ", ".join([f"double {r}" for r in results.split()] + list(outputs))
+    made = ", ".join(f"double {r}" for r in results.split())
     return f"g ({', '.join(port(n, a) for n, a in inputs.items())}) => ({made}) {{ {body} }}"
 
 
@@ -217,15 +217,15 @@ def test_in_a_body():
     np.testing.assert_allclose(run(body, "out")[0], 2 * X["x"])
 
 
-@pytest.mark.parametrize("body, error, text", [
-    ('k = Floor(x) y = Mul(k, k) d = {D}.Gradient<xs = ["x"], y = "y">(x)', tenonrt.Error, "Floor"),
-    ('y = Neg(x) d = {D}.Gradient<xs = ["nothing"], y = "y">(x)', tenonrt.Error, "nothing"),
-    ('y = Neg(x) d = {D}.Gradient<xs = ["x"], y = "nothing">(x)', tenonrt.Error, "nothing"),
-    ('y = Neg(x) d = {D}.Gradient<xs = ["x", "x"], y = "y">(x, x)', tenonrt.Error, "twice"),
-    ('y = Neg(x) d = {D}.Gradient<xs = ["x"], y = "y">(x, x)', tenonrt.Error, "one input each"),
-    ('y = Mul(x, d) d = {D}.Gradient<xs = ["x"], y = "y">(x)', tenonrt.Error, "cycle"),
-    ('s = Shape(x) y = Identity(x) d = {D}.Gradient<xs = ["x"], y = "s">(x)', tenonrt.Error, "float"),
+@pytest.mark.parametrize("body, text", [
+    ('k = Floor(x) y = Mul(k, k) d = {D}.Gradient<xs = ["x"], y = "y">(x)', "Floor"),
+    ('y = Neg(x) d = {D}.Gradient<xs = ["nothing"], y = "y">(x)', "nothing"),
+    ('y = Neg(x) d = {D}.Gradient<xs = ["x"], y = "nothing">(x)', "nothing"),
+    ('y = Neg(x) d = {D}.Gradient<xs = ["x", "x"], y = "y">(x, x)', "twice"),
+    ('y = Neg(x) d = {D}.Gradient<xs = ["x"], y = "y">(x, x)', "one input each"),
+    ('y = Mul(x, d) d = {D}.Gradient<xs = ["x"], y = "y">(x)', "cycle"),
+    ('s = Shape(x) y = Identity(x) d = {D}.Gradient<xs = ["x"], y = "s">(x)', "float"),
 ])
-def test_refused(body, error, text):
-    with pytest.raises(error, match=text):
+def test_refused(body, text):
+    with pytest.raises(tenonrt.Error, match=text):
         run(body.replace("{D}", DOMAIN), "d")

@@ -256,6 +256,12 @@ def test_a_token_without_a_score_is_an_error():
         run(Case("", "NGramRepeatBlock", [np.array([[9, 9]], np.int64), reals(1, 4)], attributes={"ngram_size": 1}))
 
 
+def test_slices_longer_than_the_tensor():
+    """Found by mutating these cases: a list of as many numbers as a slice is long took a minute."""
+    for size in (8, 2**31 - 1):
+        assert run(Case("", "UnfoldTensor", [reals(2, 7)], attributes={"dim": -1, "size": size}))[0].shape == (2, 0, 7)
+
+
 def test_the_layout_of_one_machine_is_refused():
     node = helper.make_node("ReorderInput", ["x"], ["y"], "node", domain="com.microsoft.nchwc")
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 16, 4, 4))

@@ -1,5 +1,6 @@
-// codecs: the border between the CPU provider and its library of image codecs, a shared object that is opened when a model
-// has an ImageDecoder, so that nobody else pays for the codecs or needs them.
+// codecs: the border between the CPU provider and its libraries of image codecs, shared objects that are opened when a model
+// has an ImageDecoder, so that nobody else pays for the codecs or needs them. TIFF has one of its own: libtiff brings libraries
+// along that not everybody may hand on.
 //
 // C layout, and no exception crosses it. Both sides are built from one tree: the symbol's number says which form this is.
 // decode keeps nothing and has no state; any thread.
@@ -31,5 +32,13 @@ struct ImageRequest {
 // TENON_OK, or DATA_LOSS, UNIMPLEMENTED, RESOURCE_EXHAUSTED, CANCELLED with a message.
 using ImageDecode = std::int32_t (*)(const ImageRequest* request);
 inline constexpr const char* image_decode_symbol = "tenon_image_decode_1";
+
+// What the TIFF library takes: classic and big files of both byte orders.
+inline bool is_tiff(const std::uint8_t* data, std::uint64_t bytes) {
+  if (bytes < 4) return false;
+  const bool little = data[0] == 'I' && data[1] == 'I' && data[3] == 0 && (data[2] == 42 || data[2] == 43);
+  const bool big = data[0] == 'M' && data[1] == 'M' && data[2] == 0 && (data[3] == 42 || data[3] == 43);
+  return little || big;
+}
 
 }  // namespace tenon::cpu

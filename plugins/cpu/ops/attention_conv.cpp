@@ -1,20 +1,26 @@
 // com.microsoft CausalConvWithState and its form for packed samples: each channel is convolved with its own kernel, looking back
 // only; what a call cannot see of the past is handed from call to call.
+#include <algorithm>
 #include <cmath>
 
 #include "plugins/cpu/ops/attention.h"
 #include "plugins/cpu/ops/reduce_types.h"
+#include "plugins/cpu/simd_math.h"
 
 namespace tenon::cpu {
 namespace {
 
 struct CausalConvStep {
+  static constexpr std::int64_t few_tokens = 8;  // below, a vector function costs more than it saves
   Ref x, weight, bias, past, y, present, offsets;  // offsets: int32 [batch + 1] where samples are packed
   std::int64_t batch, channels, length, taps, dilation;
   std::int64_t channel_stride, token_stride, sample_stride;  // of x and y
   std::int64_t state_channel, state_token;                   // of a sample's state
   std::int64_t window;                                       // states after each of the last tokens; 0: the last alone
   bool silu;
+  const MathKernels* math;
+  Ref scratch;
+  std::uint64_t scratch_bytes;
 
   std::int64_t reach() const { return (taps - 1) * dilation; }
 
@@ -40,32 +46,40 @@ struct CausalConvStep {
     const std::int64_t states = batch * channels * reach(), slots = std::max<std::int64_t>(window, 1);
     const std::int64_t state = b * channels * reach() + channel * state_channel;
     const float* before = past.present() ? c.ptr<const float>(past) + (slots - 1) * states + state : nullptr;
-    // Token t of the sample; those before it are in the state.
-    const auto at = [&](std::int64_t t) {
-      if (t >= 0) return from[t * token_stride];
-      return before && t + reach() >= 0 ? before[(t + reach()) * state_token] : 0.0f;
-    };
+    // What the past holds, then the tokens.
+    float *row = worker_scratch<float>(c, scratch, scratch_bytes), *sums = row + reach() + tokens;
+    for (std::int64_t s = 0; s < reach(); ++s) row[s] = before ? before[s * state_token] : 0;
+    for (std::int64_t t = 0; t < tokens; ++t) row[reach() + t] = from[t * token_stride];
     const float* kernel = c.ptr<const float>(weight) + channel * taps;
     const float start = bias.present() ? c.ptr<const float>(bias)[channel] : 0;
-    for (std::int64_t t = 0; to && t < tokens; ++t) {
-      float sum = start;
-      for (std::int64_t j = 0; j < taps; ++j) sum += kernel[j] * at(t - (taps - 1 - j) * dilation);
-      to[t * token_stride] = silu ? sum / (1 + std::exp(-sum)) : sum;
+    if (to && tokens < few_tokens) {
+      for (std::int64_t t = 0; t < tokens; ++t) {
+        float sum = start;
+        for (std::int64_t j = 0; j < taps; ++j) sum += kernel[j] * row[j * dilation + t];
+        to[t * token_stride] = silu ? sum / (1 + std::exp(-sum)) : sum;
+      }
+    } else if (to) {
+      std::fill(sums, sums + tokens, start);
+      for (std::int64_t j = 0; j < taps; ++j)
+        for (std::int64_t t = 0; t < tokens; ++t) sums[t] += kernel[j] * row[j * dilation + t];
+      if (silu) math->run(Unary::swish, sums, sums, tokens, 1);
+      for (std::int64_t t = 0; t < tokens; ++t) to[t * token_stride] = sums[t];
     }
     if (!present.present()) return;
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       float* out = c.ptr<float>(present) + slot * states + state;
       const std::int64_t seen = tokens - (slots - 1 - slot);  // tokens before this state
       const bool none = slot < slots - 1 && seen < 1;
-      for (std::int64_t s = 0; s < reach(); ++s) out[s * state_token] = none ? 0 : at(seen - reach() + s);
+      for (std::int64_t s = 0; s < reach(); ++s) out[s * state_token] = none ? 0 : row[seen + s];
     }
   }
 };
 
 class CausalConvOp final : public Op {
  public:
-  explicit CausalConvOp(const NodeView& node)
-      : packed_(node.op_type() == "VarlenCausalConvWithState"),
+  CausalConvOp(const NodeView& node, CompileContext& context)
+      : math_(&math_kernels(context.options().plain ? Isa::plain : context.options().isa)),
+        packed_(node.op_type() == "VarlenCausalConvWithState"),
         last_(node.int_or("channels_last", 0) != 0),
         silu_(node.string_or("activation", "none") != "none"),
         dilation_(node.int_or("dilation", 1)),
@@ -96,10 +110,14 @@ class CausalConvOp final : public Op {
     if ((s.past.present() && b.in(past).count() != states) || (s.present.present() && b.out(1).count() != states))
       invalid_argument("the state must have room for (taps - 1) * dilation tokens");
     if (s.batch * s.channels == 0) return;
-    b.step("causal convolution", s, {.est_ns = static_cast<double>(x.count() * s.taps) + static_cast<double>(states)});
+    s.math = math_;
+    s.scratch_bytes = static_cast<std::uint64_t>(s.reach() + 2 * s.length) * sizeof(float);
+    s.scratch = b.scratch(s.scratch_bytes);
+    b.step("causal convolution", s, {.est_ns = static_cast<double>(x.count() * (s.taps + 4)) / 4 + static_cast<double>(states)});
   }
 
  private:
+  const MathKernels* math_;
   bool packed_, last_, silu_;
   std::int64_t dilation_, window_;
 };
@@ -128,7 +146,9 @@ Support supports(const NodeView& node) {
   return Support::yes();
 }
 
-constexpr auto make = [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> { return std::make_unique<CausalConvOp>(node); };
+constexpr auto make = [](const NodeView& node, CompileContext& context) -> std::unique_ptr<Op> {
+  return std::make_unique<CausalConvOp>(node, context);
+};
 constexpr OpRow table[] = {
     {"", "CausalConvWithState", supports, make},
     {"com.microsoft", "CausalConvWithState", supports, make},

@@ -2,11 +2,11 @@
 //
 //   S = exp(g) S;  S = S + k (beta (v - S^T k))^T;  o = scale S^T q
 //
-// Without a gate there is no decay, without the delta rule no retrieval. A worker takes a head of a sample, token by token.
+// Without a gate there is no decay, without the delta rule no retrieval. A worker takes columns of a head's state, token by token.
 #include <cmath>
-#include <cstring>
 
 #include "plugins/cpu/ops/attention.h"
+#include "plugins/cpu/ops/attention_linear_kernel.h"
 #include "plugins/cpu/ops/reduce_types.h"
 
 namespace tenon::cpu {
@@ -25,6 +25,7 @@ struct Operand {
 };
 
 struct LinearStep {
+  static constexpr std::int64_t tile_columns = 64;  // of a state, which a worker takes at once
   Operand q, k, v;                // depth of q and k: key_depth
   Operand decay, beta;            // depth 1, or key_depth; absent where the rule has none
   Ref past, present, y, offsets;  // offsets: int32 [batch + 1], the tokens of each sample; absent: all have as many
@@ -40,8 +41,10 @@ struct LinearStep {
   bool delta, soft_beta, unit, value_major;  // unit: q and k are normed; value_major: states are [value, key]
 
   void operator()(const StepContext& c) const {
-    const auto slice = c.slice(batch * heads);
-    for (std::int64_t item = slice.begin; item < slice.end; ++item) {
+    const std::int64_t tiles = (value_depth + tile_columns - 1) / tile_columns;
+    const auto slice = c.slice(batch * heads * tiles);
+    for (std::int64_t unit_of_work = slice.begin; unit_of_work < slice.end; ++unit_of_work) {
+      const std::int64_t item = unit_of_work / tiles;
       std::int64_t first = item / heads * tokens, last = first + tokens;
       if (offsets.present()) {
         const auto* at = c.ptr<const std::int32_t>(offsets) + item / heads;
@@ -50,96 +53,86 @@ struct LinearStep {
           return c.fail(TENON_OUT_OF_RANGE, "cu_seqlens goes from " + std::to_string(first) + " to " + std::to_string(last) + ", with " +
                                                 std::to_string(tokens) + " tokens");
       }
-      head_of(c, item, first, last);
+      columns_of(c, item, unit_of_work % tiles, first, last);
     }
   }
 
  private:
-  void head_of(const StepContext& c, std::int64_t item, std::int64_t first, std::int64_t last) const {
-    const std::int64_t size = key_depth * value_depth, h = item % heads, slots = std::max<std::int64_t>(window, 1);
+  // One head of one sample, and some columns of its state, token by token.
+  void columns_of(const StepContext& c, std::int64_t item, std::int64_t tile, std::int64_t first, std::int64_t last) const {
+    const std::int64_t h = item % heads, slots = std::max<std::int64_t>(window, 1), all = batch * heads, size = key_depth * value_depth;
+    LinearToken token{};
+    token.columns = std::min(tile_columns, value_depth - tile * tile_columns);
+    const std::int64_t column = tile * tile_columns;
     float* state = worker_scratch<float>(c, scratch, scratch_bytes);
-    float *query = state + size, *key = query + key_depth, *row = key + key_depth;
-    if (past.present()) take(c.ptr<const float>(past) + ((slots - 1) * batch * heads + item) * size, state);
-    else std::fill(state, state + size, 0.0f);
+    float *key = state + key_depth * tile_columns, *factors = key + key_depth, *queries = factors + key_depth;
+    if (past.present()) take(c.ptr<const float>(past) + ((slots - 1) * all + item) * size, state, column, token.columns);
+    else std::fill(state, state + key_depth * tile_columns, 0.0f);
     float* out = present.present() ? c.ptr<float>(present) : nullptr;
     for (std::int64_t j = 0; out && j < slots - (last - first) && j < slots - 1; ++j)
-      std::fill_n(out + (j * batch * heads + item) * size, size, 0.0f);
+      give(nullptr, out + (j * all + item) * size, column, token.columns);
+    token.state = state, token.stride = tile_columns, token.key_depth = key_depth, token.key = key, token.queries = queries;
+    token.decay = decay.ref.present() ? factors : nullptr;
+    token.delta = delta, token.answers = y.present() ? q_heads_per_state : 0, token.out_stride = value_depth;
     for (std::int64_t t = first; t < last; ++t) {
-      unit_row(k.at(c, t, h / k_group), key);
-      if (decay.ref.present()) decay_by(c, state, t, h);
-      update(c, state, key, row, t, h);
-      for (std::int64_t i = 0; y.present() && i < q_heads_per_state; ++i) {
-        unit_row(q.at(c, t, q_heads_per_state > 1 ? h * q_heads_per_state + i : h / q_group), query);
-        answer(state, query, c.ptr<float>(y) + ((t * heads + h) * q_heads_per_state + i) * value_depth);
-      }
+      scaled_row(k.at(c, t, h / k_group), key, 1);
+      if (token.decay) factors_of(c, factors, t, h);
+      token.rate = delta ? *beta.at(c, t, h) : 1;
+      if (delta && soft_beta) token.rate = sigmoid(token.rate);
+      for (std::int64_t i = 0; i < token.answers; ++i)
+        scaled_row(q.at(c, t, q_heads_per_state > 1 ? h * q_heads_per_state + i : h / q_group), queries + i * key_depth, scale);
+      token.value = v.at(c, t, h) + column;
+      if (y.present()) token.out = c.ptr<float>(y) + (t * heads + h) * q_heads_per_state * value_depth + column;
+      linear_token(token);
       const std::int64_t slot = slots - (last - t);
-      if (out && slot >= 0) give(state, out + (slot * batch * heads + item) * size);
+      if (out && slot >= 0) give(state, out + (slot * all + item) * size, column, token.columns);
     }
-    if (out && first == last) give(state, out + ((slots - 1) * batch * heads + item) * size);
+    if (out && first == last) give(state, out + ((slots - 1) * all + item) * size, column, token.columns);
   }
 
-  void take(const float* from, float* state) const {
-    for (std::int64_t i = 0; i < key_depth; ++i)
-      for (std::int64_t j = 0; j < value_depth; ++j)
-        state[i * value_depth + j] = from[value_major ? j * key_depth + i : i * value_depth + j];
+  void take(const float* from, float* state, std::int64_t column, std::int64_t columns) const {
+    for (std::int64_t i = 0; i < key_depth; ++i) {
+      float* row = state + i * tile_columns;
+      if (!value_major) std::copy_n(from + i * value_depth + column, columns, row);
+      for (std::int64_t j = 0; value_major && j < columns; ++j) row[j] = from[(column + j) * key_depth + i];
+    }
   }
-  void give(const float* state, float* to) const {
-    for (std::int64_t i = 0; i < key_depth; ++i)
-      for (std::int64_t j = 0; j < value_depth; ++j) to[value_major ? j * key_depth + i : i * value_depth + j] = state[i * value_depth + j];
+  // No state is zeros.
+  void give(const float* state, float* to, std::int64_t column, std::int64_t columns) const {
+    for (std::int64_t i = 0; i < key_depth; ++i) {
+      const float* row = state ? state + i * tile_columns : nullptr;
+      if (row && !value_major) std::copy_n(row, columns, to + i * value_depth + column);
+      for (std::int64_t j = 0; (!row || value_major) && j < columns; ++j)
+        to[value_major ? (column + j) * key_depth + i : i * value_depth + column + j] = row ? row[j] : 0;
+    }
   }
 
-  void unit_row(const float* from, float* to) const {
-    std::memcpy(to, from, static_cast<std::size_t>(key_depth) * sizeof(float));
-    if (!unit) return;
-    float squares = 0;
-    for (std::int64_t i = 0; i < key_depth; ++i) squares += to[i] * to[i];
-    const float factor = 1 / std::sqrt(squares + 1e-6f);
-    for (std::int64_t i = 0; i < key_depth; ++i) to[i] *= factor;
+  void scaled_row(const float* from, float* to, float factor) const {
+    if (unit) {
+      float squares = 0;
+      for (std::int64_t i = 0; i < key_depth; ++i) squares += from[i] * from[i];
+      factor /= std::sqrt(squares + 1e-6f);
+    }
+    for (std::int64_t i = 0; i < key_depth; ++i) to[i] = from[i] * factor;
   }
 
   static float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
   static float softplus(float x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 
-  void decay_by(const StepContext& c, float* state, std::int64_t t, std::int64_t h) const {
+  void factors_of(const StepContext& c, float* factors, std::int64_t t, std::int64_t h) const {
     const float* g = decay.at(c, t, h);
-    float factor = 1;
+    const float rate = gate != Gate::given && log_rate.present() ? std::exp(c.ptr<const float>(log_rate)[h]) : 1.0f;
     for (std::int64_t i = 0; i < key_depth; ++i) {
-      if (i == 0 || decay.depth > 1 || bias_depth > 1) {
-        float x = g[decay.depth > 1 ? i : 0];
-        if (gate != Gate::given) {
-          if (bias.present()) x += c.ptr<const float>(bias)[bias_depth > 1 ? h * key_depth + i : h];
-          const float rate = std::exp(log_rate.present() ? c.ptr<const float>(log_rate)[h] : 0.0f);
-          x = gate == Gate::softplus ? -rate * softplus(x) : lower * sigmoid(rate * x);
-        }
-        factor = std::exp(x);
+      if (i > 0 && decay.depth == 1 && bias_depth == 1) {
+        factors[i] = factors[0];
+        continue;
       }
-      float* row = state + i * value_depth;
-      for (std::int64_t j = 0; j < value_depth; ++j) row[j] *= factor;
-    }
-  }
-
-  void update(const StepContext& c, float* state, const float* key, float* change, std::int64_t t, std::int64_t h) const {
-    std::memcpy(change, v.at(c, t, h), static_cast<std::size_t>(value_depth) * sizeof(float));
-    if (delta) {
-      for (std::int64_t i = 0; i < key_depth; ++i) {
-        const float* row = state + i * value_depth;
-        for (std::int64_t j = 0; j < value_depth; ++j) change[j] -= key[i] * row[j];
+      float x = g[decay.depth > 1 ? i : 0];
+      if (gate != Gate::given) {
+        if (bias.present()) x += c.ptr<const float>(bias)[bias_depth > 1 ? h * key_depth + i : h];
+        x = gate == Gate::softplus ? -rate * softplus(x) : lower * sigmoid(rate * x);
       }
-      float rate = *beta.at(c, t, h);
-      if (soft_beta) rate = sigmoid(rate);
-      for (std::int64_t j = 0; j < value_depth; ++j) change[j] *= rate;
-    }
-    for (std::int64_t i = 0; i < key_depth; ++i) {
-      float* row = state + i * value_depth;
-      for (std::int64_t j = 0; j < value_depth; ++j) row[j] += key[i] * change[j];
-    }
-  }
-
-  void answer(const float* state, const float* query, float* to) const {
-    std::fill(to, to + value_depth, 0.0f);
-    for (std::int64_t i = 0; i < key_depth; ++i) {
-      const float *row = state + i * value_depth, by = query[i] * scale;
-      for (std::int64_t j = 0; j < value_depth; ++j) to[j] += by * row[j];
+      factors[i] = std::exp(x);
     }
   }
 };
@@ -161,9 +154,9 @@ class LinearOp : public Op {
     if ((s.past.present() && b.in(past).count() != states) || (s.present.present() && b.out(1).count() != states))
       invalid_argument("the shape of the state does not fit to query, key and value");
     if (s.batch * s.heads == 0) return;
-    s.scratch_bytes = static_cast<std::uint64_t>(size + 2 * s.key_depth + s.value_depth + 16) * sizeof(float);
+    s.scratch_bytes = static_cast<std::uint64_t>((LinearStep::tile_columns + 2 + s.q_heads_per_state) * s.key_depth + 16) * sizeof(float);
     s.scratch = b.scratch(s.scratch_bytes);
-    const double work = static_cast<double>(s.offsets.present() ? s.tokens : s.batch * s.tokens) * static_cast<double>(s.heads * size) * 2;
+    const double work = static_cast<double>(s.offsets.present() ? s.tokens : s.batch * s.tokens) * static_cast<double>(s.heads * size) / 8;
     b.step("linear attention", s, {.est_ns = work});
   }
 

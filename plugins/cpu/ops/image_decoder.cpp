@@ -34,7 +34,9 @@ struct ImageDecoderStep {
     Opening opening{c, image};
     const auto* data = bytes ? c.ptr<const std::uint8_t>(encoded) : nullptr;
     const ImageRequest request{data, bytes, format, open, &opening, message, sizeof message};
-    const std::int32_t code = image_library().decode(&request);
+    const ImageLibrary& library = is_tiff(data, bytes) ? tiff_library() : image_library();
+    if (!library.decode) return c.fail(TENON_UNIMPLEMENTED, library.reason);
+    const std::int32_t code = library.decode(&request);
     if (code != TENON_OK && code != TENON_CANCELLED) c.fail(code, message);  // CANCELLED: open has said why
   }
 };

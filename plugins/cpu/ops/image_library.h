@@ -1,4 +1,4 @@
-// image_library: the shared object with the image codecs, beside the one that holds this code; opened at the first question.
+// image_library: the shared objects with the image codecs, beside the one that holds this code; each opened at the first question.
 // Never closed. Any thread.
 #pragma once
 
@@ -13,6 +13,7 @@ struct ImageLibrary {
   std::string reason;  // why there is none, and what to do
 };
 
-const ImageLibrary& image_library();
+const ImageLibrary& image_library();  // everything but TIFF
+const ImageLibrary& tiff_library();
 
 }  // namespace tenon::cpu

@@ -8,6 +8,7 @@
 #include "plugins/cpu/families.h"
 #include "plugins/cpu/ops/moe_weights.h"
 #include "plugins/cpu/ops/reduce_types.h"
+#include "plugins/cpu/simd_math.h"
 
 namespace tenon::cpu {
 namespace {
@@ -101,37 +102,47 @@ struct ProjectStep {
 
 // What stands between the projections. Gate and linear part: side by side, one after the other, or in two tensors.
 struct ActivateStep {
+  static constexpr std::int64_t piece = 256;
   Ref x, linear, to;
   std::int64_t rows, width;
   Activation kind;
   std::int64_t fusion;  // of swiglu: 0 apart, 1 interleaved, 2 in halves
   float alpha, beta, limit;
+  const MathKernels* math;
 
   void operator()(const StepContext& c) const {
-    const auto slice = c.slice(rows * width, 64);
-    const float *from = c.ptr<const float>(x), *other = linear.present() ? c.ptr<const float>(linear) : nullptr;
-    auto* y = c.ptr<float>(to);
+    const std::int64_t pieces = (width + piece - 1) / piece;
+    const auto slice = c.slice(rows * pieces);
     for (std::int64_t i = slice.begin; i < slice.end; ++i) {
-      if (kind != Activation::swiglu) {
-        y[i] = plain(from[i]) * (other ? other[i] : 1);
-        continue;
-      }
-      const float* pair = from + i / width * 2 * width;
-      float g = fusion == 0 ? from[i] : fusion == 1 ? pair[i % width * 2] : pair[i % width];
-      float l = fusion == 0 ? other[i] : fusion == 1 ? pair[i % width * 2 + 1] : pair[width + i % width];
-      g = g > limit ? limit : g;
-      l = l > limit ? limit : l < -limit ? -limit : l;
-      y[i] = g / (1 + std::exp(-alpha * g)) * (l + beta);
+      const std::int64_t row = i / pieces, first = i % pieces * piece;
+      run(c, row, first, std::min(piece, width - first));
     }
   }
 
-  float plain(float v) const {
-    switch (kind) {
-      case Activation::relu: return v < 0 ? 0 : v;
-      case Activation::gelu: return 0.5f * v * (1 + std::tanh(0.79788456f * (v + 0.044715f * v * v * v)));
-      case Activation::silu: return v / (1 + std::exp(-v));
-      default: return v;
+ private:
+  void run(const StepContext& c, std::int64_t row, std::int64_t first, std::int64_t n) const {
+    const bool joined = kind == Activation::swiglu && fusion != 0;
+    const float* from = c.ptr<const float>(x) + row * width * (joined ? 2 : 1) + (fusion == 1 && joined ? 2 : 1) * first;
+    const float* other = linear.present() ? c.ptr<const float>(linear) + row * width + first : nullptr;
+    float* y = c.ptr<float>(to) + row * width + first;
+    if (kind != Activation::swiglu) {
+      switch (kind) {
+        case Activation::relu: math->run(Unary::relu, from, y, n); break;
+        case Activation::gelu: math->run(Unary::gelu_tanh, from, y, n); break;
+        case Activation::silu: math->run(Unary::swish, from, y, n, 1); break;
+        default: std::copy(from, from + n, y);
+      }
+      for (std::int64_t j = 0; other && j < n; ++j) y[j] *= other[j];
+      return;
     }
+    float gate[piece] = {}, up[piece];
+    for (std::int64_t j = 0; j < n; ++j) {
+      const float g = fusion == 1 ? from[2 * j] : from[j], l = fusion == 0 ? other[j] : fusion == 1 ? from[2 * j + 1] : from[width + j];
+      gate[j] = g > limit ? limit : g;
+      up[j] = (l > limit ? limit : l < -limit ? -limit : l) + beta;
+    }
+    math->run(Unary::swish, gate, gate, n, alpha);
+    for (std::int64_t j = 0; j < n; ++j) y[j] = gate[j] * up[j];
   }
 };
 
@@ -183,7 +194,8 @@ class MixtureOp final : public Op {
       : at_(places_of(node)), activation_(*activation_of(node)), chosen_(node.int_or("k", 1)), fusion_(node.int_or("swiglu_fusion", 0)),
         over_all_(node.op_type() == "MoE"), normalised_(node.int_or("normalize_routing_weights", 0) != 0),
         alpha_(node.float_or("activation_alpha", 1)), beta_(node.float_or("activation_beta", 0)),
-        limit_(node.float_or("swiglu_limit", HUGE_VALF)) {
+        limit_(node.float_or("swiglu_limit", HUGE_VALF)),
+        math_(&math_kernels(context.options().plain ? Isa::plain : context.options().isa)) {
     for (int p = 0; p < 3; ++p)
       if (node.has_input(at_.weights[p]))
         weights_[p] =
@@ -226,8 +238,8 @@ class MixtureOp final : public Op {
 
     const Ref hidden = project(b, first, gather.to, group.starts, 0, rows);
     const Ref linear = third.present() ? project(b, third, gather.to, group.starts, 2, rows) : Ref{};
-    const ActivateStep act{hidden, linear, floats(rows * between), rows, between, activation_, fusion_, alpha_, beta_, limit_};
-    emit(b, "activate", act, static_cast<double>(rows * between) * 4, {hidden, linear}, {act.to});
+    const ActivateStep act{hidden, linear, floats(rows * between), rows, between, activation_, fusion_, alpha_, beta_, limit_, math_};
+    emit(b, "activate", act, static_cast<double>(rows * between), {hidden, linear}, {act.to});
     const Ref answers = project(b, second, act.to, group.starts, 1, rows);
     const MixStep mix{answers, group.places, route.shares, b.out_ref(0), tokens, chosen_, width};
     emit(b, "mix", mix, static_cast<double>(rows * width) / 2, {mix.x, mix.places, mix.shares}, {mix.to});
@@ -262,6 +274,7 @@ class MixtureOp final : public Op {
   std::int64_t chosen_, fusion_;
   bool over_all_, normalised_;
   float alpha_, beta_, limit_;
+  const MathKernels* math_;
   ExpertWeights weights_[3];
 };
 

@@ -1,8 +1,6 @@
 """Attention and what belongs to it."""
 from ops.recipe import recipe
-from ops.values import B, F, I, OMITTED, U, V, numbers
-
-import numpy as np
+from ops.values import I, OMITTED, U, V
 
 QKV = [U(1, 2, 3, 4), V(1, 2, 5, 4), V(1, 2, 5, 4)]
 recipe("Attention", QKV, since=23, types={"T2": lambda t: t["T1"]})
@@ -16,4 +14,3 @@ recipe("RotaryEmbedding", [V(1, 2, 3, 4), U(1, 3, 2), V(1, 3, 2)])
 recipe("RotaryEmbedding", [V(1, 3, 8), U(5, 2), V(5, 2), I([[0, 2, 4]])], num_heads=2, interleaved=1, sweep=False)
 recipe("LinearAttention", [U(1, 3, 4), U(1, 3, 4), V(1, 3, 4)], outputs=2, q_num_heads=2, kv_num_heads=2, update_rule="linear", types={"S": lambda t: t["T"]}, only=lambda t: t["S"] == t["T"])
 recipe("LinearAttention", [U(1, 3, 4), U(1, 3, 4), V(1, 3, 4), V(1, 2, 2, 2)], outputs=2, q_num_heads=2, kv_num_heads=2, update_rule="linear", sweep=True)
-assert B and F and numbers and np

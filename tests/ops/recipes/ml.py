@@ -3,7 +3,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from ops.recipe import recipe
-from ops.values import DTYPES, F, I, Maker, N, P, V
+from ops.values import DTYPES, F, Maker, N, V
 
 ML = {"domain": "ml"}
 recipe("ArrayFeatureExtractor", [V(2, 4), F(np.array([1, 3]))], expect=lambda i, a, t: [i[0][:, [1, 3]]], **ML)
@@ -163,4 +163,3 @@ recipe("TreeEnsembleClassifier", [X], outputs=2, class_treeids=[0, 0, 0, 0], cla
        classlabels_int64s=lambda t: [4, 7] if t.element("T2") == "int64" else None, classlabels_strings=lambda t: ["no", "yes"] if t.element("T2") == "string" else None,
        expect=lambda i, a, t: [np.where(i[0][:, 0] <= 0, 4, 7) if t.element("T2") == "int64" else np.where(i[0][:, 0] <= 0, "no", "yes").astype(object),
                                np.where(i[0][:, :1] <= 0, [0.75, 0.25], [0.0, 1.0])], **TREE, **ML)
-assert I and P

@@ -2,7 +2,7 @@
 import numpy as np
 
 from ops.recipe import recipe
-from ops.values import B, F, I, N, OMITTED, P, U, V, W
+from ops.values import F, I, N, OMITTED, P, U, V, W
 
 recipe("Conv", [V(1, 2, 5, 5), W(3, 2, 3, 3), V(3)])
 recipe("Conv", [V(1, 2, 5, 5), W(4, 1, 3, 3)], group=2, strides=[2, 1], pads=[1, 0, 1, 2], sweep=False)
@@ -187,4 +187,6 @@ recipe("Dropout", [V(2, 3), F(np.array(0.5, np.float32)), F(np.array(False))], s
 recipe("Dropout", [V(2, 3), N(0.5)], since=12, types={"T": lambda t: "tensor(float)"})
 recipe("Dropout", [V(2, 3)], since=6, until=6, is_test=1, expect=lambda i, a, t: [i[0]])
 recipe("Dropout", [V(2, 3)], until=5, is_test=1, consumed_inputs=[0], expect=lambda i, a, t: [i[0]])
-assert B
+recipe("ImageDecoder", [F(np.frombuffer(b"P6 2 2 255\n" + bytes(range(12)), np.uint8))], expect=lambda i, a, t: [np.arange(12).reshape(2, 2, 3)])
+recipe("ImageDecoder", [F(np.frombuffer(b"P6 2 2 255\n" + bytes(range(12)), np.uint8))], pixel_format="BGR", sweep=False,
+       expect=lambda i, a, t: [np.arange(12).reshape(2, 2, 3)[..., ::-1]])

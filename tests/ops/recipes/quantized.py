@@ -3,7 +3,7 @@ import ml_dtypes
 import numpy as np
 
 from ops.recipe import recipe
-from ops.values import DTYPES, F, I, N, OMITTED, P, V
+from ops.values import F, I, N, P, V
 
 ZERO_POINT = lambda t: t.element("T3" if "T3" in t.chosen else "T2")  # noqa: E731
 recipe("QuantizeLinear", [N([0, 1, -2, 3, 100, -100]), N(2), N(0)], until=22, expect=lambda i, a, t: [quantize(i[0], 2, ZERO_POINT(t))])
@@ -61,6 +61,3 @@ def qconv(i, to):
     x, w = i[0].astype(np.float64)[0, 0] - float(i[2]), i[3].astype(np.float64)[0, 0] - float(i[5])
     acc = np.array([[(x[y:y + 2, z:z + 2] * w).sum() + float(i[8][0]) for z in range(2)] for y in range(2)])
     return np.clip(np.rint(acc * 0.25 / 0.5) + float(i[7]), *LIMITS[to]).reshape(1, 1, 2, 2)
-
-
-assert DTYPES and OMITTED is not None

@@ -4,7 +4,7 @@ from onnx import helper
 
 from ops.model import type_proto
 from ops.recipe import recipe
-from ops.values import F, I, OMITTED, V, W
+from ops.values import I, V, W
 
 LINKED = {"S": lambda t: f"seq({t.get('T')})", "T": lambda t: t.get("S", "seq(tensor(float))")[4:-1]}
 recipe("SequenceConstruct", [V(2, 3), W(1)], types=LINKED)
@@ -51,4 +51,3 @@ recipe("SequenceMap", [V(2, 3)], body=element_body, types={"S": lambda t: "seq(t
        expect=lambda i, a, t: [[np.concatenate([v, v]) for v in i[0]]])
 recipe("SequenceMap", [V(2, 3), W(2)], body=pair_body, types={"S": lambda t: "seq(tensor(float))"},
        expect=lambda i, a, t: [i[1] if isinstance(i[1], list) else [i[1], i[1]]])
-assert F and OMITTED is not None

@@ -2,7 +2,7 @@
 import numpy as np
 
 from ops.recipe import recipe
-from ops.values import F, I, N, OMITTED, V, W
+from ops.values import I, N, OMITTED, V, W
 
 for op in ("HannWindow", "HammingWindow", "BlackmanWindow"):
     recipe(op, [I(7)], output_datatype=lambda t: t.number("T2"), expect=lambda i, a, t, op=op: [window(op, 7, 7, t)])
@@ -32,6 +32,3 @@ recipe("STFT", [V(1, 10, 1), I(3), W(4)], expect=lambda i, a, t: [stft(i)])
 def stft(i):
     x, w = i[0].astype(np.float64)[0, :, 0], i[2].astype(np.float64)
     return pairs(np.stack([np.fft.rfft(x[k:k + 4] * w) for k in range(0, 7, 3)])[None])
-
-
-assert F

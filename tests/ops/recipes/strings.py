@@ -2,7 +2,7 @@
 import numpy as np
 
 from ops.recipe import recipe
-from ops.values import F, S
+from ops.values import F
 
 TEXT = F(np.array(["ab", "", "c d", "Äß"], object))
 recipe("StringConcat", [TEXT, F(np.array(["x"], object))], expect=lambda i, a, t: [i[0] + "x"])
@@ -19,4 +19,3 @@ recipe("TfIdfVectorizer", [F(np.array([2, 1, 3, 1], np.int32))], only=lambda t: 
        ngram_counts=[0], ngram_indexes=[0, 1], pool_int64s=[1, 2], expect=lambda i, a, t: [np.array([2.0, 1.0])])
 recipe("TfIdfVectorizer", [F(np.array(["b", "a", "c", "a"], object))], only=lambda t: t.element("T") == "string", mode="TF", min_gram_length=1, max_gram_length=1, max_skip_count=0,
        ngram_counts=[0], ngram_indexes=[0, 1], pool_strings=["a", "b"], expect=lambda i, a, t: [np.array([2.0, 1.0])])
-assert S
