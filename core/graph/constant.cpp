@@ -51,7 +51,7 @@ std::shared_ptr<Constant> wrap_constant(DType dtype, Dims dims, const std::byte*
 ConstantPtr int64_constant(const std::vector<std::int64_t>& values, bool scalar) {
   std::byte* data = nullptr;
   auto c = make_constant(TENON_DTYPE_INT64, scalar ? Dims{} : Dims{static_cast<std::int64_t>(values.size())}, &data);
-  std::memcpy(data, values.data(), values.size() * sizeof(std::int64_t));
+  if (!values.empty()) std::memcpy(data, values.data(), values.size() * sizeof(std::int64_t));
   return *c;
 }
 

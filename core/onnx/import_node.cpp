@@ -85,7 +85,7 @@ Status Importer::constant_node(const Node& n, Scope& scope) {
   auto numbers = [&](DType dtype, Dims dims, const void* data, std::size_t bytes) -> Status {
     std::byte* dst = nullptr;
     TENON_ASSIGN(auto made, make_constant(dtype, std::move(dims), &dst));
-    std::memcpy(dst, data, bytes);
+    if (bytes) std::memcpy(dst, data, bytes);
     c = made;
     return {};
   };

@@ -93,7 +93,8 @@ Status unfold(Spelling& s) {
   const ValueId length = element(s, shape, dim, 0);
   const ValueId limit = s.add("Sub", {length, s.ints({size - 1}, true)});
   const ValueId starts = s.add("Range", {zero, limit, s.ints({step}, true)});
-  const ValueId inside = s.add("Range", {zero, s.add("Min", {length, s.ints({size}, true)}), one});  // longer than the dim: there is no slice
+  // A size beyond the dim makes no slice.
+  const ValueId inside = s.add("Range", {zero, s.add("Min", {length, s.ints({size}, true)}), one});
   const ValueId at = s.add("Add", {s.add("Unsqueeze", {starts, s.ints({1})}), inside});
   const ValueId y = s.add("Gather", {s.in(0), at}, {{"axis", dim}});
   if (dim < 0 && rank >= 0) dim += rank;

@@ -92,7 +92,7 @@ void rename_to_resize(Upgrade& u, Node& node) {
     const auto values = std::get<std::vector<float>>(scales->value);
     std::byte* data = nullptr;
     auto c = make_constant(TENON_DTYPE_FLOAT, {static_cast<std::int64_t>(values.size())}, &data);
-    std::memcpy(data, values.data(), values.size() * sizeof(float));
+    if (!values.empty()) std::memcpy(data, values.data(), values.size() * sizeof(float));
     node.inputs.resize(1);
     node.inputs.push_back(u.graph.add_constant(u.graph.values[node.outputs[0]].name + "/scales", *c));
   }

@@ -84,9 +84,9 @@ class Planner {
       if (settled(node)) {
         for (ValueId v : node.outputs)
           if (v != none && !plan_->shapes.values[v].ranked) set_fixed(v);
-        continue;
+      } else {
+        TENON_TRY(in_.inference->run_node(n, plan_->shapes));
       }
-      TENON_TRY(in_.inference->run_node(n, plan_->shapes));
       for (ValueId v : node.outputs) {
         if (v == none || !graph_.values[v].type.is_tensor()) continue;
         auto& entry = plan_->shapes.values[v];

@@ -101,6 +101,7 @@ struct StepContext {
   const tenon_host_api* host;
   tenon_host* host_context;
   const char* label = nullptr;  // what runs, for messages: node "name" (Op)
+  bool* failed = nullptr;       // of this worker: set by fail, and no later step of the plan begins
 
   template <class T>
   T* ptr(Ref r) const {

@@ -20,12 +20,12 @@ void* Arena::alloc(std::size_t bytes, std::size_t alignment) {
 }
 
 void Plan::execute(const Host& host, const tenon_execute_args& args) const noexcept {
-  StepContext shared{args.addresses, args.worker_index, args.worker_count, args.run, host.api, host.context};
-  StepContext single{args.addresses, 0, 1, args.run, host.api, host.context};
+  bool failed = false;  // this worker; the others are met at the barriers
+  StepContext shared{args.addresses, args.worker_index, args.worker_count, args.run, host.api, host.context, nullptr, &failed};
+  StepContext single{args.addresses, 0, 1, args.run, host.api, host.context, nullptr, &failed};
   const std::uint64_t first = std::min<std::uint64_t>(args.first_step, steps_.size());
   const std::uint64_t end = first + std::min<std::uint64_t>(args.step_count, steps_.size() - first);
   const bool many = args.worker_count > 1, leader = args.worker_index == 0;
-  bool failed = false;
   for (std::uint64_t s = first; s < end; ++s) {
     const Step& step = steps_[s];
     if (many) {
@@ -40,7 +40,7 @@ void Plan::execute(const Host& host, const tenon_execute_args& args) const noexc
       step.fn(step.params, context);
     } catch (...) {
       host.api->fail(args.run, guarded(host, [] { throw; }));
-      failed = true;  // the others are met at the barriers
+      failed = true;
     }
   }
 }

@@ -38,6 +38,12 @@ class Planner final : public PlanBuilder {
   }
 
   void run() {
+    // What has no step is checked here: a reshape inside the part reads as many elements as its source has.
+    for (std::uint32_t v = 0; v < program_.values.size(); ++v) {
+      if (program_.values[v].alias == no_value) continue;
+      const std::int64_t from = element_count(shapes_[root(v)].dims), to = element_count(shapes_[v].dims);
+      if (from != to) throw Failure{TENON_INVALID_ARGUMENT, "a tensor of " + std::to_string(from) + " elements is given a shape of " + std::to_string(to)};
+    }
     for (const Unit& unit : program_.units) {
       begin(unit);
       try {

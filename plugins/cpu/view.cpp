@@ -63,12 +63,15 @@ const tenon_const_tensor* NodeView::tensor(std::string_view name) const {
 void StepContext::fail(std::int32_t code, std::string_view text) const {
   const std::string whole = label ? std::string(label).append(": ").append(text) : std::string(text);
   host->fail(run, host->status_new(host_context, code, 0, {whole.data(), whole.size()}));
+  if (failed) *failed = true;
 }
 
 bool StepContext::set_text(Ref r, std::uint64_t i, std::string_view value) const {
   tenon_status* status = host->string_set(&addresses[r.operand], i, {value.data(), value.size()});
-  if (status) host->fail(run, status);
-  return !status;
+  if (!status) return true;
+  host->fail(run, status);
+  if (failed) *failed = true;
+  return false;
 }
 
 }  // namespace tenon::cpu

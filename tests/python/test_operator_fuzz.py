@@ -65,6 +65,24 @@ def test_a_size_that_only_large_inputs_fix():
         assert session.run(None, {"x": np.ones((rows, 3), np.float32)})[0].shape == (min(rows, 4), 3)
 
 
+def test_a_reshape_without_a_step():
+    data = model("""g (float[] x, int64[3] s) => (float[a, b, c] y) {
+      flat = Flatten(x)
+      wide = Reshape(flat, s)
+      y = Abs(wide)
+    }""")
+    assert answer(data, {"x": np.ones((2, 3), np.float32), "s": np.array([1, 2, 3])})[0].shape == (1, 2, 3)
+    assert isinstance(answer(data, {"x": np.ones((1, 1), np.float32), "s": np.array([16, 9, 8])}), str)
+
+
+def test_fixed_sizes_over_the_limit():
+    chosen = rt.SessionOptions()
+    chosen.add_session_config_entry("/limits/memory", "64MiB")
+    data = one_node("RandomNormal", {}, shape=[2**28, 1])
+    with pytest.raises(rt.Error, match="limits.memory"):
+        rt.InferenceSession(data, chosen, providers=["cpu"]).run(None, {})
+
+
 @pytest.mark.parametrize("kind", ["Shape", "Size", "Relu"])
 def test_an_output_that_is_left_out(kind):
     data = one_node(kind, {"x": (FLOAT, [2, 3])}, outputs=[""])

@@ -103,11 +103,15 @@ void Copier::seal(std::int64_t count) const {
 
 // ---- strings ----------------------------------------------------------------------------------------------------------
 
+static void stop(const StepContext& context, tenon_status* status) {
+  context.host->fail(context.run, status);
+  if (context.failed) *context.failed = true;
+}
+
 bool set_text(const StepContext& context, const tenon_address& address, std::int64_t index, std::string_view text) {
   tenon_status* status = context.host->string_set(&address, static_cast<std::uint64_t>(index), {text.data(), text.size()});
-  if (!status) return true;
-  context.host->fail(context.run, status);
-  return false;
+  if (status) stop(context, status);
+  return !status;
 }
 
 // ---- outputs ----------------------------------------------------------------------------------------------------------
@@ -132,7 +136,7 @@ bool open_output(const StepContext& context, const Output& output, std::span<con
   }
   const auto rank = static_cast<std::uint32_t>(dims.size());
   tenon_status* status = context.host->alloc_output(context.run, output.operand, rank, dims.data(), &out);
-  if (status) context.host->fail(context.run, status);
+  if (status) stop(context, status);
   return !status;
 }
 bool open_output(const StepContext& context, const Output& output, std::initializer_list<std::int64_t> dims, tenon_address& out) {

@@ -199,7 +199,7 @@ class SvmOp final : public Op {
     std::vector<float> coefficients = take("coefficients"), support = take("support_vectors");
     model_.positive = std::none_of(coefficients.begin(), coefficients.end(), [](float v) { return v < 0; });
     for (std::int64_t n : classifier ? node.ints("vectors_per_class") : std::span<const std::int64_t>{}) {
-      if (n < 0) invalid_argument("vectors_per_class has a negative number");
+      if (n < 0 || n > static_cast<std::int64_t>(support.size())) invalid_argument("vectors_per_class does not fit the support vectors");
       model_.starts.push_back(model_.vectors);
       model_.counts.push_back(n);
       model_.vectors += n;

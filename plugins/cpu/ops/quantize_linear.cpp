@@ -272,7 +272,7 @@ class DynamicQuantizeOp final : public Op {
       const float factor = (greatest - least) / 255.0f;
       const float safe = factor > 0 ? factor : 1.0f;
       const float exact = std::clamp(0.0f - least / safe, 0.0f, 255.0f);
-      const auto z = static_cast<std::int32_t>(round_even(exact));
+      const auto z = exact == exact ? static_cast<std::int32_t>(round_even(exact)) : 0;  // infinite elements have no zero point
       if (c.worker == 0) {
         if (scale.present()) *c.ptr<float>(scale) = factor;
         if (zero.present()) *c.ptr<std::uint8_t>(zero) = static_cast<std::uint8_t>(z);
