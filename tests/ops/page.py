@@ -4,6 +4,7 @@
 """
 import collections
 import pathlib
+import re
 import sys
 
 from ops.slots import schemas, survey
@@ -14,7 +15,7 @@ HEAD = """# Operators
 
 Written by `python -m ops.page` (in `tests/`) and kept true by `tests/python/test_operators.py`: every version and type below was run, on small
 inputs, and agreed with an oracle (`tests/ops/`). A slot is one type of one type constraint of one operator version. Operators of
-com.microsoft are not in the onnx package and are listed in [cpu/README.md](cpu/README.md).
+com.microsoft are not in the onnx package: they are listed at the end.
 
 """
 
@@ -27,6 +28,14 @@ def types_text(slots, constraint):
         return f"{constraint} {len(passed)}"
     short = [t[7:-1] if t.startswith("tensor(") else t for t in missing]
     return f"{constraint} {len(passed)}/{len(slots)} (not {', '.join(short) if len(short) <= 6 else f'{len(short)} others'})"
+
+
+def microsoft_operators():
+    """Of core's tables and the provider's rows; tests/python/test_microsoft*.py run them beside onnxruntime."""
+    root = PAGE.parents[1]
+    names = {n for p in (root / "core/ops").glob("microsoft*.cpp") for n in re.findall(r'\{"([A-Z]\w+)", \d+, \w+[,}]', p.read_text())}
+    names |= {n for p in (root / "plugins/cpu/ops").glob("*.cpp") for n in re.findall(r'\{"com\.microsoft", "(\w+)"', p.read_text())}
+    return sorted(names)
 
 
 def page(rt):
@@ -64,7 +73,8 @@ def page(rt):
             types = "; ".join(types_text(t, k) for k, t in tree[s.domain, s.name, s.since_version].items() if k)
             cells.append((types or ("yes" if s.since_version in [k[2] for k in ran if k[1] == s.name] else "")) + (f"; not version {', '.join(not_run)}" if not_run else ""))
         text += f"| {name} | {' '.join(map(str, versions[s.domain, s.name]))} | " + " | ".join(cells) + " |\n"
-    return text
+    names = microsoft_operators()
+    return text + f"\n**com.microsoft**: {len(names)} operators, as kernels or spelled out as operators of ONNX: {', '.join(names)}.\n"
 
 
 def main():

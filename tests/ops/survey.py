@@ -1,6 +1,7 @@
 """Prints what became of every type slot: python -m ops.survey [--history] [--op NAME] [--provider cpu] [--plain] [--all]."""
 import argparse
 import collections
+import sys
 
 import tenonrt as rt
 from ops.slots import survey
@@ -30,8 +31,10 @@ def main():
         print(f"no recipe {k}: {len(v)} {' '.join(v[:6])}")
     kinds = collections.Counter(o.kind if o else "no recipe" for o in slots.values())
     print("cases", dict(collections.Counter(o.kind for o in outcomes)))
+    bad = sum(1 for o in outcomes if o.kind in ("wrong", "failed", "no model"))
     print("slots", dict(kinds), f"{kinds['passed'] / max(len(slots), 1):.2%} of {len(slots)}")
+    return bad != 0 or not outcomes
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
