@@ -90,7 +90,7 @@ struct GraphInference::Impl {
     const onnx::OpSchema* schema = nullptr;
     const CustomOp* op = nullptr;
     const MicrosoftOp* microsoft = nullptr;
-    bool evaluable = false;
+    bool evaluable = false, guarded = false;
   };
   std::vector<Prepared> nodes;
 
@@ -103,6 +103,7 @@ struct GraphInference::Impl {
     const Node& node = graph.nodes[id];
     Prepared& p = nodes[id];
     p.evaluable = evaluable(node);
+    p.guarded = has_inference_guard(node);
     p.op = custom ? custom->find(node.domain, node.op_type, node.since_version) : nullptr;
     if (p.op || node.control_flow() || (node.is("Optional") && node.inputs.empty())) return;  // an absent Optional: its attribute is its type
     p.schema = find_schema(node.op_type, node.domain);
@@ -328,9 +329,11 @@ Status GraphInference::run_node(NodeId id, ShapeTable& shapes) {
   }
   for (onnx::TypeProto& t : c.outputs) t.Clear();
   try {
-    std::vector<std::int64_t> ranks;
-    for (ValueId v : node.inputs) ranks.push_back(v != none && shapes.values[v].ranked ? static_cast<std::int64_t>(shapes.values[v].dims.size()) : -1);
-    if (const std::string fault = inference_fault(node, ranks); !fault.empty()) throw std::invalid_argument(fault);
+    if (p.guarded) {
+      std::vector<std::int64_t> ranks;
+      for (ValueId v : node.inputs) ranks.push_back(v != none && shapes.values[v].ranked ? static_cast<std::int64_t>(shapes.values[v].dims.size()) : -1);
+      if (const std::string fault = inference_fault(node, ranks); !fault.empty()) throw std::invalid_argument(fault);
+    }
     p.schema->GetTypeAndShapeInferenceFunction()(c);
   } catch (const std::exception& e) {
     for (std::size_t i = 0; i < node.outputs.size(); ++i)  // sizes that do not fit say nothing against the types

@@ -26,15 +26,18 @@ std::string equation_fault(const std::string& equation) {
 
 }  // namespace
 
+bool has_inference_guard(const Node& node) {
+  return node.is("LayerNormalization") || node.is("RMSNormalization") || node.is("GatherND") || node.is("Einsum");
+}
+
 std::string inference_fault(const Node& node, std::span<const std::int64_t> ranks) {
-  if (!node.domain.empty()) return "";
+  if (!has_inference_guard(node)) return "";
   const auto rank = [&](std::size_t i) { return i < ranks.size() ? ranks[i] : -1; };
   if ((node.op_type == "LayerNormalization" || node.op_type == "RMSNormalization") && rank(0) >= 0)
     return outside(node, "axis", -1, -rank(0), rank(0) - 1);
   if (node.op_type == "GatherND" && rank(0) >= 1 && rank(1) >= 1)
     return outside(node, "batch_dims", 0, 0, std::min(rank(0), rank(1)) - 1);
-  if (node.op_type == "Einsum") return equation_fault(node.string_or("equation", ""));
-  return "";
+  return node.op_type == "Einsum" ? equation_fault(node.string_or("equation", "")) : "";
 }
 
 }  // namespace tenon

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/graph/elements.h"
 #include "core/tensor/datum.h"
 
 namespace tenon {
@@ -31,11 +32,7 @@ Result<ConstantPtr> dense_from_sparse(const onnx::SparseTensorProto& proto, Payl
   to.dtype = from.dtype = values->dtype;
   to.data = data;
   from.data = const_cast<std::byte*>(values->data);  // read only
-  const auto index = [&](std::int64_t i) {
-    std::int64_t v;
-    std::memcpy(&v, indices->data + i * 8, 8);
-    return v;
-  };
+  const auto index = [&](std::int64_t i) { return load_bits<std::int64_t>(indices->data, static_cast<std::size_t>(i)); };
   for (std::int64_t i = 0; i < n; ++i) {
     std::int64_t at = 0;
     if (tuples && !linear) {

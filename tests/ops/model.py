@@ -4,7 +4,7 @@ import onnx
 from onnx import helper
 
 from ops.recipe import attributes_of, inputs_of, number_of
-from ops.values import DTYPES, OMITTED
+from ops.values import OMITTED
 
 
 def type_proto(text, shape=None):
@@ -67,7 +67,3 @@ def build(case, inputs=None):
         opsets.append(helper.make_opsetid("", onnx_version))
     ir = next((ir for ir, opset in OPSET_OF_IR if onnx_version <= opset), 14)
     return helper.make_model(graph, opset_imports=opsets, ir_version=max(ir, 4)), feeds
-
-
-def array_dtype(text):
-    return np.dtype(DTYPES[text])

@@ -14,9 +14,6 @@ from ops.model import build
 from ops.recipe import Types, attributes_of, element_of, inputs_of
 from ops.values import DTYPES, OMITTED
 
-WIDER = {"float16": "float", "bfloat16": "float", "int8": "int64", "int16": "int64", "int32": "int64", "uint8": "int64", "uint16": "int64", "uint32": "int64",
-         "uint64": "int64", "int64": "double", "bool": "int64"}
-
 #: rtol, atol of an output, by element type
 TOLERANCE = {"double": (1e-10, 1e-10), "float": (2e-5, 2e-6), "float16": (4e-3, 2e-3), "bfloat16": (3e-2, 2e-2), "complex64": (2e-5, 2e-6),
              "complex128": (1e-10, 1e-10)}
@@ -28,7 +25,7 @@ class NoOracle(Exception):
 
 def expected(case):
     """Arrays, lists, dicts, None, in the order of the outputs that have a name."""
-    r, s = case.recipe, case.types.schema
+    r = case.recipe
     inputs = inputs_of(case)
     if r.expect:
         got = r.expect([None if v is OMITTED else v for v in inputs], attributes_of(case), case.types)

@@ -165,15 +165,10 @@ inline void plan_text_labels(PlanBuilder& builder, const ClassLabels& labels, Re
     std::int64_t rows;
 
     void operator()(const StepContext& c) const {
-      const tenon_address& to = c.addresses[out.operand];
       for (std::int64_t i = 0; i < rows; ++i) {
         const std::int64_t k = c.ptr<const std::int64_t>(classes)[i];
         const std::string_view text = k >= 0 && k < labels->count() ? std::string_view(labels->texts[static_cast<std::size_t>(k)]) : "";
-        tenon_status* failed = c.host->string_set(&to, static_cast<std::uint64_t>(i), {text.data(), text.size()});
-        if (!failed) continue;
-        c.host->fail(c.run, failed);
-        if (c.failed) *c.failed = true;
-        return;
+        if (!c.set_text(out, static_cast<std::uint64_t>(i), text)) return;
       }
     }
   };

@@ -49,13 +49,11 @@ struct BlockedPool {
   }
 };
 
-// Dense rows: first over the rows of the window, then along the row, both whole rows at a time.
+// Maxima of dense rows of bytes: first over the rows of the window, then along the row, both whole rows at a time.
 template <class T>
 struct DensePool {
   void (*fold)(T* acc, const T* x, std::int64_t n);
-  bool max;
   PoolGeometry g;
-  const PoolSpan* spans;
   Ref x, y, scratch;
   std::uint64_t scratch_bytes;
   std::int64_t line;  // inputs of a row that windows touch, padding included
@@ -64,9 +62,7 @@ struct DensePool {
     const T* in = context.ptr<const T>(x);
     T* out = context.ptr<T>(y);
     T *folded = worker_scratch<T>(context, scratch, scratch_bytes), *windows = folded + line;
-    const T nothing = !max                                   ? T(0)
-                      : std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
-                                                             : std::numeric_limits<T>::lowest();
+    const T nothing = std::numeric_limits<T>::lowest();
     const std::int64_t wide = line - g.w.reach() + 1;  // windows at every input
     const std::int64_t skipped = std::max<std::int64_t>(0, -g.w.pad), left = std::max<std::int64_t>(0, g.w.pad);
     const std::int64_t inside = std::max<std::int64_t>(0, std::min(g.w.in - skipped, line - left));
@@ -84,14 +80,11 @@ struct DensePool {
       for (std::int64_t k = 1; k < g.w.kernel; ++k) fold(windows, folded + k * g.w.dilation, wide);
       T* to = out + i * g.w.out;
       for (std::int64_t o = 0; o < g.w.out; ++o) to[o] = windows[o * g.w.stride];
-      if (max) continue;
-      const std::int64_t outer = std::int64_t{sd.count} * sh.count;
-      for (std::int64_t o = 0; o < g.w.out; ++o) to[o] = static_cast<T>(to[o] / static_cast<T>(outer * spans[o].count));
     }
   }
 };
 
-// The same for float32, a row of outputs a call.
+// Dense float32, a row of outputs a call.
 struct DenseFloatPool {
   void (*row)(const DenseRow&);
   PoolGeometry g;
@@ -167,8 +160,8 @@ class Pool final : public Op {
       step.scratch = builder.scratch(step.scratch_bytes);
       return builder.step("pool.blocked", step, {.est_ns = estimate(g, 0.04)});
     }
-    if (dtype_ == TENON_DTYPE_UINT8) return dense(builder, g, k.max_u8, kept);
-    if (dtype_ == TENON_DTYPE_INT8) return dense(builder, g, k.max_i8, kept);
+    if (dtype_ == TENON_DTYPE_UINT8) return dense(builder, g, k.max_u8);
+    if (dtype_ == TENON_DTYPE_INT8) return dense(builder, g, k.max_i8);
     DenseFloatPool step{max ? k.dense_max : k.dense_average, g, max ? nullptr : kept, builder.in_ref(0), builder.out_ref(0), {}, 0, 0, 0,
                         max ? -std::numeric_limits<float>::infinity() : 0.0f};
     step.line = (g.w.out - 1) * g.w.stride + g.w.reach();
@@ -183,8 +176,8 @@ class Pool final : public Op {
     return static_cast<double>(g.planes * g.out_pixels()) * (0.2 + per_tap * static_cast<double>(g.d.kernel * g.h.kernel * g.w.kernel));
   }
   template <class T>
-  void dense(PlanBuilder& builder, const PoolGeometry& g, void (*fold)(T*, const T*, std::int64_t), const PoolSpan* spans) const {
-    DensePool<T> step{fold, pooling_ == Pooling::max, g, spans, builder.in_ref(0), builder.out_ref(0), {}, 0, 0};
+  void dense(PlanBuilder& builder, const PoolGeometry& g, void (*fold)(T*, const T*, std::int64_t)) const {
+    DensePool<T> step{fold, g, builder.in_ref(0), builder.out_ref(0), {}, 0, 0};
     step.line = (g.w.out - 1) * g.w.stride + g.w.reach();
     step.scratch_bytes = 2 * static_cast<std::uint64_t>(step.line) * sizeof(T);
     step.scratch = builder.scratch(step.scratch_bytes);

@@ -130,8 +130,8 @@ void row(const PoolRow& r) {
 }
 
 const PoolKernels& pool_kernel_table() {
-  static constexpr PoolKernels kTable{&fold<float, TakeMax>, &fold<std::uint8_t, TakeMax>, &fold<std::int8_t, TakeMax>,
-                                      &fold<float, TakeSum>, &row<true>, &row<false>, &dense_row<true>, &dense_row<false>};
+  static constexpr PoolKernels kTable{&fold<std::uint8_t, TakeMax>, &fold<std::int8_t, TakeMax>,
+                                      &row<true>, &row<false>, &dense_row<true>, &dense_row<false>};
   return kTable;
 }
 

@@ -40,11 +40,9 @@ struct DenseRow {
 inline constexpr std::int64_t dense_slack = 64;
 
 struct PoolKernels {
-  // acc[i] = max(acc[i], x[i]) or acc[i] + x[i].
-  void (*max_f32)(float* acc, const float* x, std::int64_t n);
+  // acc[i] = max(acc[i], x[i]).
   void (*max_u8)(std::uint8_t* acc, const std::uint8_t* x, std::int64_t n);
   void (*max_i8)(std::int8_t* acc, const std::int8_t* x, std::int64_t n);
-  void (*add_f32)(float* acc, const float* x, std::int64_t n);
   void (*max_row)(const PoolRow& row);
   void (*average_row)(const PoolRow& row);
   void (*dense_max)(const DenseRow& row);
