@@ -3,7 +3,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from ops.recipe import attributes_of, inputs_of, number_of
+from ops.recipe import attributes_of, inputs_of, number_of, outputs_of
 from ops.values import OMITTED
 
 
@@ -44,7 +44,7 @@ def build(case, inputs=None):
             continue
         name = f"in{i}"
         names.append(name)
-        text = case.types.of(schema.inputs[min(i, len(schema.inputs) - 1)])
+        text = case.types.input(i)
         if i in r.constant:
             constants.append(tensor_proto(value, name))
         else:
@@ -52,12 +52,12 @@ def build(case, inputs=None):
             feeds[name] = value
     while names and not names[-1]:
         names.pop()
-    outputs = [f"out{i}" for i in range(r.outputs)] if isinstance(r.outputs, int) else list(r.outputs)
+    outputs = outputs_of(case)
     node = helper.make_node(schema.name, names, outputs, domain=schema.domain, **attributes_of(case))
     results = []
     for i, o in enumerate(outputs):
         if o:
-            text = case.types.of(schema.outputs[min(i, len(schema.outputs) - 1)])
+            text = case.types.output(i)
             results.append(helper.make_value_info(o, type_proto(text)))
     graph = helper.make_graph([node], "case", infos, results, constants)
     opsets = [helper.make_opsetid(schema.domain, schema.since_version)]

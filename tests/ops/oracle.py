@@ -11,7 +11,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from ops.model import build
-from ops.recipe import Types, attributes_of, element_of, inputs_of
+from ops.recipe import Types, attributes_of, element_of, inputs_of, outputs_of
 from ops.values import DTYPES, OMITTED
 
 #: rtol, atol of an output, by element type
@@ -40,9 +40,7 @@ def expected(case):
 
 
 def output_types(case):
-    s, r = case.types.schema, case.recipe
-    names = [f"out{i}" for i in range(r.outputs)] if isinstance(r.outputs, int) else list(r.outputs)
-    return [case.types.of(s.outputs[min(i, len(s.outputs) - 1)]) for i, name in enumerate(names) if name]
+    return [case.types.output(i) for i, name in enumerate(outputs_of(case)) if name]
 
 
 def evaluate(case, inputs, wide):
@@ -58,7 +56,7 @@ def evaluate(case, inputs, wide):
     computed = dataclasses.replace(case, types=Types(case.types.schema, chosen))
     values = inputs
     if wide:
-        values = [converted(v, computed.types.of(case.types.schema.inputs[min(i, len(case.types.schema.inputs) - 1)])) for i, v in enumerate(inputs)]
+        values = [converted(v, computed.types.input(i)) for i, v in enumerate(inputs)]
     model, feeds = build(computed, values)
     if case.recipe.oracle:
         version, changed = case.recipe.oracle

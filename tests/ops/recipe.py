@@ -62,8 +62,16 @@ class Types:
         """TensorProto's number, for attributes."""
         return number_of(self.element(constraint, default))
 
-    def of(self, parameter):
-        return self.chosen.get(parameter.type_str, parameter.type_str)
+    def input(self, i):
+        """'tensor(float)' of input i; the last parameter of the schema stands for all that follow."""
+        return self.of(self.schema.inputs, i)
+
+    def output(self, i):
+        return self.of(self.schema.outputs, i)
+
+    def of(self, parameters, i):
+        text = parameters[min(i, len(parameters) - 1)].type_str
+        return self.chosen.get(text, text)
 
 
 def element_of(text):
@@ -140,11 +148,13 @@ def settle(r, schema, constraints, base, slot):
 
 def inputs_of(case):
     """The input values by position; OMITTED where there is none."""
-    s, out = case.types.schema, []
-    for i, make in enumerate(case.recipe.inputs):
-        parameter = s.inputs[min(i, len(s.inputs) - 1)]
-        out.append(OMITTED if make is OMITTED else make(case.types.of(parameter)))
-    return out
+    return [OMITTED if make is OMITTED else make(case.types.input(i)) for i, make in enumerate(case.recipe.inputs)]
+
+
+def outputs_of(case):
+    """The names of the outputs by position; "" for what nobody wants."""
+    wanted = case.recipe.outputs
+    return [f"out{i}" for i in range(wanted)] if isinstance(wanted, int) else list(wanted)
 
 
 def attributes_of(case):
