@@ -135,7 +135,7 @@ Result<Manifest> parse_manifest(std::string_view source, const std::string& path
   if (!root.is_object()) return invalid("{}: an object is expected", path);
   Reader read(text);
   read.known(root, "", {"manifest_version", "id", "aliases", "version", "vendor", "licence", "license", "abi", "library", "sha256", "requires",
-                        "devices", "options_schema", "homepage", "unloadable", "description"});
+                        "devices", "options_schema", "homepage", "unloadable", "on_request", "description"});
   if (read.number(root, "", "manifest_version", true) != 1 && text.faults.empty())
     text.fault("/manifest_version", true, "this host reads manifest version 1");
 
@@ -170,6 +170,7 @@ Result<Manifest> parse_manifest(std::string_view source, const std::string& path
   m.cpu_features = read.texts(needs, "/requires", "cpu_features");
   m.devices = read.kinds(root, "devices");
   m.unloadable = read.flag(root, "unloadable");
+  m.on_request = read.flag(root, "on_request");
   if (root.contains("options_schema")) {
     std::vector<std::string> faults;
     check_schema(root["options_schema"], "/options_schema", faults);

@@ -25,6 +25,7 @@ struct Manifest {
   std::vector<std::string> libs, optional_libs, cpu_features;
   std::vector<std::string> devices;  // kinds, for people
   bool unloadable = false;
+  bool on_request = false;           // takes part only where a configuration names it
   OptionsPtr options_schema;         // JSON Schema; null: anything goes
 
   bool answers_to(std::string_view name) const;  // id or alias

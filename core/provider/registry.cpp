@@ -139,7 +139,7 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
       if (!found.shadowed_by.empty() || found.manifest.id == fallback_id || found.manifest.answers_to(fallback_id)) continue;
       const std::string name = found.manifest.id.empty() ? found.path : found.manifest.id;
       if (!found.problem.ok()) notes.push_back(fmt::format("left out: {}", found.problem.text()));
-      else entries.push_back({name, "", "{}", false});
+      else if (!found.manifest.on_request) entries.push_back({name, "", "{}", false});
     }
   }
   std::vector<SessionProvider> out;

@@ -70,6 +70,7 @@ class Node {
   Node(const tenon_graph& graph, std::uint32_t index) : graph_(&graph), index_(index) {}
 
   std::uint32_t index() const { return index_; }
+  const tenon_graph& graph() const { return *graph_; }
   const tenon_node& raw() const { return Span<tenon_node>(graph_->nodes)[index_]; }
   std::string_view op_type() const { return view(raw().op_type); }
   std::string_view domain() const { return view(raw().domain); }
@@ -102,6 +103,11 @@ class Node {
     const tenon_attr* a = attribute(name);
     if (!a || a->type != 7) return {};
     return {static_cast<const std::int64_t*>(a->data), static_cast<const std::int64_t*>(a->data) + a->count};
+  }
+  std::vector<float> numbers(std::string_view name) const {
+    const tenon_attr* a = attribute(name);
+    if (!a || a->type != 6) return {};
+    return {static_cast<const float*>(a->data), static_cast<const float*>(a->data) + a->count};
   }
 
  private:

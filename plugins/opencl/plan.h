@@ -1,0 +1,67 @@
+// Plan: a program's launches for one set of shapes. Binding: the same with addresses, ready to be enqueued.
+//
+// A plan is made by program_plan, immutable afterwards and shared by bindings; a binding belongs to one run context and holds kernel
+// objects of its own, since arguments are state of a kernel object.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "plugins/opencl/program.h"
+
+namespace tenon::opencl {
+
+// An argument whose memory is known when a plan is bound.
+struct PlannedArg {
+  enum class Kind : std::uint8_t { operand, constant, scalar } kind = Kind::scalar;
+  std::uint32_t index = 0;     // operand or constant
+  std::uint64_t offset = 0;    // bytes
+  std::array<unsigned char, 8> bytes{};
+  std::uint32_t size = 0;
+};
+
+struct PlannedLaunch {
+  BuiltKernel kernel;
+  std::vector<PlannedArg> args;
+  std::array<std::size_t, 3> global, local;
+  const char* name;
+  const std::string* label;  // the unit's
+};
+
+class Plan {
+ public:
+  // Calls the sink. Throws Failure and HostFailure.
+  static std::unique_ptr<Plan> make(std::shared_ptr<const Program> program, const tenon_plan_args& args, tenon_plan_sink* sink);
+
+  std::shared_ptr<const Program> program;
+  std::vector<PlannedLaunch> launches;
+  std::vector<std::shared_ptr<BuiltProgram>> programs;  // what the launches use
+};
+
+class Binding {
+ public:
+  Binding(const Plan& plan, const tenon_address* addresses, std::uint64_t count);
+  void update(const std::uint32_t* changed, const tenon_address* addresses, std::uint64_t count);
+  // Enqueues launches [first, first + count) into queue.
+  void enqueue(cl_command_queue queue, std::uint64_t first, std::uint64_t count) const;
+
+  const Plan& plan;
+
+ private:
+  struct Operand {
+    tenon_address address{};
+    cl_mem mem = nullptr;
+    std::uint64_t offset = 0;
+    MemHandle own;       // a wrapped operand of its own
+  };
+  void wrap_shared();
+  void wrap(Operand& o);
+  void set(std::size_t launch, std::size_t arg);
+
+  std::vector<Operand> operands_;
+  std::vector<MemHandle> shared_;   // wrapped arenas
+  std::vector<KernelHandle> kernels_;
+  std::vector<std::vector<std::pair<std::size_t, std::size_t>>> uses_;  // by operand: launch, argument
+};
+
+}  // namespace tenon::opencl

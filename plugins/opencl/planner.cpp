@@ -1,0 +1,291 @@
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "plugins/opencl/codegen/linked_epilogue.h"
+#include "plugins/opencl/elementwise_op.h"
+#include "plugins/opencl/plan.h"
+
+namespace tenon::opencl {
+namespace {
+
+// What a plan's tensors lie in.
+struct Buffer {
+  std::uint32_t operand = no_value;   // of the part: inputs, outputs, temps
+  std::uint32_t constant = no_value;  // of the program
+};
+
+struct Step {
+  Launch launch;
+  const Unit* unit;
+};
+
+Dims numbers(std::span<const std::int64_t> dims) { return Dims(dims.begin(), dims.end()); }
+
+// The stride with which a group of axes is walked as one, outermost first; false where no single stride does it.
+bool joint_stride(const Tensor& t, const std::vector<std::int64_t>& axes, std::int64_t& stride) {
+  stride = 0;
+  bool first = true;
+  std::int64_t size = 1;
+  for (std::size_t i = axes.size(); i-- > 0;) {
+    const auto a = static_cast<std::size_t>(axes[i]);
+    if (t.dims[a] == 1) continue;
+    if (first) stride = t.strides[a];
+    else if (t.strides[a] != stride * size) return false;
+    first = false;
+    size *= t.dims[a];
+  }
+  return true;
+}
+
+}  // namespace
+
+// What one unit emits into, unit after unit.
+class Planner final : public PlanBuilder {
+ public:
+  Planner(const Program& program, const tenon_plan_args& args, tenon_plan_sink* sink, Plan& plan)
+      : program_(program), args_(args), sink_(sink), plan_(plan), tensors_(program.values.size()), made_(program.values.size()) {
+    next_operand_ = program.input_count + program.output_count;
+    for (std::uint32_t o = 0; o < next_operand_; ++o) buffers_.push_back({o, no_value});
+    for (std::uint32_t v = 0; v < program.values.size(); ++v) tensors_[v] = start(v);
+  }
+
+  void run() {
+    for (const Unit& unit : program_.units) {
+      unit_ = &unit;
+      leaving_.clear();
+      try {
+        unit.op->plan(*this);
+        for (auto& [from, to] : leaving_) copy(from, to);
+      } catch (const Failure& f) {
+        throw Failure{f.code, unit.label + ": " + f.text};
+      }
+      const auto& outputs = unit.outputs;
+      for (std::uint32_t v : outputs)
+        if (v != no_value && !made_[v]) throw Failure{TENON_INTERNAL, unit.label + ": its plan left an output unmade"};
+    }
+    finish();
+  }
+
+  // ---- PlanBuilder ------------------------------------------------------------------------------------------------------
+
+  const Profile& profile() const override { return program_.device->profile; }
+  std::size_t inputs() const override { return unit_->inputs.size(); }
+  std::size_t outputs() const override { return unit_->outputs.size(); }
+  const Tensor& in(std::size_t i) const override {
+    if (i >= unit_->inputs.size() || unit_->inputs[i] == no_value) return omitted_;
+    return tensors_[unit_->inputs[i]];
+  }
+  const Tensor& out_shape(std::size_t i) const override {
+    if (i == 0 && unit_->raw != no_value) return tensors_[unit_->raw];
+    if (i >= unit_->outputs.size() || unit_->outputs[i] == no_value) return omitted_;
+    return tensors_[unit_->outputs[i]];
+  }
+
+  Tensor laid_out(const Tensor& t, Layout layout) override {
+    if (is_laid_out(t, layout)) return t;
+    for (const auto& [from, to] : copies_)
+      if (from.buffer == t.buffer && from.offset == t.offset && from.dims == t.dims && from.strides == t.strides && from.dtype == t.dtype && is_laid_out(to, layout)) return to;
+    Tensor to = temp(t.dtype, t.dims, layout);
+    copy(t, to);
+    to.known = t.known;
+    copies_.emplace_back(t, to);
+    return to;
+  }
+
+  Tensor make_out(std::size_t i, Layout layout) override {
+    const std::uint32_t v = unit_->outputs.at(i);
+    if (v == no_value) return temp(out_shape(i).dtype, out_shape(i).dims, layout);
+    Tensor& t = tensors_[v];
+    made_[v] = true;
+    const std::uint32_t operand = program_.values[v].operand;
+    Tensor leaving = t;
+    leaving.strides = strides_of(t.dims, Layout::dense);
+    leaving.buffer = operand;
+    if (operand != no_value && is_laid_out(leaving, layout)) return t = leaving;
+    t = temp(t.dtype, t.dims, layout);
+    if (operand != no_value) leaving_.emplace_back(t, leaving);
+    return t;
+  }
+
+  void alias_out(std::size_t i, const Tensor& view) override {
+    const std::uint32_t v = unit_->outputs.at(i);
+    if (v == no_value) return;
+    Tensor to = tensors_[v];
+    if (view.count() != to.count() || view.dims != to.dims) throw Failure{TENON_INTERNAL, "a view has other dims than the output"};
+    made_[v] = true;
+    tensors_[v] = view;
+    tensors_[v].dtype = to.dtype;
+    tensors_[v].known = to.known;
+    if (program_.values[v].operand == no_value) return;
+    to.buffer = program_.values[v].operand;
+    to.strides = strides_of(to.dims, Layout::dense);
+    Tensor from = view;
+    from.dtype = to.dtype;
+    leaving_.emplace_back(from, to);
+  }
+
+  Tensor temp(std::int32_t dtype, const Dims& dims, Layout layout) override {
+    Tensor t;
+    t.dtype = dtype;
+    t.dims = dims;
+    t.strides = strides_of(dims, layout);
+    t.buffer = static_cast<std::uint32_t>(buffers_.size());
+    const std::uint64_t bytes = std::max<std::uint64_t>(static_cast<std::uint64_t>(t.count() * storage_bytes(dtype)), 1);
+    const tenon_temp raw{sizeof(tenon_temp), 0, bytes, 64, 0};
+    program_.device->host.api->temp(sink_, &raw);
+    buffers_.push_back({next_operand_++, no_value});
+    return t;
+  }
+
+  LinkedEpilogue link(const TileSpace& space, std::int32_t accumulator) override {
+    LinkedEpilogue out;
+    std::vector<Tensor> outs{make_out(0, space.layout)};
+    out.dims = outs[0].dims;
+    Expression e = unit_->epilogue;
+    if (e.nodes.empty()) {
+      // What the op makes may be computed in another type than it is stored in.
+      const std::uint32_t acc = e.load(0, accumulator);
+      e.outputs = {e.cast(outs[0].dtype, acc)};
+    } else {
+      const std::int32_t raw = program_.values[unit_->raw].dtype;
+      for (Expression::Node& n : e.nodes)
+        if (n.kind == Expression::Kind::load && n.slot == 0 && compute_of(n.dtype) == compute_of(accumulator)) n.dtype = raw;
+    }
+    std::vector<ExpressionEpilogue::Operand> outputs, operands;
+    std::vector<Arg> strides;
+    const auto describe = [&](Tensor t, bool output) {
+      std::int64_t b = 0, r = 0, c = 0;
+      if (!joint_stride(t, space.batch, b) || !joint_stride(t, space.rows, r) || !joint_stride(t, space.cols, c)) {
+        if (output) throw Failure{TENON_INTERNAL, "an output whose axes cannot be walked together"};
+        // Spread over the whole output, once.
+        Tensor full = temp(t.dtype, outs[0].dims, space.layout);
+        copy(t, full);
+        t = full;
+        joint_stride(t, space.batch, b), joint_stride(t, space.rows, r), joint_stride(t, space.cols, c);
+      }
+      std::int64_t columns = 1;
+      for (std::int64_t a : space.cols) columns *= outs[0].dims[static_cast<std::size_t>(a)];
+      ExpressionEpilogue::Operand o{t.dtype, b != 0, r != 0, c == 0 && !(output || columns == 1) ? 0 : c == 1 || columns == 1 ? 1 : 2};
+      (output ? outputs : operands).push_back(o);
+      out.args.push_back(output ? Arg::out(t) : Arg::in(t));
+      if (o.moves_b) out.args.push_back(Arg::i32(b));
+      if (o.moves_r) out.args.push_back(Arg::i32(r));
+      if (o.cols == 2) out.args.push_back(Arg::i32(c));
+    };
+    for (const Tensor& t : outs) describe(t, true);
+    for (std::uint32_t v : unit_->epilogue_inputs) describe(broadcast(tensors_[v], outs[0].dims), false);
+    out.text = std::make_shared<ExpressionEpilogue>(std::move(e), std::move(operands), std::move(outputs));
+    return out;
+  }
+
+  void launch(Launch l) override {
+    for (std::size_t g : l.global)
+      if (g == 0) return;
+    steps_.push_back({std::move(l), unit_});
+  }
+
+  void copy(const Tensor& from, const Tensor& to) override {
+    Expression e;
+    e.outputs = {e.load(0, from.dtype)};
+    launch_elementwise(*this, e, {from}, {to}, "copy");
+  }
+
+ private:
+  // A value before anything has run: dims, and a buffer where it has one.
+  Tensor start(std::uint32_t v) {
+    const Value& value = program_.values[v];
+    if (value.graph_value >= args_.values.count) throw Failure{TENON_INTERNAL, "a value without sizes"};
+    const auto& p = element<tenon_plan_value>(args_.values, value.graph_value);
+    Tensor t;
+    t.dtype = value.dtype;
+    if (value.constant != no_value) {
+      t.dims = program_.constants[value.constant]->dims;
+      t.known = program_.known(value.constant, args_.load);
+      t.buffer = static_cast<std::uint32_t>(buffers_.size());
+      buffers_.push_back({no_value, value.constant});
+    } else {
+      if (p.rank > 0) t.dims = numbers({p.dims, static_cast<std::size_t>(p.rank)});
+      t.known = p.known;
+      if (value.operand != no_value) t.buffer = value.operand;
+    }
+    for (std::int64_t d : t.dims)
+      if (d < 0) throw Failure{TENON_UNSUPPORTED_SHAPE, "a size is known only while the model runs"};
+    t.strides = strides_of(t.dims, Layout::dense);
+    return t;
+  }
+
+  void finish() {
+    std::vector<const KernelText*> texts;
+    for (const Step& s : steps_) texts.push_back(&s.launch.kernel);
+    const std::vector<BuiltKernel> kernels = program_.device->kernels->get(texts);
+    const Host& host = program_.device->host;
+    for (std::size_t s = 0; s < steps_.size(); ++s) {
+      const Step& step = steps_[s];
+      PlannedLaunch planned{kernels[s], {}, step.launch.global, step.launch.local, step.launch.name, &step.unit->label};
+      if (std::find(plan_.programs.begin(), plan_.programs.end(), kernels[s].program) == plan_.programs.end()) plan_.programs.push_back(kernels[s].program);
+      std::vector<std::uint32_t> reads, writes;
+      double bytes = 0;
+      for (const Arg& a : step.launch.args) {
+        PlannedArg& out = planned.args.emplace_back();
+        out.bytes = a.bytes;
+        out.size = a.size;
+        if (a.kind == Arg::Kind::scalar) continue;
+        if (a.kind == Arg::Kind::weight) {
+          out.kind = PlannedArg::Kind::constant;
+          out.index = a.packed.constant;
+          bytes += static_cast<double>(a.packed.bytes);
+          continue;
+        }
+        if (a.tensor.buffer == no_value) throw Failure{TENON_INTERNAL, step.unit->label + ": a tensor without memory"};
+        const Buffer& b = buffers_[a.tensor.buffer];
+        out.offset = static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype));
+        bytes += static_cast<double>(a.tensor.count() * storage_bytes(a.tensor.dtype));
+        if (b.constant != no_value) {
+          out.kind = PlannedArg::Kind::constant;
+          out.index = b.constant;
+          (void)program_.constant(b.constant, args_.load);
+          continue;
+        }
+        out.kind = PlannedArg::Kind::operand;
+        out.index = b.operand;
+        auto& list = a.kind == Arg::Kind::write ? writes : reads;
+        if (std::find(list.begin(), list.end(), b.operand) == list.end()) list.push_back(b.operand);
+      }
+      tenon_step raw{};
+      raw.struct_size = sizeof raw;
+      raw.stage = static_cast<std::uint32_t>(s);
+      raw.flags = TENON_STEP_CAPTURABLE;
+      raw.name = str(step.launch.name);
+      raw.reads = reads.data(), raw.read_count = static_cast<std::uint32_t>(reads.size());
+      raw.writes = writes.data(), raw.write_count = static_cast<std::uint32_t>(writes.size());
+      raw.nodes = step.unit->nodes.data(), raw.node_count = static_cast<std::uint32_t>(step.unit->nodes.size());
+      raw.est_ns = static_cast<std::uint64_t>(std::max(bytes / 10, step.launch.flops / 100) + 5000);
+      host.api->step(sink_, &raw);
+      plan_.launches.push_back(std::move(planned));
+    }
+  }
+
+  const Program& program_;
+  const tenon_plan_args& args_;
+  tenon_plan_sink* sink_;
+  Plan& plan_;
+  std::vector<Tensor> tensors_;   // by value
+  std::vector<bool> made_;
+  std::vector<Buffer> buffers_;
+  std::vector<Step> steps_;
+  std::vector<std::pair<Tensor, Tensor>> copies_;   // of which tensor, what
+  std::vector<std::pair<Tensor, Tensor>> leaving_;  // to be copied when the unit has been planned
+  const Unit* unit_ = nullptr;
+  Tensor omitted_;
+  std::uint32_t next_operand_ = 0;
+};
+
+std::unique_ptr<Plan> Plan::make(std::shared_ptr<const Program> program, const tenon_plan_args& args, tenon_plan_sink* sink) {
+  auto plan = std::make_unique<Plan>();
+  plan->program = program;
+  Planner(*program, args, sink, *plan).run();
+  return plan;
+}
+
+}  // namespace tenon::opencl

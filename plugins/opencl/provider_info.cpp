@@ -1,0 +1,53 @@
+#include "plugins/opencl/provider_info.h"
+
+#include <cstdlib>
+
+namespace tenon::opencl {
+namespace {
+
+// Where built kernels are kept unless the configuration says otherwise; "" where there is no home.
+std::string usual_cache() {
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg && xdg[0] == '/') return std::string(xdg) + "/tenon/opencl";
+  if (const char* home = std::getenv("HOME"); home && home[0] == '/') return std::string(home) + "/.cache/tenon/opencl";
+  return {};
+}
+
+}  // namespace
+
+DeviceOptions device_options(const Host& host, const tenon_config* config) {
+  DeviceOptions o;
+  o.memory = host.text_or(config, "/memory", "auto");
+  o.profile = host.text_or(config, "/profile", "auto");
+  if (host.bool_or(config, "/cache", true)) o.cache = host.text_or(config, "/cache_folder", "");
+  if (host.bool_or(config, "/cache", true) && o.cache.empty()) o.cache = usual_cache();
+  o.cache_bytes = host.int_or(config, "/cache_mb", 256) << 20;
+  return o;
+}
+
+DeviceInfo::DeviceInfo(const Candidate& c, const DeviceOptions& options) : uid(c.uid()), name(c.profile.name + " (OpenCL)"), domain_uid(uid) {
+  const Profile& p = c.profile;
+  const bool host = shares_host_memory(p, options);
+  domain.struct_size = sizeof domain;
+  domain.kind = host ? TENON_DOMAIN_HOST : p.unified ? TENON_DOMAIN_SHARED : TENON_DOMAIN_DEVICE;
+  domain.uid = str(host ? std::string_view("host") : std::string_view(domain_uid));
+  domain.base_align = 64;
+  domain.view_align = 64;
+  domain.max_alloc = p.max_alloc;
+  domain.total_bytes = p.total;
+  if (!host) {
+    const double speed = p.unified ? 8 : 12, latency = p.unified ? 5000 : 20000;
+    routes = {{sizeof(tenon_route), TENON_ROUTE_HOST, 0, 0, 0, speed, latency}, {sizeof(tenon_route), 0, TENON_ROUTE_HOST, 0, 0, speed, latency}};
+  }
+  info.struct_size = sizeof info;
+  info.kind = p.cpu ? TENON_DEVICE_CPU : TENON_DEVICE_GPU;
+  info.uid = str(uid);
+  info.name = str(name);
+  info.domains = {&domain, 1, sizeof(tenon_domain), 0};
+  info.routes = {routes.data(), routes.size(), sizeof(tenon_route), 0};
+  info.flops_per_ns = p.cpu ? 2.0 * p.vector * p.compute_units : 32.0 * p.compute_units;
+  info.bytes_per_ns = p.cpu ? 8 : p.unified ? 20 : 200;
+  info.launch_ns = p.cpu ? 40000 : 20000;
+  info.memory_limit = host ? 0 : p.total;
+}
+
+}  // namespace tenon::opencl
