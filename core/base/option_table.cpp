@@ -27,7 +27,7 @@ constexpr Option table[] = {
     {"/placement", K::section, "", "", 0, 0, "which provider runs which node", "core/partition"},
     {"/placement/policy", K::choice, "\"cost\"", "cost", 0, 0, "how nodes are placed", "core/partition"},
     {"/placement/on_unsupported", K::choice, "\"next\"", "next|error|report", 0, 0,
-     "a node that no listed provider takes: next: the cpu provider, appended last; error; report: as next, and where that has no kernel either load all the same (a run fails)", "core/provider/registry.cpp"},
+     "a node that no listed provider takes: next: the cpu provider, appended last, which then takes only such nodes; error; report: as next, and where that has no kernel either load all the same (a run fails)", "core/provider/registry.cpp"},
     {"/placement/rules", K::list, "[]", "", 0, 0, "demands for nodes; the first that matches counts", "core/partition"},
     {"/placement/rules/*", K::section, "", "", 0, 0, "one rule", "core/partition"},
     {"/placement/rules/*/match", K::section, "", "", 0, 0, "all patterns (with * and ?) must fit the node", "core/partition"},

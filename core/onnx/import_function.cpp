@@ -25,6 +25,10 @@ Status Importer::function_graph(const onnx::FunctionProto& f, const Node& node, 
   out.nodes = std::move(nodes);
   for (int i = 0; i < f.output_size() && static_cast<std::size_t>(i) < node.outputs.size(); ++i) {
     auto it = scope.names.find(f.output(i));
+    if (it == scope.names.end() && node.outputs[static_cast<std::size_t>(i)] == none && !out.outputs.empty()) {
+      out.outputs.push_back(out.outputs.front());  // nobody wants it; what follows keeps its position
+      continue;
+    }
     if (it == scope.names.end()) return invalid("the body of {} makes no output \"{}\"", node.label(), f.output(i));
     out.outputs.push_back(it->second);
     out.values[it->second].is_output = true;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <tenon/host.h>
+
 #include "core/graph/graph.h"
 
 namespace tenon {

@@ -1,10 +1,9 @@
 #include "core/partition/cover.h"
 
 #include <algorithm>
-#include <array>
-#include <map>
 
 #include "core/partition/min_cut.h"
+#include "core/partition/parts.h"
 #include "core/partition/taken_units.h"
 
 namespace tenon {
@@ -202,97 +201,6 @@ struct Covering {
       }
     }
   }
-
-  // ---- step 4: parts ------------------------------------------------------------------------------------------------
-  Cover parts() {
-    Cover out;
-    const std::size_t count = graph.nodes.size();
-    out.node_claim = chosen;
-    out.node_part.assign(count, none);
-    out.node_segment.assign(count, 0);
-    std::vector<std::uint32_t>& level = out.node_level;
-    level.assign(count, 0);
-    std::vector<std::uint32_t> base(count, 0);  // the level at which the node's segment begins for it
-    // The nodes of a unit share level and segment: repeat until nothing moves (units are few and convex).
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (NodeId n = 0; n < count; ++n) {
-        std::uint32_t l = level[n], s = out.node_segment[n], b = base[n];
-        for_each_producer(n, [&](NodeId p) {
-          const bool ends = in.ends_segment[p];
-          b = std::max(b, ends ? level[p] + 1 : base[p]);
-          s = std::max(s, out.node_segment[p] + (ends ? 1u : 0u));
-          // Shape arithmetic is done before the segment runs, so it orders nothing within it.
-          if (graph.nodes[n].host_evaluated || graph.nodes[p].host_evaluated) return;
-          const bool hop = ends || chosen[n] == none || label_of(p) != label_of(n);
-          l = std::max(l, level[p] + (hop ? 1u : 0u));
-        });
-        l = std::max(l, b);
-        base[n] = b;
-        auto raise = [&](NodeId m) {
-          if (level[m] < l) level[m] = l, moved |= m < n;
-          if (out.node_segment[m] < s) out.node_segment[m] = s, moved |= m < n;
-        };
-        if (chosen[n] == none) raise(n);
-        else for (NodeId m : in.claims[chosen[n]].nodes) raise(m);
-      }
-    }
-    // All nodes of one device, level and segment are one part: an edge between parts always raises the level, so parts are
-    // convex and their order is acyclic, connected or not, and one crossing serves them all.
-    std::map<std::array<std::uint32_t, 3>, std::uint32_t> index;
-    for (NodeId n = 0; n < count; ++n)
-      if (chosen[n] != none) index.emplace(std::array{out.node_segment[n], level[n], label_of(n)}, 0);
-    for (auto& [key, part] : index) {
-      part = static_cast<std::uint32_t>(out.parts.size());
-      CoverPart& p = out.parts.emplace_back();
-      p.device = key[2], p.level = key[1], p.segment = key[0];
-    }
-    for (NodeId n = 0; n < count; ++n) {
-      if (chosen[n] == none) {
-        if (!in.skip[n]) out.uncovered.push_back(n);
-        continue;
-      }
-      const std::uint32_t p = index[{out.node_segment[n], level[n], label_of(n)}];
-      out.node_part[n] = p;
-      if (in.claims[chosen[n]].nodes.front() == n) {
-        out.parts[p].claims.push_back(chosen[n]);
-        out.parts[p].cost_ns += in.claims[chosen[n]].cost_ns;
-      }
-    }
-    boundaries(out);
-    for (const CoverPart& p : out.parts) out.cost_ns += p.cost_ns + in.devices[p.device].launch_ns;
-    return out;
-  }
-  std::uint32_t label_of(NodeId n) const { return chosen[n] == none ? none : in.claims[chosen[n]].device; }
-  template <class F>
-  void for_each_producer(NodeId n, F f) const {
-    for (ValueId v : graph.nodes[n].inputs)
-      if (v != none && graph.values[v].producer != none) f(graph.values[v].producer);
-    for (const GraphPtr& body : graph.nodes[n].subgraphs())
-      for (const OuterValue& o : body->outer)
-        if (graph.values[o.parent].producer != none) f(graph.values[o.parent].producer);
-  }
-  void boundaries(Cover& out) const {
-    std::vector<std::uint32_t> seen(graph.values.size(), none);
-    for (std::uint32_t p = 0; p < out.parts.size(); ++p)
-      for (std::uint32_t c : out.parts[p].claims)
-        for (NodeId n : in.claims[c].nodes) {
-          for (ValueId v : graph.nodes[n].inputs) {
-            if (v == none || graph.values[v].constant || seen[v] == p) continue;
-            const NodeId producer = graph.values[v].producer;
-            if (producer != none && out.node_part[producer] == p) continue;
-            seen[v] = p;
-            out.parts[p].inputs.push_back(v);
-          }
-          for (ValueId v : graph.nodes[n].outputs) {
-            if (v == none) continue;
-            // Strings are never temps: their elements are reached through the host.
-            bool leaves = graph.values[v].is_output || graph.values[v].type.dtype == TENON_DTYPE_STRING;
-            for (NodeId r : readers[v]) leaves |= out.node_part[r] != p;
-            if (leaves) out.parts[p].outputs.push_back(v);
-          }
-        }
-  }
 };
 
 }  // namespace
@@ -310,7 +218,7 @@ Cover cover(const CoverInput& input) {
   work.find_units();
   work.find_labels();
   work.choose();
-  return work.parts();
+  return make_parts(input, work.readers, work.chosen);
 }
 
 }  // namespace tenon

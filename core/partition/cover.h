@@ -31,6 +31,7 @@ struct CoverPart {
   std::uint32_t segment = 0;
   std::vector<ValueId> inputs;   // boundary values, constants excluded
   std::vector<ValueId> outputs;  // made here and read elsewhere, or outputs of the graph
+  std::vector<bool> input_on_host, output_on_host;  // beside them: a claim wants it in host memory (TENON_PLACE_HOST)
   double cost_ns = 0;
 };
 

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/graph/splice.h"
 #include "core/onnx/infer.h"
 #include "core/ops/value_reads.h"
+#include "core/partition/bodies.h"
 #include "core/provider/host.h"
 
 namespace tenon {
@@ -25,12 +27,12 @@ bool is_host_step(const Graph& graph, const Node& node) {
 
 namespace {
 
-constexpr int max_rounds = 5;  // bodies inside bodies, see provider-abi.md §3
+constexpr int max_rounds = Bodies::max_depth + 1;
 
 class Placer {
  public:
   Placer(const PlaceInput& in, const std::vector<std::pair<std::string, std::uint32_t>>& banned)
-      : in_(in), graph_(*in.graph), devices_(*in.devices), banned_(banned) {}
+      : in_(in), graph_(*in.graph), devices_(*in.devices), banned_(banned), bodies_(in, notes_) {}
 
   Result<Placement> run() {
     for (int round = 0;; ++round) {
@@ -134,18 +136,10 @@ class Placer {
       bool claimed = false;
       for (const Claim& c : out_.claims) claimed = claimed || (c.nodes.size() == 1 && c.nodes[0] == n && (allowed_[n] >> c.device & 1));
       for (const Refused& r : out_.refusals[n])
-        if (r.reason == TENON_REJECT_OP || r.reason == TENON_REJECT_ATTRIBUTE || r.reason == TENON_REJECT_DTYPE)
-          if (allowed_[n] >> r.device & 1) lacking.push_back(r.device);
+        if (Bodies::lacks_operator(r.reason) && (allowed_[n] >> r.device & 1)) lacking.push_back(r.device);
       if (lacking.empty() || (claimed && devices_.size() == 1)) continue;
-      GraphPtr body = node.body;
-      if (!body) {
-        TENON_SET(body, function_body(*in_.model, graph_, node, *in_.import));
-        if (!body) continue;
-      }
-      if (Status s = infer_types(*in_.model, *body, in_.import->custom); !s.ok()) {
-        notes_.push_back(fmt::format("{}: its body cannot be used: {}", node.label(), s.text()));
-        continue;
-      }
+      TENON_ASSIGN(const GraphPtr body, bodies_.of(graph_, node));
+      if (!body) continue;
       bodies[n] = body;
       for (std::uint32_t d : lacking) TENON_TRY(offer(n, d, *body));
     }
@@ -154,16 +148,7 @@ class Placer {
 
   // Where the device takes every node of the body, that is a claim for the whole.
   Status offer(NodeId n, std::uint32_t d, Graph& body) {
-    (void)mark_host_evaluated(*in_.model, body, in_.import->custom);
-    const auto view = GraphView::build(body, in_.bounds, &in_.load->constants);
-    LoadTask task(*in_.load, devices_[d].device);
-    TENON_ASSIGN(QueryAnswer answer, query_device(devices_[d], d, *view, in_.max_workers, task));
-    std::vector<double> best(body.nodes.size(), infinite_cost);
-    for (const Claim& c : answer.claims)
-      for (NodeId m : c.nodes) best[m] = std::min(best[m], c.cost_ns / static_cast<double>(c.nodes.size()));
-    double cost = 0;
-    for (NodeId m = 0; m < body.nodes.size(); ++m)
-      if (!body.nodes[m].host_evaluated) cost += best[m];
+    TENON_ASSIGN(const double cost, bodies_.cost(d, body));
     if (cost == infinite_cost) return {};
     Claim whole;
     whole.device = d;
@@ -176,12 +161,32 @@ class Placer {
 
   // ---- the cover -----------------------------------------------------------------------------------------------------------
 
+  // A fallback device does not bid for nodes that a device which was asked for claims, be it by the node's body.
+  void withhold() {
+    withheld_.assign(graph_.nodes.size(), 0);
+    fallbacks_ = 0;
+    for (std::uint32_t d = 0; d < devices_.size(); ++d)
+      if (devices_[d].fallback) fallbacks_ |= 1ull << d;
+    if (fallbacks_ == 0) return;
+    std::vector<bool> asked(graph_.nodes.size());
+    for (const Claim& c : out_.claims) {
+      const auto free = [&](NodeId n) { return (allowed_[n] >> c.device & 1) != 0; };
+      if (devices_[c.device].fallback || !std::all_of(c.nodes.begin(), c.nodes.end(), free)) continue;
+      for (NodeId n : c.nodes) asked[n] = true;
+    }
+    for (const Claim& c : out_.claims)
+      for (NodeId n : c.nodes)
+        if (asked[n] && devices_[c.device].fallback) withheld_[n] |= allowed_[n] & 1ull << c.device;
+    for (NodeId n = 0; n < graph_.nodes.size(); ++n) allowed_[n] &= ~withheld_[n];
+  }
+
+  // ---- the cover -----------------------------------------------------------------------------------------------------------
+
   void cover_graph() {
     CoverInput in;
     in.graph = &graph_;
     in.devices = out_.models;
     in.claims = out_.claims;
-    in.allowed = allowed_;
     in.value_bytes = out_.value_bytes;
     in.skip.resize(graph_.nodes.size());
     in.ends_segment.resize(graph_.nodes.size());
@@ -197,7 +202,17 @@ class Placer {
     for (const Claim& c : out_.claims)
       if (c.flags & TENON_CLAIM_DATA_DEPENDENT_SHAPE)
         for (NodeId n : c.nodes) in.ends_segment[n] = true;
+    withhold();
+    in.allowed = allowed_;
     out_.cover = cover(in);
+    // A claim of several nodes may lose to another one: what it left behind is the fallback's after all.
+    bool again = false;
+    for (NodeId n : out_.cover.uncovered)
+      if (withheld_[n] != 0) allowed_[n] |= std::exchange(withheld_[n], 0), again = true;
+    if (again) {
+      in.allowed = allowed_;
+      out_.cover = cover(in);
+    }
     std::sort(out_.cover.uncovered.begin(), out_.cover.uncovered.end());
   }
 
@@ -229,9 +244,24 @@ class Placer {
       std::uint64_t able = 0;
       for (const Claim& c : out_.claims)
         if (std::binary_search(c.nodes.begin(), c.nodes.end(), n) && (allowed_[n] >> c.device & 1)) able |= 1ull << c.device;
+      const std::uint32_t chosen = out_.cover.node_claim[n];
       if (rule_of_[n] >= 0) why = fmt::format("rule {}", rule_of_[n]);
+      else if (chosen != none && devices_[out_.claims[chosen].device].fallback) why = "fallback: no listed provider takes it";
+      else if (withheld_[n] != 0) why = "listed";
       else if ((able & (able - 1)) == 0) why = devices_.size() == 1 ? "only provider" : "only claim";
       else why = "cost";
+    }
+    for (std::uint32_t d = 0; d < devices_.size(); ++d) {
+      if (!devices_[d].fallback) continue;
+      std::size_t taken = 0, left = 0;
+      for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+        const std::uint32_t chosen = out_.cover.node_claim[n];
+        taken += chosen != none && out_.claims[chosen].device == d;
+        left += withheld_[n] >> d & 1;
+      }
+      if (taken > 0 || &graph_ == &in_.model->graph)
+        notes_.push_back(fmt::format("provider {} is not listed under /providers: it takes the {} nodes that no listed provider claims and leaves {} that it could run",
+                                     devices_[d].provider(), taken, left));
     }
     // Devices that could have run it and were dearer.
     for (const Claim& c : out_.claims)
@@ -253,8 +283,11 @@ class Placer {
   Placement out_;
   std::set<std::uint32_t> composite_;
   std::vector<std::uint64_t> allowed_;
+  std::vector<std::uint64_t> withheld_;  // per node: fallback devices that may not bid for it
+  std::uint64_t fallbacks_ = 0;
   std::vector<int> rule_of_;
   std::vector<std::string> notes_;
+  Bodies bodies_;
 };
 
 }  // namespace

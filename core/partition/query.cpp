@@ -29,7 +29,12 @@ struct QuerySink final : tenon_query_sink {
       if (rule.value >= graph.values.count) return malformed(fmt::format("an operand rule for value {} of {}", rule.value, graph.values.count));
       c.rules.push_back({rule.value, rule.place, rule.alias, rule.alias_value, rule.append_axis});
     }
+    if (std::any_of(c.rules.begin(), c.rules.end(), [](const OperandRule& r) { return r.alias == TENON_ALIAS_MUST; })) {
+      for (NodeId n : c.nodes) reject(n, TENON_REJECT_OTHER, "an output has to share memory with an input, which this host does not promise");
+      return;
+    }
     if ((c.flags & TENON_CLAIM_NEEDS_STATIC) && !is_static(c)) return;
+    if ((c.flags & TENON_CLAIM_DATA_DEPENDENT_SHAPE) && !info.domains[0].host() && !made_on_host(c)) return;
     for (NodeId n : c.nodes) claimed[n] = true;
     answer.claims.push_back(std::move(c));
   }
@@ -63,6 +68,20 @@ struct QuerySink final : tenon_query_sink {
         if (fixed) continue;
         for (NodeId m : c.nodes)
           reject(m, TENON_REJECT_DYNAMIC, fmt::format("value \"{}\" has a size that is not fixed; set /shapes for its dimensions", view(value.name)));
+        return false;
+      }
+    return true;
+  }
+  // Memory for sizes that the data decides is the host's: a device with a memory of its own has to say that it writes there.
+  bool made_on_host(const Claim& c) {
+    const auto* nodes = static_cast<const tenon_node*>(graph.nodes.data);
+    for (NodeId n : c.nodes)
+      for (std::uint32_t o = 0; o < nodes[n].output_count; ++o) {
+        const std::uint32_t v = nodes[n].outputs[o];
+        const auto fits = [&](const OperandRule& r) { return r.value == v && r.place == TENON_PLACE_HOST; };
+        if (v == TENON_NO_VALUE || std::any_of(c.rules.begin(), c.rules.end(), fits)) continue;
+        for (NodeId m : c.nodes)
+          reject(m, TENON_REJECT_OTHER, fmt::format("output {} has a size that the data decides; in memory \"{}\" that needs the operand rule PLACE_HOST", o, info.domains[0].uid));
         return false;
       }
     return true;

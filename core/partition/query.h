@@ -15,6 +15,7 @@ namespace tenon {
 struct SessionDevice {
   DevicePtr device;
   OptionsPtr options;
+  bool fallback = false;  // nobody named it: it takes only what no other device of the session claims
 
   const std::string& provider() const { return device->provider().id(); }
 };

@@ -1,4 +1,4 @@
-// Plan: everything decided for one segment of a graph at one signature: sizes, steps, addresses, copies.
+// Plan: everything decided for one segment of a graph at one signature: sizes, steps, addresses, copies, waits.
 //
 // Plain data; immutable once made and shared by the cache that holds it and the contexts bound to it. Any thread may read.
 #pragma once
@@ -15,12 +15,14 @@ namespace tenon {
 // Where the bytes of a value or a temp are.
 struct Storage {
   enum class Kind : std::uint8_t {
-    arena,   // at an offset of a domain's arena
-    slot,    // wherever the run's slot of this value says: inputs, outputs, sizes decided by data, other segments
-    fixed,   // a constant or an evaluated value: its bytes stand in the plan
+    arena,     // at an offset of one slab of a domain's arena
+    slot,      // wherever the run's slot of this value says: inputs, outputs, sizes decided by data, other segments
+    fixed,     // an evaluated value, in host memory: its bytes stand in the plan
+    resident,  // an evaluated value in a device's memory: at an offset of a buffer of the plan, copied there once
     absent,
   } kind = Kind::absent;
   std::uint32_t domain = 0;  // index into Plan::domains
+  std::uint32_t slab = 0;    // arena: of the domain; resident: index into Plan::residents
   ValueId value = none;
   std::uint64_t offset = 0, bytes = 0;
   const std::byte* data = nullptr;  // fixed
@@ -37,35 +39,51 @@ struct PlannedProgram {
   tenon_plan* handle = nullptr;  // null where the provider has no program_plan
   std::uint64_t step_count = 0;
   bool spmd = false;
+  std::uint32_t queue = none;  // index into Plan::queues; none: done when execute returns
   std::vector<Storage> operands;
   std::vector<PlannedStep> steps;
 };
 
-// A copy between the host and a device's memory, over one of its routes.
+// A copy over a route that a device has.
 struct PlannedCopy {
   ValueId value = none;
   DevicePtr device;
   std::uint32_t route = 0;
+  std::uint32_t queue = none;  // as of a program
   Storage from, to;
   std::uint64_t bytes = 0;
+};
+
+// Before its item begins, all that was given to `queue` so far is done: on the host, or for what follows on queue `by`.
+struct PlannedWait {
+  std::uint32_t queue = none;
+  std::uint32_t by = none;  // none: the host waits
 };
 
 struct PlannedItem {
   enum class Kind : std::uint8_t { program, copy, host_step } kind = Kind::program;
   std::uint32_t index = 0;  // into programs or copies; a node for host steps
+  std::vector<PlannedWait> waits;
 };
 
 struct Plan {
   ShapeTable shapes;  // after this segment, as far as known before it runs
   std::uint32_t segment = 0;
-  std::vector<PlannedItem> items;
+  std::vector<PlannedItem> items;  // after the last one the host waits for all queues
   std::vector<PlannedProgram> programs;
   std::vector<PlannedCopy> copies;
-  struct Arena {
-    DevicePtr device;  // null: host
-    std::uint64_t bytes = 0;
+  std::vector<DevicePtr> queues;   // devices with streams that items of this plan use
+  // Memory that runs allocate for this plan. Devices that name one uid share it; the first of them allocates.
+  struct Domain {
+    std::string uid = "host";
+    DevicePtr device;            // null: host
+    std::uint32_t index = 0;     // of the domain among the device's
+    std::uint64_t alignment = 64;
+    std::vector<std::uint64_t> slabs;  // bytes of each
+    std::uint64_t bytes() const;
   };
-  std::vector<Arena> domains;       // [0] is the host
+  std::vector<Domain> domains;      // [0] is the host
+  std::vector<std::shared_ptr<DeviceBuffer>> residents;
   std::vector<Storage> on_host;     // by value: where host steps and outputs find it; absent elsewhere
   std::vector<ValueId> slots;       // values that need memory of their own in this segment (not inputs, not user outputs)
   std::vector<ConstantPtr> keep;    // what fixed storages point at
@@ -79,7 +97,7 @@ struct Plan {
   ~Plan();
 };
 
-// A readable dump: items, steps, operands, memory.
+// A readable dump: items, steps, operands, copies, waits, memory.
 std::string plan_text(const Plan& plan, const Graph& graph);
 
 }  // namespace tenon

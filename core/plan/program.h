@@ -32,6 +32,7 @@ struct Item {
   enum class Kind { program, host_step } kind = Kind::program;
   std::uint32_t index = 0;  // into programs, or the node
   std::uint32_t segment = 0, level = 0;
+  bool queued = false;  // given to a device's queue: first of its level, so that the host works beside it
 };
 
 }  // namespace tenon

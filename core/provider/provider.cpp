@@ -185,9 +185,11 @@ Result<tenon_stream*> Device::stream_create(void* native) {
   return stream;
 }
 void Device::stream_destroy(tenon_stream* stream) {
-  if (stream) api().stream_destroy(stream);
+  if (stream && api().stream_destroy) api().stream_destroy(stream);
 }
-Status Device::stream_sync(tenon_stream* stream) { return stream ? took(api().stream_sync(stream)) : Status(); }
+Status Device::stream_sync(tenon_stream* stream) {
+  return call([&] { return api().stream_sync(stream); });
+}
 
 Result<tenon_event*> Device::event_create(std::uint64_t flags) {
   if (!api().event_create) return absent(*provider_, "event_create");
@@ -196,11 +198,11 @@ Result<tenon_event*> Device::event_create(std::uint64_t flags) {
   return event;
 }
 void Device::event_destroy(tenon_event* event) {
-  if (event) api().event_destroy(event);
+  if (event && api().event_destroy) api().event_destroy(event);
 }
 Status Device::event_record(tenon_event* event, tenon_stream* stream) { return call([&] { return api().event_record(event, stream); }); }
 Status Device::event_wait(tenon_event* event, tenon_stream* stream) {
-  return api().event_wait ? took(api().event_wait(event, stream)) : absent(*provider_, "event_wait");
+  return call([&] { return api().event_wait(event, stream); });
 }
 Status Device::event_host_wait(tenon_event* event, std::uint64_t timeout_ns) { return call([&] { return api().event_host_wait(event, timeout_ns); }); }
 

@@ -86,7 +86,8 @@ class Device : public std::enable_shared_from_this<Device> {
   bool lost() const { return lost_.load(std::memory_order_relaxed); }
   bool has_plan() const { return api().program_plan != nullptr; }
   bool has_bind() const { return has_plan() && api().plan_bind != nullptr; }
-  bool has_streams() const { return api().stream_create != nullptr; }
+  bool has_streams() const { return api().stream_create != nullptr && api().stream_sync != nullptr; }
+  bool has_events() const { return api().event_create != nullptr && api().event_record != nullptr && api().event_wait != nullptr; }
   // "" when the provider has none.
   Result<std::string> fingerprint();
 
@@ -113,6 +114,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   Result<tenon_stream*> stream_create(void* native = nullptr);
   void stream_destroy(tenon_stream* stream);
+  void* stream_native(tenon_stream* stream) { return api().stream_native ? api().stream_native(stream) : nullptr; }
   Status stream_sync(tenon_stream* stream);
   Result<tenon_event*> event_create(std::uint64_t flags = 0);
   void event_destroy(tenon_event* event);

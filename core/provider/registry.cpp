@@ -171,7 +171,9 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
     log_info("loader", "provider {} is left out: {}", entry.use, status.text());
   }
   if (!has_fallback && !config.placement.error_on_unsupported) {
-    if (Status status = add({std::string(fallback_id), "", "{}", false}); !status.ok()) {
+    if (Status status = add({std::string(fallback_id), "", "{}", false}); status.ok()) {
+      out.back().fallback = !config.providers.empty();
+    } else {
       if (out.empty()) return status;
       notes.push_back(fmt::format("left out: {}", status.text()));
     }

@@ -29,6 +29,7 @@ struct SessionProvider {
   ProviderPtr provider;
   std::vector<DevicePtr> devices;
   OptionsPtr options;
+  bool fallback = false;  // appended to providers that the configuration names: takes only what none of those claims
 };
 
 class Registry {
@@ -44,8 +45,8 @@ class Registry {
   Result<ProviderPtr> open(const std::string& name, const std::string& options = "{}",
                            const std::vector<std::string>& paths = {});
   // All providers of a configuration with their devices and checked options, in order. Without entries: every usable
-  // provider found, the cpu last. The cpu is appended unless placement.on_unsupported is "error". What was left out and
-  // why (providers that are not required) goes to notes.
+  // provider found that does not wait to be named, the cpu last, and cost decides. Behind entries that do not name it the cpu is appended as a fallback
+  // unless placement.on_unsupported is "error". What was left out and why (providers that are not required) goes to notes.
   Result<std::vector<SessionProvider>> open_all(const Config& config, std::vector<std::string>& notes);
 
  private:

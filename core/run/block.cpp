@@ -1,6 +1,8 @@
 #include "core/run/block.h"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "core/base/log.h"
 #include "core/onnx/infer.h"
@@ -120,11 +122,12 @@ Status Block::order() {
   items_.clear();
   const Cover& cover = placement_.cover;
   for (std::uint32_t p = 0; p < programs_.size(); ++p)
-    items_.push_back({Item::Kind::program, p, programs_[p].part.segment, programs_[p].part.level});
+    items_.push_back({Item::Kind::program, p, programs_[p].part.segment, programs_[p].part.level, programs_[p].device->has_streams()});
   for (NodeId n = 0; n < graph_.nodes.size(); ++n)
-    if (placement_.host_step[n]) items_.push_back({Item::Kind::host_step, n, cover.node_segment[n], cover.node_level[n]});
+    if (placement_.host_step[n]) items_.push_back({Item::Kind::host_step, n, cover.node_segment[n], cover.node_level[n], false});
   std::stable_sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
-    return a.segment != b.segment ? a.segment < b.segment : a.level < b.level;
+    if (a.segment != b.segment) return a.segment < b.segment;
+    return a.level != b.level ? a.level < b.level : a.queued > b.queued;
   });
   segments_ = 1;
   for (std::uint32_t s : cover.node_segment) segments_ = std::max(segments_, s + 1);
@@ -169,20 +172,8 @@ void Block::report() {
     std::uint64_t nodes = 0;
     for (std::uint32_t c : p.claims) nodes += placement_.claims[c].nodes.size();
     out.parts.push_back({environment_.devices[p.device].provider(), environment_.devices[p.device].device->info().uid, nodes, p.cost_ns});
-    for (ValueId v : p.inputs) {
-      const NodeId producer = graph_.values[v].producer;
-      const std::uint32_t from = producer == none || cover.node_part[producer] == none ? none : cover.parts[cover.node_part[producer]].device;
-      static const DeviceModel host{.name = "host", .domain = "host"};
-      const DeviceModel& source = from == none ? host : placement_.models[from];
-      if (source.domain == placement_.models[p.device].domain) continue;
-      out.copies.push_back({graph_.values[v].name, source.name, placement_.models[p.device].name, static_cast<std::uint64_t>(placement_.value_bytes[v]),
-                            copy_cost(source, placement_.models[p.device], placement_.value_bytes[v])});
-    }
-    for (ValueId v : p.outputs)
-      if (graph_.values[v].is_output && !placement_.models[p.device].on_host())
-        out.copies.push_back({graph_.values[v].name, placement_.models[p.device].name, "host", static_cast<std::uint64_t>(placement_.value_bytes[v]),
-                              copy_cost(placement_.models[p.device], {.name = "host", .domain = "host"}, placement_.value_bytes[v])});
   }
+  report_copies();
   for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
     const Node& node = graph_.nodes[n];
     const bool taken = cover.node_claim[n] != none || node.host_evaluated || placement_.host_step[n];
@@ -198,6 +189,37 @@ void Block::report() {
     out.nodes.push_back(std::move(placed));
   }
   for (const std::string& note : placement_.notes) out.notes.push_back(path_.empty() ? note : path_ + ": " + note);
+}
+
+// What a run copies between memories, at the sizes of estimates; each value once for each memory and segment. Evaluated
+// values are copied when a plan is made.
+void Block::report_copies() {
+  static const DeviceModel host{.name = "host", .domain = "host"};
+  const Cover& cover = placement_.cover;
+  std::vector<const DeviceModel*> home(graph_.values.size(), &host);
+  for (const CoverPart& p : cover.parts)
+    for (std::size_t o = 0; o < p.outputs.size(); ++o)
+      if (!p.output_on_host[o]) home[p.outputs[o]] = &placement_.models[p.device];
+  std::set<std::tuple<ValueId, std::string, std::uint32_t>> seen;
+  const auto add = [&](ValueId v, const DeviceModel& to, std::uint32_t segment) {
+    const DeviceModel& from = *home[v];
+    if (const NodeId producer = graph_.values[v].producer; producer != none && graph_.nodes[producer].host_evaluated) return;
+    if (from.domain == to.domain || !seen.emplace(v, to.domain, segment).second) return;
+    environment_.report->copies.push_back({graph_.values[v].name, from.name, to.name, static_cast<std::uint64_t>(placement_.value_bytes[v]),
+                                           copy_cost(from, to, placement_.value_bytes[v])});
+  };
+  for (const CoverPart& p : cover.parts)
+    for (std::size_t i = 0; i < p.inputs.size(); ++i) add(p.inputs[i], p.input_on_host[i] ? host : placement_.models[p.device], p.segment);
+  for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
+    if (!placement_.host_step[n]) continue;
+    for (ValueId v : graph_.nodes[n].inputs)
+      if (v != none) add(v, host, cover.node_segment[n]);
+    for (const GraphPtr& body : graph_.nodes[n].subgraphs())
+      for (const OuterValue& o : body->outer) add(o.parent, host, cover.node_segment[n]);
+  }
+  for (const CoverPart& p : cover.parts)
+    for (ValueId v : p.outputs)
+      if (graph_.values[v].is_output) add(v, host, p.segment);
 }
 
 }  // namespace tenon

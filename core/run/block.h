@@ -66,6 +66,7 @@ class Block {
   Status order();
   Status build_bodies();
   void report();
+  void report_copies();
 
   // The plan of one segment for a key; parent: the plan of the segment before it, null for the first.
   Result<std::shared_ptr<const Plan>> plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent, const RunContext& context) const;

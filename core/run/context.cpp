@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::size_t max_bound = 16;  // plans that a context keeps addresses for
 
-std::string domain_uid(const Plan::Arena& a) { return a.device ? a.device->info().domains[0].uid : "host"; }
-
 }  // namespace
 
 tenon_address datum_address(Datum& datum) {
@@ -28,6 +26,7 @@ BoundPlan& BoundPlan::operator=(BoundPlan&& o) noexcept {
   arena_version = o.arena_version;
   programs = std::move(o.programs);
   slots = std::move(o.slots);
+  queues = std::move(o.queues);
   return *this;
 }
 
@@ -38,7 +37,8 @@ void BoundPlan::unbind() {
 
 std::uint64_t RunContext::arena_bytes() const {
   std::uint64_t bytes = 0;
-  for (const Arena& a : arenas_) bytes += a.bytes;
+  for (const Arena& a : arenas_)
+    for (const Slab& s : a.slabs) bytes += s.bytes;
   return bytes;
 }
 
@@ -48,68 +48,79 @@ const RunContext::Arena* RunContext::arena(const std::string& uid) const {
   return nullptr;
 }
 
+Status RunContext::allocate(Slab& slab, const Plan::Domain& domain, std::uint64_t bytes) {
+  slab = {};
+  if (!domain.device) {
+    void* memory = nullptr;
+    if (::posix_memalign(&memory, std::max<std::uint64_t>(domain.alignment, 4096), bytes) != 0)
+      return error(TENON_RESOURCE_EXHAUSTED, "no memory for an arena of {} bytes", bytes);
+    slab.memory = {memory, ::free};
+    slab.address = {memory, 0, bytes};
+  } else {
+    TENON_ASSIGN(auto buffer, domain.device->alloc(domain.index, bytes, domain.alignment));
+    slab.address = buffer->address();
+    slab.memory = std::move(buffer);
+  }
+  slab.bytes = bytes;
+  return {};
+}
+
+// REQUIRES idle queues: memory that they work with may move.
 Status RunContext::grow(const Plan& plan) {
-  for (const Plan::Arena& wanted : plan.domains) {
-    const std::string uid = domain_uid(wanted);
-    Arena* have = const_cast<Arena*>(arena(uid));
-    if (have && have->bytes >= wanted.bytes && (have->memory || wanted.bytes == 0)) continue;
-    if (!have) {
-      arenas_.push_back({uid, 0, nullptr, {}});
-      have = &arenas_.back();
+  for (const Plan::Domain& wanted : plan.domains) {
+    Arena* have = const_cast<Arena*>(arena(wanted.uid));
+    if (!have) have = &arenas_.emplace_back(Arena{wanted.uid, {}});
+    if (have->slabs.size() < wanted.slabs.size()) have->slabs.resize(wanted.slabs.size());
+    for (std::size_t s = 0; s < wanted.slabs.size(); ++s) {
+      if (have->slabs[s].memory && have->slabs[s].bytes >= wanted.slabs[s]) continue;
+      ++arena_version_;
+      TENON_TRY(allocate(have->slabs[s], wanted, wanted.slabs[s]));
     }
-    if (wanted.bytes == 0) continue;
-    ++arena_version_;
-    have->memory.reset();
-    have->bytes = 0;
-    if (!wanted.device) {
-      void* memory = nullptr;
-      if (::posix_memalign(&memory, 4096, wanted.bytes) != 0)
-        return error(TENON_RESOURCE_EXHAUSTED, "no memory for an arena of {} bytes", wanted.bytes);
-      have->memory = {memory, ::free};
-      have->address = {memory, 0, wanted.bytes};
-    } else {
-      TENON_ASSIGN(auto buffer, wanted.device->alloc(0, wanted.bytes, wanted.device->info().domains[0].base_align));
-      have->address = buffer->address();
-      have->memory = std::move(buffer);
-    }
-    have->bytes = wanted.bytes;
   }
   return {};
 }
 
-tenon_address RunContext::address(const Storage& s) const {
+tenon_address RunContext::address(const Plan& plan, const Storage& s) const {
+  tenon_address out{nullptr, 0, 0};
   switch (s.kind) {
     case Storage::Kind::fixed: return {const_cast<std::byte*>(s.data), 0, s.bytes};
     case Storage::Kind::slot: return datum_address(const_cast<Datum&>(slots[s.value]));
-    default: return {nullptr, 0, 0};
+    case Storage::Kind::resident: out = plan.residents[s.slab]->address(); break;
+    case Storage::Kind::arena: {
+      const Arena& at = *arena(plan.domains[s.domain].uid);
+      if (s.slab < at.slabs.size()) out = at.slabs[s.slab].address;  // a buffer of no bytes may have no slab
+      break;
+    }
+    case Storage::Kind::absent: return out;
   }
+  out.offset += s.offset;
+  out.bytes = s.bytes;
+  return out;
 }
 
-Status RunContext::fill(BoundPlan& bound) const {
+Status RunContext::fill(BoundPlan& bound) {
   const Plan& plan = *bound.plan;
   bound.unbind();
   bound.programs.resize(plan.programs.size());
   bound.slots.clear();
-  std::vector<const Arena*> arenas;
-  for (const Plan::Arena& a : plan.domains) arenas.push_back(arena(domain_uid(a)));
+  bound.queues.clear();
+  for (const DevicePtr& device : plan.queues) {
+    TENON_ASSIGN(RunQueue * queue, queues_.of(device));
+    bound.queues.push_back(queue);
+  }
   for (std::uint32_t p = 0; p < plan.programs.size(); ++p) {
     const PlannedProgram& program = plan.programs[p];
     BoundProgram& out = bound.programs[p];
-    out.addresses.assign(program.operands.size(), tenon_address{});
+    out.addresses.resize(program.operands.size());
     for (std::uint32_t o = 0; o < program.operands.size(); ++o) {
       const Storage& s = program.operands[o];
-      if (s.kind == Storage::Kind::arena) {
-        out.addresses[o] = arenas[s.domain]->address;
-        out.addresses[o].offset += s.offset;
-        out.addresses[o].bytes = s.bytes;
-      } else {
-        out.addresses[o] = address(s);
-        if (s.kind == Storage::Kind::slot) bound.slots.push_back({p, o, s.value});
-      }
+      out.addresses[o] = address(plan, s);
+      if (s.kind == Storage::Kind::slot) bound.slots.push_back({p, o, s.value});
     }
     const DevicePtr& device = program.program->device;
     if (device->has_bind() && program.handle)
-      TENON_SET(out.binding, device->bind(program.handle, out.addresses.data(), out.addresses.size(), nullptr));
+      TENON_SET(out.binding, device->bind(program.handle, out.addresses.data(), out.addresses.size(),
+                                          program.queue == none ? nullptr : bound.queues[program.queue]->stream));
   }
   bound.arena_version = arena_version_;
   return {};
@@ -142,13 +153,6 @@ Result<BoundPlan*> RunContext::bind(const std::shared_ptr<const Plan>& plan) {
       TENON_TRY(plan->programs[use.program].program->device->binding_update(binding, &use.operand, &at, 1));
   }
   return &bound;
-}
-
-tenon_address RunContext::arena_address(const Plan& plan, const Storage& s) const {
-  tenon_address out = arena(domain_uid(plan.domains[s.domain]))->address;
-  out.offset += s.offset;
-  out.bytes = s.bytes;
-  return out;
 }
 
 Status RunContext::size_slot(ValueId v, DType dtype, const std::int64_t* dims, std::size_t rank) {

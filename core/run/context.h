@@ -1,6 +1,7 @@
-// RunContext: the memory of one run in flight on one block: arenas, slots, and plans bound to their addresses.
+// RunContext: the memory of one run in flight on one block: arenas, slots, queues, and plans bound to their addresses.
 //
-// Taken from the block's pool for the length of a run and given back; grows to its largest plan. One thread at a time.
+// Taken from the block's pool for the length of a run and given back when its queues are idle; grows to its largest plan.
+// One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "core/plan/plan.h"
+#include "core/run/queues.h"
 #include "core/tensor/datum.h"
 
 namespace tenon {
@@ -26,6 +28,7 @@ struct BoundPlan {
   std::uint64_t arena_version = 0;
   std::vector<BoundProgram> programs;
   std::vector<SlotUse> slots;  // operands whose address changes from run to run
+  std::vector<RunQueue*> queues;  // beside the plan's
 
   BoundPlan() = default;
   BoundPlan(BoundPlan&& o) noexcept = default;
@@ -40,8 +43,8 @@ class RunContext {
 
   // The plan with up-to-date addresses. Errors: RESOURCE_EXHAUSTED, the provider's.
   Result<BoundPlan*> bind(const std::shared_ptr<const Plan>& plan);
-  tenon_address address(const Storage& storage) const;  // of slots and fixed bytes
-  tenon_address arena_address(const Plan& plan, const Storage& storage) const;
+  tenon_address address(const Plan& plan, const Storage& storage) const;
+  RunQueues& queues() { return queues_; }
   // Gives slot v memory for these dims: what it has, where that is large enough and nobody else holds it.
   Status size_slot(ValueId v, DType dtype, const std::int64_t* dims, std::size_t rank);
   std::uint64_t arena_bytes() const;
@@ -51,18 +54,22 @@ class RunContext {
   std::vector<std::pair<ValueId, Datum*>> destinations;  // scratch: where the caller wants outputs
 
  private:
-  struct Arena {
-    std::string uid;
+  struct Slab {
     std::uint64_t bytes = 0;
     std::shared_ptr<void> memory;  // host buffer or DeviceBuffer
     tenon_address address{};
   };
+  struct Arena {
+    std::string uid;
+    std::vector<Slab> slabs;
+  };
   Status grow(const Plan& plan);
-  Status fill(BoundPlan& bound) const;
-  Arena* arena(const Plan& plan, std::uint32_t domain);
+  Status allocate(Slab& slab, const Plan::Domain& domain, std::uint64_t bytes);
+  Status fill(BoundPlan& bound);
   const Arena* arena(const std::string& uid) const;
 
   std::vector<Arena> arenas_;
+  RunQueues queues_;  // destroyed before the memory that they worked with, after the bindings
   std::uint64_t arena_version_ = 0;
   std::vector<std::unique_ptr<BoundPlan>> bound_;  // most recent first
 };

@@ -1,17 +1,12 @@
 #include "core/run/execution.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "core/base/log.h"
 
 namespace tenon {
 namespace {
-
-std::uint64_t now_ns() {
-  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-}
 
 // What the caller gave for an output must fit what the run makes.
 Status check_destination(const Datum& out, const Value& value, DType dtype, const std::int64_t* dims, std::size_t rank, std::uint64_t bytes) {
@@ -81,11 +76,17 @@ static void let_go(Datum& d) {
 }
 
 Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) const {
+  for (const Program& p : programs_)
+    if (p.device->lost())
+      return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost; load the model again", p.device->provider().id(), p.device->info().uid);
   std::unique_ptr<RunContext> context = take_context();
   Status status = Execution(*this, state, *context).run(feeds, outputs, wanted);
+  // A run that failed or was cancelled may have work in its queues, which uses the caller's memory and the context's.
+  Status late = context->queues().drain();
+  if (status.ok()) status = std::move(late);
   // Nothing of the caller's stays behind: feeds and handed-out outputs.
   for (ValueId v : feeds_) let_go(context->slots[v]);
-  give_back(std::move(context));
+  if (!context->queues().broken()) give_back(std::move(context));
   return status;
 }
 
@@ -217,89 +218,6 @@ Status Execution::prepare_slots(const Plan& plan) {
   return {};
 }
 
-Status Execution::items(BoundPlan& bound) {
-  const Plan& plan = *bound.plan;
-  for (const PlannedItem& item : plan.items) {
-    if (state_.control.stop()) return state_.control.take();
-    switch (item.kind) {
-      case PlannedItem::Kind::program: TENON_TRY(program(plan.programs[item.index], bound.programs[item.index])); break;
-      case PlannedItem::Kind::copy: TENON_TRY(copy(plan, plan.copies[item.index])); break;
-      case PlannedItem::Kind::host_step: {
-        const std::uint64_t start = state_.profile ? now_ns() : 0;
-        TENON_TRY(run_host_step(*this, item.index));
-        if (state_.profile) {
-          const Node& node = graph().nodes[item.index];
-          state_.profile->events.push_back({node.name.empty() ? node.op_type : node.name, node.op_type, "core", start, now_ns() - start, 0});
-        }
-        break;
-      }
-    }
-  }
-  return {};
-}
-
-Status Execution::program(const PlannedProgram& planned, BoundProgram& bound) {
-  task_.enter(planned);
-  if (!state_.profile) return steps(planned, bound, 0, planned.step_count, planned.spmd);
-  for (std::uint64_t s = 0; s < planned.step_count; ++s) {
-    const PlannedStep& step = planned.steps[s];
-    const std::uint64_t start = now_ns();
-    TENON_TRY(steps(planned, bound, s, 1, step.spmd));
-    const std::uint64_t end = now_ns();
-    const Node* node = step.nodes.empty() ? nullptr : &graph().nodes[step.nodes.front()];
-    state_.profile->events.push_back({node && !node->name.empty() ? node->name : step.name, step.name, planned.program->device->provider().id(), start, end - start, 0});
-  }
-  return {};
-}
-
-Status Execution::steps(const PlannedProgram& planned, BoundProgram& bound, std::uint64_t first, std::uint64_t count, bool spmd) {
-  tenon_execute_args args{};
-  args.struct_size = sizeof args;
-  args.worker_count = 1;
-  args.plan = planned.handle;
-  args.binding = bound.binding;
-  args.addresses = bound.binding ? nullptr : bound.addresses.data();
-  args.address_count = bound.binding ? 0 : bound.addresses.size();
-  args.first_step = first;
-  args.step_count = count;
-  args.run = &task_;
-  Device& device = *planned.program->device;
-  tenon_program* program = planned.program->handle;
-  if (state_.max_workers == 1) {
-    TENON_TRY(device.execute(program, args));
-    return state_.control.stopped() ? state_.control.take() : Status();
-  }
-  Gang& gang = state_.take_gang();
-  task_.begin(gang);
-  if (!spmd || gang.size() == 1) {
-    Status s = device.execute(program, args);
-    task_.end();
-    TENON_TRY(std::move(s));
-  } else {
-    gang.run([&](std::uint32_t worker) {
-      tenon_execute_args mine = args;
-      mine.worker_index = worker;
-      mine.worker_count = gang.size();
-      if (Status s = device.execute(program, mine); !s.ok()) state_.control.fail(std::move(s));
-      // A worker that left early still meets the others once, who then all learn to stop.
-      if (!gang.stopped()) (void)gang.barrier();
-    });
-    task_.end();
-  }
-  return state_.control.stopped() ? state_.control.take() : Status();
-}
-
-Status Execution::copy(const Plan& plan, const PlannedCopy& c) {
-  const auto address = [&](const Storage& s) {
-    return s.kind == Storage::Kind::arena ? context_.arena_address(plan, s) : context_.address(s);
-  };
-  const std::uint64_t start = state_.profile ? now_ns() : 0;
-  if (c.bytes) TENON_TRY(c.device->copy(c.route, nullptr, address(c.to), address(c.from), c.bytes));
-  if (state_.profile)
-    state_.profile->events.push_back({"copy " + graph().values[c.value].name, "Copy", c.device->provider().id(), start, now_ns() - start, 0});
-  return {};
-}
-
 Result<Datum> Execution::datum(ValueId v) const {
   const Value& value = graph().values[v];
   Datum out;
@@ -321,7 +239,7 @@ Result<Datum> Execution::datum(ValueId v) const {
       out.keep = std::const_pointer_cast<Constant>(plan_->shapes.values[v].known);
       return out;
     case Storage::Kind::arena: {
-      const tenon_address a = context_.arena_address(*plan_, s);
+      const tenon_address a = context_.address(*plan_, s);
       out.dims = plan_->shapes.values[v].dims;
       out.data = static_cast<std::byte*>(a.handle) + a.offset;
       out.bytes = s.bytes;
@@ -371,12 +289,6 @@ Status Execution::finish(std::span<Datum> outputs, const std::vector<bool>* want
     if (producer != none && block_.placement_.host_step[producer]) let_go(context_.slots[v]);
   }
   return {};
-}
-
-Status run_host_step(Execution& execution, NodeId node) {
-  const Node& n = execution.graph().nodes[node];
-  Status s = is_control_flow(n) ? run_control_flow(execution, node) : run_handle_step(execution, node);
-  return s.ok() ? std::move(s) : std::move(s).at(n.label());
 }
 
 }  // namespace tenon

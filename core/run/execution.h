@@ -47,9 +47,10 @@ class Execution {
   void place_outputs(std::span<Datum> outputs, const std::vector<bool>* wanted);
   Status prepare_slots(const Plan& plan);
   Status items(BoundPlan& bound);
-  Status program(const PlannedProgram& planned, BoundProgram& bound);
-  Status steps(const PlannedProgram& planned, BoundProgram& bound, std::uint64_t first, std::uint64_t count, bool spmd);
-  Status copy(const Plan& plan, const PlannedCopy& copy);
+  Status wait(const BoundPlan& bound, const PlannedItem& item);
+  Status program(const PlannedProgram& planned, BoundProgram& bound, RunQueue* queue);
+  Status steps(const PlannedProgram& planned, BoundProgram& bound, RunQueue* queue, std::uint64_t first, std::uint64_t count, bool spmd);
+  Status copy(const Plan& plan, const PlannedCopy& copy, RunQueue* queue);
   Status finish(std::span<Datum> outputs, const std::vector<bool>* wanted);
 
   const Block& block_;

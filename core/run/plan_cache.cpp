@@ -136,7 +136,7 @@ std::uint64_t Block::arena_bytes() const {
   std::lock_guard lock(cache_mutex_);
   std::uint64_t bytes = 0;
   if (!cache_.empty())
-    for (const Plan::Arena& a : cache_.front().plan->domains) bytes += a.bytes;
+    for (const Plan::Domain& d : cache_.front().plan->domains) bytes += d.bytes();
   return bytes;
 }
 

@@ -50,7 +50,7 @@ struct Session::Impl {
     for (const SessionProvider& p : providers) {
       TENON_TRY(read_schemas(p.provider, custom));
       provider_ids.push_back(p.provider->id());
-      for (const DevicePtr& device : p.devices) environment.devices.push_back({device, p.options});
+      for (const DevicePtr& device : p.devices) environment.devices.push_back({device, p.options, p.fallback});
     }
     if (environment.devices.size() > 64) return invalid("a session may use at most 64 devices, the configuration names {}", environment.devices.size());
     return {};

@@ -28,6 +28,37 @@ struct PlannedLaunch {
   const std::string* label;  // the unit's
 };
 
+// What a plan was made from, kept where the plan may have to be made again to measure others.
+struct PlanInput {
+  struct Item {
+    tenon_plan_value value{};
+    Dims dims;
+    std::vector<char> known;
+  };
+  std::vector<Item> items;
+  std::vector<tenon_plan_value> values;  // pointing into items
+
+  explicit PlanInput(const tenon_plan_args& args);
+};
+
+// A buffer of a plan: an operand of the part (inputs, outputs, temps), or a constant of the program.
+struct PlanBuffer {
+  std::uint32_t operand = no_value, constant = no_value;
+};
+
+// The launches of units that asked for a choice, made with one candidate; nothing is told to the host.
+struct Trial {
+  struct Piece {
+    std::string key;
+    int count = 0, chosen = 0;
+    std::vector<Launch> launches;
+  };
+  std::vector<PlanBuffer> buffers;
+  std::vector<Piece> pieces;
+
+  static Trial make(const Program& program, const tenon_plan_args& args, int candidate);
+};
+
 class Plan {
  public:
   // Calls the sink. Throws Failure and HostFailure.
@@ -36,6 +67,7 @@ class Plan {
   std::shared_ptr<const Program> program;
   std::vector<PlannedLaunch> launches;
   std::vector<std::shared_ptr<BuiltProgram>> programs;  // what the launches use
+  std::unique_ptr<PlanInput> input;                     // where the device tunes
 };
 
 class Binding {

@@ -4,20 +4,24 @@
 
 #include "plugins/opencl/codegen/linked_epilogue.h"
 #include "plugins/opencl/elementwise_op.h"
+#include "plugins/opencl/ops/movement_copy.h"
 #include "plugins/opencl/plan.h"
 
 namespace tenon::opencl {
 namespace {
 
-// What a plan's tensors lie in.
-struct Buffer {
-  std::uint32_t operand = no_value;   // of the part: inputs, outputs, temps
-  std::uint32_t constant = no_value;  // of the program
-};
+using Buffer = PlanBuffer;
 
 struct Step {
   Launch launch;
   const Unit* unit;
+};
+
+// A unit that asked which way to go, and where its launches are.
+struct Asked {
+  std::string key;
+  int count, chosen;
+  std::size_t first, last;
 };
 
 Dims numbers(std::span<const std::int64_t> dims) { return Dims(dims.begin(), dims.end()); }
@@ -43,17 +47,20 @@ bool joint_stride(const Tensor& t, const std::vector<std::int64_t>& axes, std::i
 // What one unit emits into, unit after unit.
 class Planner final : public PlanBuilder {
  public:
-  Planner(const Program& program, const tenon_plan_args& args, tenon_plan_sink* sink, Plan& plan)
-      : program_(program), args_(args), sink_(sink), plan_(plan), tensors_(program.values.size()), made_(program.values.size()) {
+  // sink: null for a trial, whose candidate every choice then gets.
+  Planner(const Program& program, const tenon_plan_args& args, tenon_plan_sink* sink, int candidate = -1)
+      : program_(program), args_(args), sink_(sink), candidate_(candidate), tensors_(program.values.size()), made_(program.values.size()) {
     next_operand_ = program.input_count + program.output_count;
     for (std::uint32_t o = 0; o < next_operand_; ++o) buffers_.push_back({o, no_value});
     for (std::uint32_t v = 0; v < program.values.size(); ++v) tensors_[v] = start(v);
   }
 
-  void run() {
+  // All units; then finish or trial.
+  void units() {
     for (const Unit& unit : program_.units) {
       unit_ = &unit;
       leaving_.clear();
+      const std::size_t asked = asked_.size();
       try {
         unit.op->plan(*this);
         for (auto& [from, to] : leaving_) copy(from, to);
@@ -63,8 +70,73 @@ class Planner final : public PlanBuilder {
       const auto& outputs = unit.outputs;
       for (std::uint32_t v : outputs)
         if (v != no_value && !made_[v]) throw Failure{TENON_INTERNAL, unit.label + ": its plan left an output unmade"};
+      if (asked_.size() > asked) asked_.back().last = steps_.size();
     }
-    finish();
+  }
+
+  // Builds the kernels and tells the host every step.
+  void finish(Plan& plan) {
+    std::vector<const KernelText*> texts;
+    for (const Step& s : steps_) texts.push_back(&s.launch.kernel);
+    const std::vector<BuiltKernel> kernels = program_.device->kernels->get(texts);
+    const Host& host = program_.device->host;
+    for (std::size_t s = 0; s < steps_.size(); ++s) {
+      const Step& step = steps_[s];
+      PlannedLaunch planned{kernels[s], {}, step.launch.global, step.launch.local, step.launch.name, &step.unit->label};
+      if (std::find(plan.programs.begin(), plan.programs.end(), kernels[s].program) == plan.programs.end()) plan.programs.push_back(kernels[s].program);
+      std::vector<std::uint32_t> reads, writes;
+      double bytes = 0;
+      for (const Arg& a : step.launch.args) {
+        PlannedArg& out = planned.args.emplace_back();
+        out.bytes = a.bytes;
+        out.size = a.size;
+        if (a.kind == Arg::Kind::scalar) continue;
+        if (a.kind == Arg::Kind::weight) {
+          out.kind = PlannedArg::Kind::constant;
+          out.index = a.packed.constant;
+          bytes += static_cast<double>(a.packed.bytes);
+          continue;
+        }
+        if (a.tensor.buffer == no_value) throw Failure{TENON_INTERNAL, step.unit->label + ": a tensor without memory"};
+        const Buffer& b = buffers_[a.tensor.buffer];
+        out.offset = static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype));
+        bytes += static_cast<double>(a.tensor.count() * storage_bytes(a.tensor.dtype));
+        if (b.constant != no_value) {
+          out.kind = PlannedArg::Kind::constant;
+          out.index = b.constant;
+          (void)program_.constant(b.constant, args_.load);
+          continue;
+        }
+        out.kind = PlannedArg::Kind::operand;
+        out.index = b.operand;
+        auto& list = a.kind == Arg::Kind::write ? writes : reads;
+        if (std::find(list.begin(), list.end(), b.operand) == list.end()) list.push_back(b.operand);
+      }
+      tenon_step raw{};
+      raw.struct_size = sizeof raw;
+      raw.stage = static_cast<std::uint32_t>(s);
+      raw.flags = TENON_STEP_CAPTURABLE;
+      raw.name = str(step.launch.name);
+      raw.reads = reads.data(), raw.read_count = static_cast<std::uint32_t>(reads.size());
+      raw.writes = writes.data(), raw.write_count = static_cast<std::uint32_t>(writes.size());
+      raw.nodes = step.unit->nodes.data(), raw.node_count = static_cast<std::uint32_t>(step.unit->nodes.size());
+      raw.est_ns = static_cast<std::uint64_t>(std::max(bytes / 10, step.launch.flops / 100) + 5000);
+      host.api->step(sink_, &raw);
+      plan.launches.push_back(std::move(planned));
+    }
+  }
+
+  Trial trial() {
+    Trial out;
+    out.buffers = buffers_;
+    for (const Asked& a : asked_) {
+      Trial::Piece& piece = out.pieces.emplace_back();
+      piece.key = a.key;
+      piece.count = a.count;
+      piece.chosen = a.chosen;
+      for (std::size_t s = a.first; s < a.last; ++s) piece.launches.push_back(std::move(steps_[s].launch));
+    }
+    return out;
   }
 
   // ---- PlanBuilder ------------------------------------------------------------------------------------------------------
@@ -133,9 +205,16 @@ class Planner final : public PlanBuilder {
     t.buffer = static_cast<std::uint32_t>(buffers_.size());
     const std::uint64_t bytes = std::max<std::uint64_t>(static_cast<std::uint64_t>(t.count() * storage_bytes(dtype)), 1);
     const tenon_temp raw{sizeof(tenon_temp), 0, bytes, 64, 0};
-    program_.device->host.api->temp(sink_, &raw);
+    if (sink_) program_.device->host.api->temp(sink_, &raw);
     buffers_.push_back({next_operand_++, no_value});
     return t;
+  }
+
+  int choice(const std::string& key, int count, int seed) override {
+    int chosen = candidate_ >= 0 ? candidate_ : program_.device->tuning->find(key);
+    if (chosen < 0 || chosen >= count) chosen = seed;
+    asked_.push_back({key, count, chosen, steps_.size(), steps_.size()});
+    return chosen;
   }
 
   LinkedEpilogue link(const TileSpace& space, std::int32_t accumulator) override {
@@ -186,9 +265,7 @@ class Planner final : public PlanBuilder {
   }
 
   void copy(const Tensor& from, const Tensor& to) override {
-    Expression e;
-    e.outputs = {e.load(0, from.dtype)};
-    launch_elementwise(*this, e, {from}, {to}, "copy");
+    launch_copy(*this, from, to);
   }
 
  private:
@@ -215,65 +292,15 @@ class Planner final : public PlanBuilder {
     return t;
   }
 
-  void finish() {
-    std::vector<const KernelText*> texts;
-    for (const Step& s : steps_) texts.push_back(&s.launch.kernel);
-    const std::vector<BuiltKernel> kernels = program_.device->kernels->get(texts);
-    const Host& host = program_.device->host;
-    for (std::size_t s = 0; s < steps_.size(); ++s) {
-      const Step& step = steps_[s];
-      PlannedLaunch planned{kernels[s], {}, step.launch.global, step.launch.local, step.launch.name, &step.unit->label};
-      if (std::find(plan_.programs.begin(), plan_.programs.end(), kernels[s].program) == plan_.programs.end()) plan_.programs.push_back(kernels[s].program);
-      std::vector<std::uint32_t> reads, writes;
-      double bytes = 0;
-      for (const Arg& a : step.launch.args) {
-        PlannedArg& out = planned.args.emplace_back();
-        out.bytes = a.bytes;
-        out.size = a.size;
-        if (a.kind == Arg::Kind::scalar) continue;
-        if (a.kind == Arg::Kind::weight) {
-          out.kind = PlannedArg::Kind::constant;
-          out.index = a.packed.constant;
-          bytes += static_cast<double>(a.packed.bytes);
-          continue;
-        }
-        if (a.tensor.buffer == no_value) throw Failure{TENON_INTERNAL, step.unit->label + ": a tensor without memory"};
-        const Buffer& b = buffers_[a.tensor.buffer];
-        out.offset = static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype));
-        bytes += static_cast<double>(a.tensor.count() * storage_bytes(a.tensor.dtype));
-        if (b.constant != no_value) {
-          out.kind = PlannedArg::Kind::constant;
-          out.index = b.constant;
-          (void)program_.constant(b.constant, args_.load);
-          continue;
-        }
-        out.kind = PlannedArg::Kind::operand;
-        out.index = b.operand;
-        auto& list = a.kind == Arg::Kind::write ? writes : reads;
-        if (std::find(list.begin(), list.end(), b.operand) == list.end()) list.push_back(b.operand);
-      }
-      tenon_step raw{};
-      raw.struct_size = sizeof raw;
-      raw.stage = static_cast<std::uint32_t>(s);
-      raw.flags = TENON_STEP_CAPTURABLE;
-      raw.name = str(step.launch.name);
-      raw.reads = reads.data(), raw.read_count = static_cast<std::uint32_t>(reads.size());
-      raw.writes = writes.data(), raw.write_count = static_cast<std::uint32_t>(writes.size());
-      raw.nodes = step.unit->nodes.data(), raw.node_count = static_cast<std::uint32_t>(step.unit->nodes.size());
-      raw.est_ns = static_cast<std::uint64_t>(std::max(bytes / 10, step.launch.flops / 100) + 5000);
-      host.api->step(sink_, &raw);
-      plan_.launches.push_back(std::move(planned));
-    }
-  }
-
   const Program& program_;
   const tenon_plan_args& args_;
   tenon_plan_sink* sink_;
-  Plan& plan_;
+  int candidate_;
   std::vector<Tensor> tensors_;   // by value
   std::vector<bool> made_;
   std::vector<Buffer> buffers_;
   std::vector<Step> steps_;
+  std::vector<Asked> asked_;
   std::vector<std::pair<Tensor, Tensor>> copies_;   // of which tensor, what
   std::vector<std::pair<Tensor, Tensor>> leaving_;  // to be copied when the unit has been planned
   const Unit* unit_ = nullptr;
@@ -281,10 +308,38 @@ class Planner final : public PlanBuilder {
   std::uint32_t next_operand_ = 0;
 };
 
+PlanInput::PlanInput(const tenon_plan_args& args) {
+  items.resize(args.values.count);
+  for (std::uint64_t v = 0; v < args.values.count; ++v) {
+    Item& item = items[v];
+    item.value = element<tenon_plan_value>(args.values, v);
+    if (item.value.rank > 0) item.dims.assign(item.value.dims, item.value.dims + item.value.rank);
+    std::int64_t count = 1;
+    for (std::int64_t d : item.dims) count *= d;
+    if (item.value.known && has_storage(item.value.dtype)) {
+      const auto* bytes = static_cast<const char*>(item.value.known);
+      item.known.assign(bytes, bytes + count * storage_bytes(item.value.dtype));
+    }
+    item.value.dims = item.value.dims_max = item.dims.data();
+    item.value.strides = nullptr;
+    item.value.known = item.known.empty() ? nullptr : item.known.data();
+    values.push_back(item.value);
+  }
+}
+
+Trial Trial::make(const Program& program, const tenon_plan_args& args, int candidate) {
+  Planner planner(program, args, nullptr, candidate);
+  planner.units();
+  return planner.trial();
+}
+
 std::unique_ptr<Plan> Plan::make(std::shared_ptr<const Program> program, const tenon_plan_args& args, tenon_plan_sink* sink) {
   auto plan = std::make_unique<Plan>();
   plan->program = program;
-  Planner(*program, args, sink, *plan).run();
+  Planner planner(*program, args, sink);
+  planner.units();
+  planner.finish(*plan);
+  if (program->device->tunes) plan->input = std::make_unique<PlanInput>(args);
   return plan;
 }
 

@@ -6,21 +6,23 @@
 
 #include <tenon/provider.h>
 
+#include "plugins/opencl/device/speeds.h"
 #include "plugins/opencl/plan.h"
 #include "plugins/opencl/program.h"
 #include "plugins/opencl/provider_info.h"
 #include "plugins/opencl/query.h"
+#include "plugins/opencl/tuner.h"
 
 struct tenon_provider {
   tenon::opencl::Host host;
   std::shared_ptr<const tenon::opencl::Api> api;
   tenon::opencl::DeviceOptions options;
-  std::string choice;
   std::vector<tenon::opencl::Candidate> candidates;
   std::vector<std::unique_ptr<tenon::opencl::DeviceInfo>> described;
   std::vector<tenon_device_info> infos;
 };
 struct tenon_device {
+  tenon_provider* provider;
   std::shared_ptr<tenon::opencl::Device> device;
 };
 struct tenon_program {
@@ -31,7 +33,7 @@ struct tenon_plan {
 };
 struct tenon_binding {
   std::unique_ptr<tenon::opencl::Binding> binding;
-  bool ran = false;
+  int runs = 0;
 };
 struct tenon_stream {
   std::shared_ptr<tenon::opencl::Device> device;
@@ -53,11 +55,10 @@ tenon_status* create(const tenon_host_api* api, tenon_host* context, const tenon
     auto p = std::make_unique<tenon_provider>();
     p->host = host;
     p->options = device_options(host, config);
-    p->choice = host.text_or(config, "/device", "any");
     p->api = load_api(host.text_or(config, "/library", ""));
     const Candidates all = enumerate_devices(*p->api);
     for (const std::string& t : all.troubles) host.log(TENON_LOG_WARN, "opencl: " + t);
-    p->candidates = select(all, p->choice);
+    p->candidates = select(all, p->options.device);
     for (const Candidate& c : p->candidates) p->described.push_back(std::make_unique<DeviceInfo>(c, p->options));
     for (const auto& d : p->described) p->infos.push_back(d->info);
     *out = p.release();
@@ -74,7 +75,9 @@ tenon_status* device_open(tenon_provider* provider, std::uint64_t index, tenon_d
   return guarded(provider->host, [&] {
     if (index >= provider->candidates.size()) throw Failure{TENON_OUT_OF_RANGE, "there are " + std::to_string(provider->candidates.size()) + " OpenCL devices"};
     auto made = std::make_unique<tenon_device>();
+    made->provider = provider;
     made->device = std::make_shared<Device>(provider->host, provider->api, provider->candidates[index], provider->options);
+    if (!made->device->host_memory) measure_copies(*made->device, *made->device->tuning);
     *out = made.release();
   });
 }
@@ -151,7 +154,12 @@ tenon_status* event_host_wait(tenon_event* event, std::uint64_t) {
 // ---- programs ----
 
 tenon_status* query(tenon_device* device, const tenon_query* query, tenon_query_sink* sink) {
-  return guarded(device->device->host, [&] { answer_query(*device->device, *query, sink); });
+  return guarded(device->device->host, [&] {
+    if (device_options(device->device->host, query->options) != device->provider->options)
+      throw Failure{TENON_FAILED_PRECONDITION, "another session of this process has opened the provider with other options; options of the device are the process's: close that "
+                                               "session first, or give all sessions the same"};
+    answer_query(*device->device, *query, sink);
+  });
 }
 
 tenon_status* compile(tenon_device* device, const tenon_part* part, const tenon_compile_options* options, tenon_program** out) {
@@ -189,17 +197,23 @@ tenon_status* execute(tenon_program* program, const tenon_execute_args* args) {
   return guarded(d.host, [&] {
     tenon_binding& binding = *args->binding;
     const Plan& plan = binding.binding->plan;
-    const bool first = !binding.ran && args->first_step + args->step_count == plan.launches.size();
-    if (args->stream && !first) return binding.binding->enqueue(args->stream->queue.get(), args->first_step, args->step_count);
+    // The first run ends with kernels that can be stored, the second may measure others.
+    const bool last = args->first_step + args->step_count == plan.launches.size();
+    const bool first = last && binding.runs == 0, tunes = last && binding.runs == 1 && plan.input;
+    if (last && binding.runs < 2) ++binding.runs;
+    if (args->stream && !first && !tunes) return binding.binding->enqueue(args->stream->queue.get(), args->first_step, args->step_count);
     std::unique_lock<std::mutex> lock;
     if (!args->stream) lock = std::unique_lock(d.own_queue_lock());
     cl_command_queue queue = args->stream ? args->stream->queue.get() : d.own_queue();
-    binding.binding->enqueue(queue, args->first_step, args->step_count);
-    check(d.api->clFinish(queue), "waiting for " + d.profile.name);
-    if (first) {
-      binding.ran = true;
-      d.kernels->ran(plan.programs);
+    try {
+      binding.binding->enqueue(queue, args->first_step, args->step_count);
+    } catch (...) {
+      d.api->clFinish(queue);  // what went in before must not run on memory that the caller takes back
+      throw;
     }
+    check(d.api->clFinish(queue), "waiting for " + d.profile.name);
+    if (first) d.kernels->ran(plan.programs);
+    if (tunes) d.host.log(TENON_LOG_INFO, "opencl: measured " + std::to_string(tune(plan)) + " choices of kernels");
   });
 }
 

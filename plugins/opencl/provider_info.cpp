@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "plugins/opencl/device/speeds.h"
+
 namespace tenon::opencl {
 namespace {
 
@@ -16,10 +18,12 @@ std::string usual_cache() {
 
 DeviceOptions device_options(const Host& host, const tenon_config* config) {
   DeviceOptions o;
+  o.device = host.text_or(config, "/device", "any");
   o.memory = host.text_or(config, "/memory", "auto");
   o.profile = host.text_or(config, "/profile", "auto");
   if (host.bool_or(config, "/cache", true)) o.cache = host.text_or(config, "/cache_folder", "");
   if (host.bool_or(config, "/cache", true) && o.cache.empty()) o.cache = usual_cache();
+  o.tune = host.bool_or(config, "/tune", false);
   o.cache_bytes = host.int_or(config, "/cache_mb", 256) << 20;
   return o;
 }
@@ -34,19 +38,19 @@ DeviceInfo::DeviceInfo(const Candidate& c, const DeviceOptions& options) : uid(c
   domain.view_align = 64;
   domain.max_alloc = p.max_alloc;
   domain.total_bytes = p.total;
-  if (!host) {
-    const double speed = p.unified ? 8 : 12, latency = p.unified ? 5000 : 20000;
-    routes = {{sizeof(tenon_route), TENON_ROUTE_HOST, 0, 0, 0, speed, latency}, {sizeof(tenon_route), 0, TENON_ROUTE_HOST, 0, 0, speed, latency}};
-  }
+  const Speeds speeds = speeds_of(p, Tuning(options.cache, p.identity()));
+  if (!host)
+    routes = {{sizeof(tenon_route), TENON_ROUTE_HOST, 0, 0, 0, speeds.to_device, speeds.copy_latency_ns},
+              {sizeof(tenon_route), 0, TENON_ROUTE_HOST, 0, 0, speeds.from_device, speeds.copy_latency_ns}};
   info.struct_size = sizeof info;
   info.kind = p.cpu ? TENON_DEVICE_CPU : TENON_DEVICE_GPU;
   info.uid = str(uid);
   info.name = str(name);
   info.domains = {&domain, 1, sizeof(tenon_domain), 0};
   info.routes = {routes.data(), routes.size(), sizeof(tenon_route), 0};
-  info.flops_per_ns = p.cpu ? 2.0 * p.vector * p.compute_units : 32.0 * p.compute_units;
-  info.bytes_per_ns = p.cpu ? 8 : p.unified ? 20 : 200;
-  info.launch_ns = p.cpu ? 40000 : 20000;
+  info.flops_per_ns = speeds.flops_per_ns;
+  info.bytes_per_ns = speeds.bytes_per_ns;
+  info.launch_ns = speeds.launch_ns;
   info.memory_limit = host ? 0 : p.total;
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 Support check(const Node& node, const OpRow* row, const Profile& profile) {
   if (!row) return Support::no(TENON_REJECT_OP, "the OpenCL provider has no such operator");
-  if (Support s = plain_types(node, profile); s.reason != 0) return s;
+  if (Support s = takes_any_rank(*row) ? known_types(node, profile) : plain_types(node, profile); s.reason != 0) return s;
   return row->supports ? row->supports(node, profile) : Support::yes();
 }
 

@@ -16,7 +16,7 @@ std::string head(const ConvKernel& k, const Epilogue& epilogue) {
            ", int panels_first", epilogue.parameters(), ") {\n");
   s += cat("  const int tile = panels_first ? get_group_id(1) : get_group_id(0), panel = panels_first ? get_group_id(0) : get_group_id(1);\n",
            "  const int panels = (OC + ", t.width() - 1, ") / ", t.width(), ", group = panel / panels;\n",
-           "  const int C = G * IC, taps = KD * KH * KW;\n");
+           "  const int C = ", k.batched ? "IC" : "G * IC", ", taps = KD * KH * KW;\n");
   if (k.transposed)
     s += "  const int phase = get_group_id(2), pz = phase / (SH * SW), py = phase / SW - pz * SH, px = phase % SW;\n"
          "  const int LD = (OD - pz + SD - 1) / SD, LH = (OH - py + SH - 1) / SH, LW = (OW - px + SW - 1) / SW;\n"
@@ -26,7 +26,7 @@ std::string head(const ConvKernel& k, const Epilogue& epilogue) {
   if (t.local() == 1) s += cat("  const int first = tile * ", t.rows, ", lane = 0;\n");
   else s += cat("  const int lane = get_local_id(0) % ", t.lanes, ", first = (tile * ", t.stack, " + get_local_id(0) / ", t.lanes, ") * ", t.rows, ";\n");
   s += cat("  __global const ", storage_name(k.input), "* x = (__global const ", storage_name(k.input), "*)(x_base + x_at) + (size_t)group * IC",
-           k.planar ? " * (ID * IH * IW)" : "", ";\n");
+           k.planar || k.batched ? " * (ID * IH * IW)" : "", ";\n");
   // The packed buffer: for integers the input's zero point, the biases, the weights, a pixel of zeros.
   s += cat("  __global const char* packed = w_base + w_at", k.integer() ? cat(" + ", kConvPackedHeader) : "", ";\n");
   if (k.integer()) s += "  const int zero_point = *(__global const int*)(w_base + w_at);\n";
@@ -65,9 +65,7 @@ std::string steps(const ConvKernel& k, int count) {
 
 std::string channel_loop(const ConvKernel& k) {
   if (k.channels > 0) return cat("    { const size_t c = 0;\n", steps(k, k.channels), "    }\n");
-  constexpr int unroll = 4;
-  return cat("    { size_t c = 0; const size_t end = IC;\n    for (; c + ", unroll, " <= end; c += ", unroll, ") {\n", steps(k, unroll),
-             "    }\n    for (; c < end; ++c) {\n", steps(k, 1), "    } }\n");
+  return cat("    for (size_t c = 0; c < (size_t)IC; ++c) {\n", steps(k, 1), "    }\n");
 }
 
 // Output coordinates go from pixel to pixel without divisions; those behind the last stay on it.
@@ -137,9 +135,9 @@ std::string tail(const ConvKernel& k, const Epilogue& epilogue) {
   for (int r = 0; r < t.rows; ++r)
     for (int j = 0; j < t.cols; ++j) s += cat("  made[", r * t.cols + j, "] = a", r, "_", j, ";\n");
   s += cat("  const int count = min(", t.rows, ", all - first), column = (panel - group * panels) * ", t.width(), " + lane * ", t.vec, ";\n",
-           "  int image = first / P, place = first - image * P;\n  for (int r = 0; r < count; ++r) {\n    const int pixel = ",
+           "  int image = ", k.batched ? "group" : "first / P", ", place = ", k.batched ? "first" : "first - image * P", ";\n  for (int r = 0; r < count; ++r) {\n    const int pixel = ",
            k.transposed ? "((pz + place / (LH * LW) * SD) * OH + py + place / LW % LH * SH) * OW + px + place % LW * SW" : "place", ";\n    for (int j = 0; j < ", t.cols, "; ++j) {\n",
-           "      const int within = column + j * ", t.lanes * t.vec, ", channel = group * OC + within;\n      const ", vector, " result = made[r * ", t.cols, " + j];\n",
+           "      const int within = column + j * ", t.lanes * t.vec, ", channel = ", k.batched ? "within" : "group * OC + within", ";\n      const ", vector, " result = made[r * ", t.cols, " + j];\n",
            "      if (within + ", t.vec, " <= OC) {\n", epilogue.statements("result", t.vec, "image", "pixel", "channel"), "\n      }");
   if (t.vec > 1) s += cat(" else ", store_singly(epilogue, compute_name(k.compute), t.vec, "result", "0", cat("min(", t.vec, ", OC - within)"), "image", "pixel", "channel"));
   return s + "\n    }\n    if (++place == P) place = 0, ++image;\n  }\n}\n";

@@ -20,6 +20,7 @@ struct ConvKernel {
   bool pointwise = false;  // ConvGeometry::pointwise
   bool planar = false;     // the input is channels-first: a first layer, channels given
   bool transposed = false;  // ConvTranspose: axis.in and axis.out are its own input and output
+  bool batched = false;     // each group is a product of its own: its pixels lie together, and groups are the epilogue's batch
   int channels = 0;        // input channels where they are few (1 to 4) and part of the text, else 0
   // Storage types, and what is computed in: f32, f64, or i32 for bytes, whose weights are packed as int16 with their zero point taken off.
   std::int32_t input = TENON_DTYPE_FLOAT, weight = TENON_DTYPE_FLOAT;

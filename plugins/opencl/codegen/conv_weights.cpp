@@ -7,6 +7,9 @@
 namespace tenon::opencl {
 namespace {
 
+// Input channels that one work item of the packing kernel moves: their rows of a panel stay in a cache while columns are filled.
+constexpr int kPackChannels = 16;
+
 // make(channel, at) gives the packed number of an output channel from the element at which its weight stands.
 template <class T, class Make>
 void fill(const ConvPacking& p, T* out, Make make) {
@@ -74,31 +77,34 @@ KernelText conv_pack_kernel(const ConvPackKernel& k) {
                                 "int has_input_zero"
                               : "",
                       ") {\n");
-  s += cat("  const int panels = (oc + ", k.width - 1, ") / ", k.width, ", rows = ic * taps, row = get_group_id(0), panel = get_group_id(1), group = panel / panels;\n",
+  s += cat("  const int panels = (oc + ", k.width - 1, ") / ", k.width, ", rows = ic * taps, first = get_group_id(0) * ", kPackChannels, ", panel = get_group_id(1), group = panel / panels;\n",
+           "  const int channels = min(", kPackChannels, ", ic - first);\n",
            "  const size_t columns = (size_t)panels * groups * ", k.width, ";\n  __global char* out = out_base + out_at;\n");
   if (integer) {
     const std::string input = storage_name(k.input);
-    s += cat("  if (row == 0 && panel == 0) *(__global int*)out = has_input_zero ? (int)((__global const ", input, "*)(input_zero_base + input_zero_at))[0] : 0;\n",
+    s += cat("  if (first == 0 && panel == 0) *(__global int*)out = has_input_zero ? (int)((__global const ", input, "*)(input_zero_base + input_zero_at))[0] : 0;\n",
              "  out += ", kConvPackedHeader, ";\n  __global const ", weight, "* zero = (__global const ", weight, "*)(zero_base + zero_at);\n");
   }
   s += cat("  __global const ", weight, "* w = (__global const ", weight, "*)(w_base + w_at);\n",
            "  __global const ", bias, "* bias = (__global const ", bias, "*)(bias_base + bias_at);\n",
            "  __global ", compute, "* biases = (__global ", compute, "*)out + (size_t)panel * ", k.width, ";\n",
            "  __global ", packed, "* weights = (__global ", packed, "*)(out + columns * sizeof(", compute, "));\n",
-           "  __global ", packed, "* to = weights + ((size_t)panel * rows + row) * ", k.width, ";\n",
-           "  const int tap = row / ic, channel = row - tap * ic;\n  for (int c = 0; c < ", k.width, "; ++c) {\n",
-           "    const int within = (panel - group * panels) * ", k.width, " + c, o = group * oc + within, real = within < oc;\n",
-           "    const ", weight, " from = w[real ? ", k.transposed ? "((size_t)(group * ic + channel) * oc + within)" : "((size_t)o * ic + channel)", " * taps + tap : 0];\n",
-           "    to[c] = real ? (", packed, ")(from", integer ? " - (zero_count == 0 ? 0 : (int)zero[zero_count == 1 ? 0 : o])" : "", ") : (", packed, ")0;\n",
-           "    if (row == 0) biases[c] = real && has_bias ? ", load_text(k.bias, 1, "bias", "o"), " : 0;\n  }\n",
-           "  if (row == 0 && panel == 0) {\n    __global uchar* zeros = (__global uchar*)(weights + columns * rows);\n",
+           "  __global ", packed, "* to = weights + (size_t)panel * rows * ", k.width, ";\n  for (int c = 0; c < ", k.width, "; ++c) {\n",
+           "    const int within = (panel - group * panels) * ", k.width, " + c, o = group * oc + within, real = within < oc;\n");
+  if (integer) s += "    const int away = zero_count == 0 || !real ? 0 : (int)zero[zero_count == 1 ? 0 : o];\n";
+  // A column's weights of these channels stand together, unless the convolution is transposed.
+  s += cat("    for (int i = 0; i < channels; ++i) {\n      const int channel = first + i;\n      __global const ", weight, "* from = w + (real ? ",
+           k.transposed ? "((size_t)(group * ic + channel) * oc + within)" : "((size_t)o * ic + channel)", " * taps : 0);\n",
+           "      for (int tap = 0; tap < taps; ++tap) to[(size_t)(tap * ic + channel) * ", k.width, " + c] = real ? (", packed, ")(from[tap]", integer ? " - away" : "", ") : (", packed,
+           ")0;\n    }\n    if (first == 0) biases[c] = real && has_bias ? ", load_text(k.bias, 1, "bias", "o"), " : 0;\n  }\n",
+           "  if (first == 0 && panel == 0) {\n    __global uchar* zeros = (__global uchar*)(weights + columns * rows);\n",
            "    for (int i = 0; i < max(ic, ", kConvZeros, ") * ", storage_bytes(k.input), "; ++i) zeros[i] = 0;\n  }\n}\n");
   return {{}, s};
 }
 
 ConvRange conv_pack_range(const ConvPacking& p) {
   ConvRange range;
-  range.global[0] = static_cast<std::uint64_t>(p.ic * p.taps);
+  range.global[0] = static_cast<std::uint64_t>((p.ic + kPackChannels - 1) / kPackChannels);
   range.global[1] = static_cast<std::uint64_t>(p.panels());
   return range;
 }

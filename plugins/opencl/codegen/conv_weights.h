@@ -48,7 +48,7 @@ struct ByteWeights {
 };
 void pack_conv_bytes(const ConvPacking& p, const ByteWeights& from, const std::int32_t* bias, void* out);
 
-// The same on the device, one work item for each row of columns, bias row included. Storage types. Parameters (a buffer is base and byte
+// The same on the device, a work item for some channels of a panel. Storage types. Parameters (a buffer is base and byte
 // offset, all else int): out, w, bias, has_bias, groups, ic, oc, taps, and for integers zero, zero_count, input_zero, has_input_zero;
 // absent ones are any buffer and 0.
 struct ConvPackKernel {

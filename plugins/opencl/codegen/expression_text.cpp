@@ -7,6 +7,7 @@
 
 #include <tenon/types.h>
 
+#include "plugins/opencl/codegen/cast_text.h"
 #include "plugins/opencl/codegen/math_text.h"
 #include "plugins/opencl/codegen/types.h"
 
@@ -70,7 +71,13 @@ std::string wrapped(std::int32_t dtype, int width, const std::string& value) {
   }
 }
 
-// ONNX's Cast between the types that kernels know. Out of range: integers wrap; floating to integer is a plain conversion.
+// The integers that a floating number becomes on its way to an integer type.
+Compute integer_through(std::int32_t dtype) {
+  if (dtype == TENON_DTYPE_UINT64) return Compute::u64;
+  return dtype == TENON_DTYPE_INT64 || dtype == TENON_DTYPE_UINT32 ? Compute::i64 : Compute::i32;
+}
+
+// ONNX's Cast between the types that kernels know. Out of range: integers wrap, floating numbers as cast_text.h says.
 std::string cast(const Site& s, const std::string& a) {
   const std::string to = compute_name(s.out, s.width);
   if (s.dtype == TENON_DTYPE_BOOL) {
@@ -81,12 +88,10 @@ std::string cast(const Site& s, const std::string& a) {
   if (s.dtype == TENON_DTYPE_FLOAT16 && s.from != TENON_DTYPE_FLOAT16) return call(("tn_round_half" + suffix(s.width)).c_str(), {"convert_" + to + "(" + a + ")"});
   if (s.in == s.out) return wrapped(s.dtype, s.width, a);
   if (floats(s.in) && !floats(s.out)) {
-    // Through 64 bits: what is below zero wraps in unsigned types, and small types keep the low bits.
-    if (s.dtype == TENON_DTYPE_INT64) return "convert_" + to + "_sat(" + a + ")";
-    if (s.dtype == TENON_DTYPE_UINT64)
-      return "tn_to_ulong" + suffix(s.width) + (s.in == Compute::f64 ? "d" : "f") + "(" + a + ")";
-    const std::string wide_value = "convert_long" + suffix(s.width) + "_sat(" + a + ")";
-    return wrapped(s.dtype, s.width, "convert_" + to + "(" + wide_value + ")");
+    // Through the lowest width that has a result for everything; narrower types keep the low bits.
+    const Compute through = integer_through(s.dtype);
+    const std::string value = to_integer_call(s.in, through, s.width) + "(" + a + ")";
+    return through == s.out ? wrapped(s.dtype, s.width, value) : wrapped(s.dtype, s.width, "convert_" + to + "(" + value + ")");
   }
   return wrapped(s.dtype, s.width, "convert_" + to + "(" + a + ")");
 }
@@ -153,7 +158,11 @@ const std::map<std::string, Writer>& writers() {
       {"ge", [](const Site& s, const Args& a) { return truth(s, infix(a, ">=")); }},
       {"eq", [](const Site& s, const Args& a) { return truth(s, infix(a, "==")); }},
       {"ne", [](const Site& s, const Args& a) { return truth(s, infix(a, "!=")); }},
-      {"isnan", [](const Site& s, const Args& a) { return truth(s, a[0] + " != " + a[0]); }},
+      // By bits: some compilers take vectors of x != x apart.
+      {"isnan", [](const Site& s, const Args& a) {
+         const std::string w = suffix(s.width);
+         return truth(s, s.in == Compute::f64 ? "(as_long" + w + "(" + a[0] + ") & 0x7fffffffffffffffL) > 0x7ff0000000000000L" : "(as_int" + w + "(" + a[0] + ") & 0x7fffffff) > 0x7f800000");
+       }},
       {"isposinf", [](const Site& s, const Args& a) { return truth(s, a[0] + " == (" + compute_name(s.in, s.width) + ")INFINITY"); }},
       {"isneginf", [](const Site& s, const Args& a) { return truth(s, a[0] + " == (" + compute_name(s.in, s.width) + ")-INFINITY"); }},
       {"and", [](const Site&, const Args& a) { return infix(a, "&"); }},
@@ -234,12 +243,11 @@ std::vector<std::string> expression_helpers(const Expression& e, const std::vect
       if (compute_of(n.dtype) == Compute::f32 && has_math(n.fn)) add(math_helper(n.fn, width));
       if (n.fn == "cast" && n.dtype == TENON_DTYPE_FLOAT16)
         add("inline float" + w + " tn_round_half" + w + "(float" + w + " x) { ushort h[" + std::to_string(width) + "]; vstore_half" + w + "_rte(x, 0, (half*)h); return vload_half" + w + "(0, (const half*)h); }");
-      if (n.fn == "cast" && n.dtype == TENON_DTYPE_UINT64 && floats(from)) {
-        const std::string f = (from == Compute::f64 ? "double" : "float") + w, name = "tn_to_ulong" + w + (from == Compute::f64 ? "d" : "f");
-        // What is below zero wraps around.
-        add("inline ulong" + w + " " + name + "(" + f + " x) { return " +
-            (width == 1 ? "x < 0 ? (ulong)convert_long_sat(x) : convert_ulong_sat(x)"
-                        : "select(convert_ulong" + w + "_sat(x), as_ulong" + w + "(convert_long" + w + "_sat(x)), convert_long" + w + "(x < 0))") + "; }");
+      if (n.fn == "cast" && floats(from) && !floats(compute_of(n.dtype)) && n.dtype != TENON_DTYPE_BOOL) {
+        // What the function calls stands alone, so that it is there once.
+        const Compute through = integer_through(n.dtype);
+        if (through == Compute::u64) add(to_integer_helper(from, Compute::i64, width));
+        add(to_integer_helper(from, through, width));
       }
     }
     // Truncating division; the most negative number by -1 wraps instead of trapping.

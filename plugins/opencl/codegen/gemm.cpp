@@ -33,7 +33,7 @@ GemmRange gemm_range(const GemmConfig& config, const GemmProblem& p, std::uint32
       if (config.group == 1) {
         const std::int64_t tile_products = std::max<std::int64_t>(1, std::int64_t{config.rows} * config.item_columns * p.k);
         const std::int64_t wanted = std::int64_t{1} << 22, all = tiles * panels * p.batch_count();
-        row_tiles = std::clamp<std::int64_t>(std::min(wanted / tile_products, all / (std::int64_t{compute_units} * 8)), 1, tiles);
+        row_tiles = std::max<std::int64_t>(1, std::min({wanted / tile_products, all / (std::int64_t{compute_units} * 8), tiles}));
       }
       groups = parts(tiles, row_tiles * in_group);
     }

@@ -39,6 +39,9 @@ struct GemmConfig {
   // Bytes: B is int8 or uint8 as it stands, A float32 that holds differences of bytes, the result int32 and exact. Arguments: sums of A's
   // rows, one int32 for each [b, m] of dense A, and B's zero points.
   bool bytes = false;
+  // 2, 4 or 8: B has this many bits a weight in blocks along K (gemm_nbits.h), only in registers; b_panel is the bytes of a panel. Arguments:
+  // scales, block.
+  int bits = 0;
 
   bool operator==(const GemmConfig&) const = default;
 };
@@ -57,6 +60,7 @@ struct GemmProblem {
 //   a, b, M, N, K, a_row, a_k, b_panel, b_k, row_tiles,
 //   batched: batch1, batch2, batch3 (dims 1 to 3; dim 0 is what remains), a_batch0..3, b_batch0..3
 //   scaled: float alpha (of the compute type)
+//   bits: scales, block
 //   bytes: sums, zeros, zero_step (1: one for each column, 0: one for all; zeros are stored as B is)
 //   and the epilogue's.
 KernelText gemm_kernel(const GemmConfig& config, const Epilogue& epilogue);

@@ -45,8 +45,10 @@ GemmConfig choose_gemm(const Profile& profile, Compute compute, int columns, std
     c.item_columns = columns;
     const int vectors = columns / c.vector;
     const int most = std::min(12, floats(compute) ? accumulators(profile) / vectors : 4);
-    // One tile text for all but the fewest rows: each text costs a compilation.
-    c.rows = m <= 1 ? 1 : m <= 2 ? std::min(2, most) : m <= 4 ? std::min(4, most) : most;
+    // Few texts, since each costs a compilation: the whole tile, and less where that leaves clearly fewer rows of it empty.
+    const auto rows_of = [m](int rows) { return (m + rows - 1) / rows * rows; };
+    const int less = std::min(4, most);
+    c.rows = m <= 1 ? 1 : m <= 2 ? std::min(2, most) : m <= 16 && rows_of(less) * 11 <= rows_of(most) * 10 ? less : most;
     return c;
   }
   c.vector = wide(compute) ? 2 : 4;

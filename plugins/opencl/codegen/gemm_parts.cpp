@@ -34,6 +34,7 @@ std::string gemm_head(const GemmConfig& config, const Epilogue& epilogue) {
   }
   if (config.scaled) parameters += ",\n    " + gemm_type(config, 1) + " alpha";
   if (config.bytes) parameters += ",\n    __global const char* restrict sums_base, ulong sums_at, __global const char* restrict zeros_base, ulong zeros_at, int zero_step";
+  if (config.bits) parameters += ",\n    __global const char* restrict scales_base, ulong scales_at, int block";
   const auto pointer = [&](const char* name, const std::string& type, const std::string& first) {
     return filled("  __global const $TYPE* restrict $NAME = (__global const $TYPE*)($BASE + $AT)$FIRST;\n",
                   {{"TYPE", type}, {"NAME", name}, {"BASE", std::string(name) + "_base"}, {"AT", std::string(name) + "_at"}, {"FIRST", first.empty() ? "" : " + " + first}});

@@ -1,4 +1,6 @@
 // The skeletons without barriers: tiles in registers, and dot products of rows.
+#include <tenon/types.h>
+
 #include "plugins/opencl/codegen/gemm_parts.h"
 
 namespace tenon::opencl {
@@ -10,26 +12,40 @@ std::string cell(int r, int j) { return "c" + text_of(r) + "_" + text_of(j); }
 // Products of bytes add up exactly in float32 as long as K is at most this: 256 * 255 * 255 is below 2^24.
 constexpr int kExactDepth = 256;
 
+// The vector of B's weights j of quantized columns, before its scale: part of a byte of each of them.
+std::string weights_text(const GemmConfig& config, const std::string& lane, int j) {
+  const int v = config.vector, bytes = config.columns * config.bits / 8;
+  const std::string w = v == 1 ? "" : text_of(v), column = lane == "0" ? text_of(j * v) : "(lane + " + text_of(j * v) + ")";
+  const std::string at = lane == "0" ? text_of(j * v % bytes) : column + " % " + text_of(bytes);
+  const std::string shift = lane == "0" ? text_of(j * v / bytes * config.bits) : column + " / " + text_of(bytes) + " * " + text_of(config.bits);
+  std::string byte = v == 1 ? "bp[" + at + "]" : "vload" + w + "(0, bp + " + at + ")";
+  if (shift != "0") byte = "(" + byte + " >> (uchar" + w + ")(" + shift + "))";
+  if (config.bits < 8) byte = "(" + byte + " & (uchar" + w + ")(" + text_of((1 << config.bits) - 1) + "))";
+  return "convert_" + gemm_type(config, v) + "(" + byte + ")";
+}
+
 }  // namespace
 
 KernelText gemm_registers(const GemmConfig& config, const Epilogue& epilogue) {
   const int v = config.vector, vectors = config.item_columns / v, lanes = config.columns / config.item_columns, rows = config.rows;
   const std::string vector = gemm_type(config, v), result = compute_name(gemm_result(config)), results = compute_name(gemm_result(config), v);
   const bool item = config.group == 1;
+  const std::string lane = lanes == 1 ? "0" : "get_local_id(0) % " + text_of(lanes) + " * " + text_of(config.item_columns);
   std::string t = gemm_head(config, epilogue);
   t += filled(
       "  const int panel = get_global_id(1), n_panel = panel * $COLUMNS;\n"
       "  const int lane = $LANE;\n"
       // A panel of a row-major B moves left rather than read beyond the last column.
-      "  const int n_begin = b_panel == $COLUMNS && n_panel + $COLUMNS > N && N >= $COLUMNS ? N - $COLUMNS : n_panel;\n"
+      "  const int n_begin = $BEGIN;\n"
       "  const int n_first = n_panel, n0 = n_begin + lane;\n"
       "  for (int t = 0; t < row_tiles; ++t) {\n"
       "    const int m0 = (($ITEM) * row_tiles + t) * $ROWS;\n"
       "    if (m0 >= M) break;\n"
       "    const int rows = min($ROWS, M - m0);\n"
-      "    __global const $B* restrict bp = b + (size_t)panel * b_panel - (n_panel - n_begin) + lane;\n",
-      {{"COLUMNS", text_of(config.columns)}, {"ROWS", text_of(rows)}, {"B", storage_name(config.b)},
-       {"LANE", lanes == 1 ? "0" : "get_local_id(0) % " + text_of(lanes) + " * " + text_of(config.item_columns)},
+      "    __global const $B* restrict bp = b + (size_t)panel * b_panel$B_AT;\n",
+      {{"COLUMNS", text_of(config.columns)}, {"ROWS", text_of(rows)}, {"B", storage_name(config.b)}, {"LANE", lane},
+       {"BEGIN", config.bits ? "n_panel" : filled("b_panel == $C && n_panel + $C > N && N >= $C ? N - $C : n_panel", {{"C", text_of(config.columns)}})},
+       {"B_AT", config.bits ? "" : " - (n_panel - n_begin) + lane"},
        {"ITEM", lanes == 1 ? "(int)get_global_id(0)" : "(int)get_global_id(0) / " + text_of(lanes)}});
   for (int r = 0; r < rows; ++r)
     t += filled("    __global const $A* restrict a$R = a + (size_t)(m0 + min($R, rows - 1)) * a_row;\n", {{"A", storage_name(config.a)}, {"R", text_of(r)}});
@@ -39,22 +55,33 @@ KernelText gemm_registers(const GemmConfig& config, const Epilogue& epilogue) {
                 "    for (int k0 = 0; k0 < K; k0 += $DEPTH) {\n"
                 "    const int k1 = min(K, k0 + $DEPTH);\n",
                 {{"COUNT", text_of(rows * config.item_columns)}, {"DEPTH", text_of(kExactDepth)}});
-  } else {
+  } else if (!config.bits) {
     t += "    const int k0 = 0, k1 = K;\n";
   }
   for (int r = 0; r < rows; ++r) {
     t += "    " + vector + " ";
     for (int j = 0; j < vectors; ++j) t += cell(r, j) + " = 0" + (j + 1 < vectors ? ", " : ";\n");
   }
+  if (config.bits) {
+    t += filled("    __global const float* restrict sp = (__global const float*)(scales_base + scales_at) + (size_t)panel * ((K + block - 1) / block) * $TWO + lane;\n"
+                "    for (int k0 = 0; k0 < K; k0 += block, sp += $TWO) {\n"
+                "    const int k1 = min(K, k0 + block);\n",
+                {{"TWO", text_of(2 * config.columns)}});
+    for (int j = 0; j < vectors; ++j)
+      t += "    const " + vector + " " + numbered("s", j) + " = " + gemm_load(config, TENON_DTYPE_FLOAT, v, "sp", text_of(j * v)) + ", " + numbered("z", j) + " = " +
+           gemm_load(config, TENON_DTYPE_FLOAT, v, "sp", text_of(config.columns + j * v)) + ";\n";
+  }
   t += "    for (int k = k0; k < k1; ++k) {\n";
-  for (int j = 0; j < vectors; ++j) t += "      const " + vector + " " + numbered("b", j) + " = " + gemm_load(config, config.b, v, "bp", text_of(j * v)) + ";\n";
-  t += "      bp += b_k;\n";
+  for (int j = 0; j < vectors; ++j)
+    t += "      const " + vector + " " + numbered("b", j) + " = " +
+         (config.bits ? "fma(" + weights_text(config, lane, j) + ", " + numbered("s", j) + ", " + numbered("z", j) + ")" : gemm_load(config, config.b, v, "bp", text_of(j * v))) + ";\n";
+  t += config.bits ? "      bp += " + text_of(config.columns * config.bits / 8) + ";\n" : "      bp += b_k;\n";
   for (int r = 0; r < rows; ++r) {
     t += "      { const " + vector + " x = (" + vector + ")(" + gemm_load(config, config.a, 1, numbered("a", r), "0") + "); " + numbered("a", r) + " += a_k; ";
     for (int j = 0; j < vectors; ++j) t += gemm_accumulate(config, cell(r, j), "x", numbered("b", j));
     t += "}\n";
   }
-  t += "    }\n";
+  t += config.bits ? "    }\n    }\n" : "    }\n";
   if (config.bytes) {
     for (int r = 0; r < rows; ++r)
       for (int j = 0; j < vectors; ++j) {

@@ -44,10 +44,10 @@ std::string step(const PoolKernel& k, const std::string& vector, const std::stri
       }
       return s + (k.takes_nan ? "acc = ((v > acc) | (v != v)) ? v : acc;" : "acc = (v > acc) ? v : acc;");
     }
-    case PoolKernel::Kind::average: return "acc += v;";
+    case PoolKernel::Kind::average: return "line_sum += v;";
     case PoolKernel::Kind::lp: break;
   }
-  return k.p == 1 ? "acc += fabs(v);" : k.p == 2 ? "acc = fma(v, v, acc);" : cat("acc += pow(fabs(v), (", vector, ")", k.p, ");");
+  return k.p == 1 ? "line_sum += fabs(v);" : k.p == 2 ? "line_sum = fma(v, v, line_sum);" : cat("line_sum += pow(fabs(v), (", vector, ")", k.p, ");");
 }
 
 std::string end(const PoolKernel& k, const std::string& vector, const std::string& compute) {
@@ -82,11 +82,13 @@ KernelText pool_kernel(const PoolKernel& k, const Epilogue& epilogue) {
            "  __global const ", input, "* x = (__global const ", input, "*)(x_base + x_at) + (size_t)n * (ID * IH * IW) * C + c0;\n");
   if (k.indices) s += "  __global long* index = (__global long*)(index_base + index_at) + n * index_n;\n";
   s += axis_range("D", "oz", k.counts_padding) + axis_range("H", "oy", k.counts_padding);
+  // Sums are made line by line: what is lost to rounding grows with a line's length and the lines' number, not with their product.
+  const bool sums = k.kind != PoolKernel::Kind::max;
   s += cat("  for (int ox = run * pixels_each; ox < min(OW, (run + 1) * pixels_each); ++ox) {\n", axis_range("W", "ox", k.counts_padding), begin(k, vector, ints),
            "    for (int kz = D0; kz < D1; ++kz) { const int iz = at_D + kz * DD;\n    for (int ky = H0; ky < H1; ++ky) { const int iy = at_H + ky * DH;\n",
            "      __global const ", input, "* line = x + (size_t)(iz * IH + iy) * IW * C;\n",
-           "      for (int kx = W0; kx < W1; ++kx) { const int ix = at_W + kx * DW; const ", vector, " v = ", load_text(k.input, k.vec, "line", "(size_t)ix * C"), "; ",
-           step(k, vector, ints), " }\n    } }\n", end(k, vector, compute), "    const int pixel = row_of * OW + ox;\n");
+           sums ? cat("      ", vector, " line_sum = 0;\n") : "", "      for (int kx = W0; kx < W1; ++kx) { const int ix = at_W + kx * DW; const ", vector, " v = ", load_text(k.input, k.vec, "line", "(size_t)ix * C"), "; ",
+           step(k, vector, ints), " }\n", sums ? "      acc += line_sum;\n" : "", "    } }\n", end(k, vector, compute), "    const int pixel = row_of * OW + ox;\n");
   if (k.indices) {
     const std::string one = "index[(c0 + e) * index_c + pixel * index_p] = ((long)n * C + c0 + e) * (ID * IH * IW) + max(";
     if (k.vec == 1) s += cat("    { const int e = 0; ", one, "where, 0); }\n");

@@ -164,8 +164,9 @@ class Writer {
     return text;
   }
 
-  // Adds an element to step k's accumulators. fresh: lanes that have not been counted are set in the variable fresh.
-  std::string count_in(std::size_t k, int width, bool fresh) const {
+  // Adds an element to step k's accumulators, a vector to that of this number. fresh: lanes that have not been counted are set in the
+  // variable fresh.
+  std::string count_in(std::size_t k, int width, bool fresh, int chain = 0) const {
     const RowProgram::Step& step = program_.steps[k];
     std::set<std::size_t> written;
     const ExpressionText text = elements(step.value, width, "v", written);
@@ -177,7 +178,7 @@ class Writer {
       const std::string t = compute_name(type, width);
       value = "select((" + t + ")(" + initial(step.reduce) + "), " + value + ", " + (wide(type) ? "convert_long" + suffix(width) + "(fresh)" : "fresh") + ")";
     }
-    const std::string acc = !form_.across && width > 1 ? "a" : "s";
+    const std::string acc = !form_.across && width > 1 ? (chain == 0 ? "a" : "a_" + number(static_cast<std::size_t>(chain))) : "s";
     return p + acc + " = " + joined(step.reduce, acc, value) + "; ";
   }
 
@@ -226,23 +227,31 @@ class Writer {
     return p;
   }
 
-  // body(width, fresh) for every element of the row.
+  // body(width, fresh, chain) for every element of the row.
   template <class Body>
-  std::string walk(const Body& body) {
+  std::string walk(const Body& body, int chains = 1) {
     const std::string w = number(static_cast<std::size_t>(form_.width)), g = number(form_.group);
     if (shares_row()) {
       std::string p = stretch() + "        int i = item * " + w + ";\n";
       if (form_.width > 1) {
-        p += "        for (; i + " + w + " <= n1; i += " + number(form_.group * static_cast<unsigned>(form_.width)) + ") { " + body(form_.width, false) + "}\n";
+        p += "        for (; i + " + w + " <= n1; i += " + number(form_.group * static_cast<unsigned>(form_.width)) + ") { " + body(form_.width, false, 0) + "}\n";
         p += "        i = n1 / " + w + " * " + w + " + item;\n";
       }
-      return p + "        for (; i < n1; i += " + g + ") { " + body(1, false) + "}\n      }\n";
+      return p + "        for (; i < n1; i += " + g + ") { " + body(1, false, 0) + "}\n      }\n";
     }
-    const std::string single = stretch() + "        for (int i = 0; i < n1; ++i) { " + body(1, false) + "}\n      }\n";
+    const std::string single = stretch() + "        for (int i = 0; i < n1; ++i) { " + body(1, false, 0) + "}\n      }\n";
     if (form_.width == 1) return single;
+    std::string main;
+    if (chains > 1) {
+      // Sums that do not wait for each other.
+      const std::string step = number(static_cast<std::size_t>(chains * form_.width));
+      main += "        for (; i + " + step + " <= n1; i += " + step + ") { ";
+      for (int c = 0; c < chains; ++c) main += "{ const int first_of = i + " + number(static_cast<std::size_t>(c * form_.width)) + "; { const int i = first_of; " + body(form_.width, false, c) + "} } ";
+      main += "}\n";
+    }
     // The last vector reaches back over elements that have been done.
-    return "      if (n1 >= " + w + ") {\n" + stretch() + "        int i = 0;\n        for (; i + " + w + " <= n1; i += " + w + ") { " + body(form_.width, false) + "}\n" +
-           "        if (i < n1) { const int" + w + " fresh = " + counting(form_.width) + " + (n1 - " + w + ") >= i; i = n1 - " + w + "; " + body(form_.width, true) + "}\n      }\n      } else {\n" +
+    return "      if (n1 >= " + w + ") {\n" + stretch() + "        int i = 0;\n" + main + "        for (; i + " + w + " <= n1; i += " + w + ") { " + body(form_.width, false, 0) + "}\n" +
+           "        if (i < n1) { const int" + w + " fresh = " + counting(form_.width) + " + (n1 - " + w + ") >= i; i = n1 - " + w + "; " + body(form_.width, true, 0) + "}\n      }\n      } else {\n" +
            single + "      }\n";
   }
 
@@ -258,7 +267,11 @@ class Writer {
       const std::string one = compute_name(type), r = "r" + number(k);
       p += "      " + one + " " + r + ";\n      { " + one + " s = " + initial(step.reduce) + ";";
       if (form_.width > 1) p += " " + compute_name(type, form_.width) + " a = " + initial(step.reduce) + ";";
-      p += "\n" + walk([&](int width, bool fresh) { return count_in(k, width, fresh); });
+      // Long expressions keep the units busy by themselves.
+      const int chains = form_.width > 1 && !shares_row() && !kept(k) && step.value.nodes.size() <= 8 ? 4 : 1;
+      for (int c = 1; c < chains; ++c) p += " " + compute_name(type, form_.width) + " a_" + number(static_cast<std::size_t>(c)) + " = " + initial(step.reduce) + ";";
+      p += "\n" + walk([&](int width, bool fresh, int chain) { return count_in(k, width, fresh, chain); }, chains);
+      for (int c = 1; c < chains; ++c) p += "      a = " + joined(step.reduce, "a", "a_" + number(static_cast<std::size_t>(c))) + ";\n";
       std::string a = "a";
       for (int half = form_.width / 2; half >= 1; half /= 2) {
         const std::string next = "a" + number(static_cast<std::size_t>(half));
@@ -274,7 +287,7 @@ class Writer {
       p += "      " + r + " = s; }\n";
     }
     for (std::size_t z = 0; z < form_.row_outputs.size(); ++z) p += std::string("      ") + (shares_row() ? "if (item == 0) { " : "{ ") + store_row(z, 1, "z" + number(z) + "r") + " }\n";
-    return p + walk([&](int width, bool) { return finish(width); });
+    return p + walk([&](int width, bool, int) { return finish(width); });
   }
 
   // ---- across -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ bool shares_host_memory(const Profile& profile, const DeviceOptions& options) {
 }
 
 Device::Device(Host h, std::shared_ptr<const Api> a, Candidate c, const DeviceOptions& options)
-    : host(h), api(std::move(a)), candidate(std::move(c)), profile(candidate.profile), host_memory(shares_host_memory(profile, options)) {
+    : host(h), api(std::move(a)), candidate(std::move(c)), profile(candidate.profile), host_memory(shares_host_memory(profile, options)), tunes(options.tune) {
   if (options.profile == "gpu" && profile.cpu) {
     profile.cpu = false;
     profile.discrete_local = true;
@@ -28,6 +28,7 @@ Device::Device(Host h, std::shared_ptr<const Api> a, Candidate c, const DeviceOp
   try {
     queue_ = make_queue();
     kernels = std::make_unique<Kernels>(*api, context, candidate.device, profile.identity(), options.cache, options.cache_bytes);
+    tuning = std::make_unique<Tuning>(options.cache, profile.identity());
   } catch (...) {
     queue_ = {};
     api->clReleaseContext(context);

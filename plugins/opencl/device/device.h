@@ -11,16 +11,21 @@
 
 #include "plugins/opencl/device/kernels.h"
 #include "plugins/opencl/device/select.h"
+#include "plugins/opencl/device/tuning.h"
 #include "plugins/opencl/host.h"
 
 namespace tenon::opencl {
 
 // What create was given.
 struct DeviceOptions {
+  std::string device = "any";   // which one, see select.h
   std::string memory = "auto";  // auto, host, device: where operands live
   std::string profile = "auto"; // auto, cpu, gpu: which kind of kernels is generated
   std::string cache;            // folder of built kernels; "": none
   std::int64_t cache_bytes = 256 << 20;
+  bool tune = false;            // measure variants of heavy kernels in the second run of a plan
+
+  bool operator==(const DeviceOptions&) const = default;
 };
 
 // Releases an OpenCL object with the function of its table.
@@ -65,6 +70,8 @@ class Device {
   cl_context context = nullptr;
   bool host_memory;      // operands are host pointers that kernels work on in place
   std::unique_ptr<Kernels> kernels;
+  std::unique_ptr<Tuning> tuning;
+  bool tunes;            // measures what tuning lacks
 
   // A new in-order queue. Throws Failure.
   QueueHandle make_queue() const;

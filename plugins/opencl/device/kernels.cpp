@@ -7,9 +7,9 @@
 #include <iterator>
 #include <unordered_set>
 
-#include <sha2.h>
 #include <unistd.h>
 
+#include "plugins/opencl/device/sha256.h"
 #include "plugins/opencl/failure.h"
 
 namespace tenon::opencl {
@@ -20,18 +20,13 @@ constexpr char magic[8] = {'t', 'n', 'o', 'c', 'l', '0', '0', '1'};
 // Denormals and rounding as the language says; contraction of a*b+c is allowed, as on every peer.
 constexpr const char* build_options = "-cl-std=CL1.2 -cl-mad-enable -cl-no-signed-zeros";
 
-std::string sha256(std::string_view text) {
-  char hex[SHA256_DIGEST_STRING_LENGTH];
-  return SHA256Data(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(), hex);
-}
-
 std::string key_of(const KernelText& text) {
   std::string all;
   for (const std::string& h : text.helpers) all += h + '\1';
   return all + text.body;
 }
 
-std::string name_of(const std::string& key) { return "k" + sha256(key).substr(0, 20); }
+std::string name_of(const std::string& key) { return "k" + sha256_hex(key).substr(0, 20); }
 
 std::string build_log(const Api& api, cl_program program, cl_device_id device) {
   std::size_t bytes = 0;
@@ -85,7 +80,7 @@ std::shared_ptr<BuiltProgram> Kernels::load(const std::string& file) {
   constexpr std::size_t head = sizeof magic + 64;
   if (all.size() <= head || std::memcmp(all.data(), magic, sizeof magic) != 0) return nullptr;
   const std::string_view bytes(all.data() + head, all.size() - head);
-  if (std::string_view(all.data() + sizeof magic, 64) != sha256(bytes)) return nullptr;
+  if (std::string_view(all.data() + sizeof magic, 64) != sha256_hex(bytes)) return nullptr;
   auto out = std::make_shared<BuiltProgram>();
   out->api = &api_;
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
@@ -113,7 +108,7 @@ std::vector<BuiltKernel> Kernels::get(const std::vector<const KernelText*>& text
     // By name, so that the same kernels make the same program whatever the order of their steps.
     std::sort(missing.begin(), missing.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     const std::string source = program_source(missing);
-    const std::string file = cache_.empty() ? "" : (fs::path(cache_) / (sha256(identity_ + '\1' + build_options + '\1' + source) + ".bin")).string();
+    const std::string file = cache_.empty() ? "" : (fs::path(cache_) / (sha256_hex(identity_ + '\1' + build_options + '\1' + source) + ".bin")).string();
     std::shared_ptr<BuiltProgram> program = file.empty() ? nullptr : load(file);
     if (program) ++counts_.from_disk;
     if (!program) {
@@ -153,7 +148,7 @@ void Kernels::ran(const std::vector<std::shared_ptr<BuiltProgram>>& programs) no
     {
       std::ofstream out(temporary, std::ios::binary);
       out.write(magic, sizeof magic);
-      out << sha256(bytes);
+      out << sha256_hex(bytes);
       out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
       if (!out.flush()) {
         out.close();

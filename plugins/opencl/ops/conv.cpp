@@ -1,4 +1,5 @@
 // Conv: one to three spatial dims, groups, any float type.
+#include <algorithm>
 #include <optional>
 
 #include "plugins/opencl/families.h"
@@ -64,9 +65,9 @@ class Conv final : public Op {
     const ConvGeometry g = weight_geometry(Dims(w->dims, w->dims + w->rank), groups_);
     if (g.oc <= 0 || g.ic <= 0 || g.taps() <= 0) return;
     require(!bias || (bias->rank == 1 && bias->dims[0] == w->dims[0]), "one bias for each output channel is expected");
-    form_ = ConvForm::make(context.profile(), types_, g);
+    form_ = expects_winograd(node, context.profile(), g) ? ConvForm::make_winograd(context.profile(), types_, g) : ConvForm::make(context.profile(), types_, g);
     const std::size_t inputs[] = {1, 2};
-    weight_ = context.packed(node, {inputs, bias ? 2u : 1u}, form_->id(), form_->packing.bytes(),
+    weight_ = context.packed(node, {inputs, bias ? 2u : 1u}, form_->id(), form_->bytes(),
                              [form = *form_](std::span<const tenon_const_tensor> from, void* out) { pack_on_host(form, from, out); });
   }
 
@@ -85,6 +86,20 @@ class Conv final : public Op {
   }
 
  private:
+  // By the sizes that the graph has or expects; of others it is still right.
+  bool expects_winograd(const Node& node, const Profile& profile, ConvGeometry g) const {
+    const tenon_value& x = *node.input(0);
+    if (types_.compute != Compute::f32 || window_.spatial != 2) return false;
+    for (int d = 0; d < 2; ++d) {
+      const double in = opt_dim(x, d + 2);
+      if (in < 1 || in > (1 << 24)) return false;
+      ConvAxis& axis = window_.axis(g, d);
+      axis = window_.resolve(d, static_cast<std::int64_t>(in), axis.kernel);
+    }
+    g.n = std::max<std::int64_t>(1, static_cast<std::int64_t>(opt_dim(x, 0)));
+    return suits_winograd(profile, g);
+  }
+
   ConvWindow window_;
   std::int64_t groups_;
   ConvTypes types_;

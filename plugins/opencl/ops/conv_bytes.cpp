@@ -65,7 +65,7 @@ class ByteConv final : public Op {
       check_count(roles[i], count, g);
     }
     form_ = ConvForm::make(context.profile(), types_, g);
-    weight_ = context.packed(node, inputs, form_->id(), form_->packing.bytes(),
+    weight_ = context.packed(node, inputs, form_->id(), form_->bytes(),
                              [form = *form_, roles, operands = operands_](std::span<const tenon_const_tensor> from, void* out) { pack(form, operands, roles, from, out); });
   }
 
@@ -129,13 +129,19 @@ class ByteConv final : public Op {
   Weight weight_;
 };
 
-Support supports_bytes(const Node& node, const Profile& profile) {
+Support supports_bytes(const Node& node, const Profile&) {
   const bool linear = node.op_type() == "QLinearConv";
   const Operands operands = linear ? kLinear : kInteger;
   const auto is_byte = [](const tenon_value* v) { return v && (v->dtype == TENON_DTYPE_INT8 || v->dtype == TENON_DTYPE_UINT8); };
   if (!node.input(0) || !node.input(static_cast<std::size_t>(operands.weight)) || !node.output(0)) return Support::no(TENON_REJECT_OTHER, "an input or output is missing");
-  if (Support s = plain_types(node, profile); s.reason) return s;
+  // Ranks of scales and zero points do not matter: their counts are looked at when sizes are known.
+  if (node.input(0)->rank < 0 || node.input(static_cast<std::size_t>(operands.weight))->rank < 0) return Support::no(TENON_REJECT_RANK, "the rank of an input is not known");
   if (!is_byte(node.input(0)) || !is_byte(node.input(static_cast<std::size_t>(operands.weight)))) return Support::no(TENON_REJECT_DTYPE, "bytes only");
+  const auto same_type = [&](int zero, int of) {
+    const tenon_value* v = node.input(static_cast<std::size_t>(zero));
+    return !v || v->dtype == node.input(static_cast<std::size_t>(of))->dtype;
+  };
+  if (!same_type(operands.input_zero, 0) || !same_type(operands.weight_zero, operands.weight)) return Support::no(TENON_REJECT_DTYPE, "a zero point has another type than what it belongs to");
   if (linear) {
     for (std::size_t i : {1, 4, 6})
       if (!node.input(i) || node.input(i)->dtype != TENON_DTYPE_FLOAT) return Support::no(TENON_REJECT_DTYPE, "scales are float32");

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "plugins/opencl/elementwise_op.h"
+
 namespace tenon::opencl {
 namespace {
 
@@ -24,6 +26,19 @@ float float_of(std::int32_t dtype, const void* data, std::int64_t i) {
 
 std::array<std::size_t, 3> range3(const ConvRange& r) { return {static_cast<std::size_t>(r.global[0]), static_cast<std::size_t>(r.global[1]), static_cast<std::size_t>(r.global[2])}; }
 
+// Processors read an input's numbers one by one and many times: those that must be widened are widened once.
+bool widens(const Profile& profile, std::int32_t dtype) { return profile.cpu && is_floating(dtype) && storage_bytes(dtype) == 2; }
+
+// x in that layout and type.
+Tensor as_input(PlanBuilder& builder, const Tensor& x, std::int32_t dtype, Layout layout) {
+  if (x.dtype == dtype) return builder.laid_out(x, layout);
+  const Tensor wide = builder.temp(dtype, x.dims, layout);
+  Expression e;
+  e.outputs = {e.cast(dtype, e.load(0, x.dtype))};
+  launch_elementwise(builder, e, {x}, {wide}, "widen");
+  return wide;
+}
+
 }  // namespace
 
 ConvForm ConvForm::make(const Profile& profile, const ConvTypes& types, const ConvGeometry& g, bool transposed) {
@@ -31,6 +46,7 @@ ConvForm ConvForm::make(const Profile& profile, const ConvTypes& types, const Co
   f.types = types;
   f.depthwise = g.depthwise() && !transposed;
   f.transposed = transposed;
+  if (!f.depthwise && widens(profile, types.input)) f.types.input = TENON_DTYPE_FLOAT;
   if (f.depthwise) {
     f.packing = depthwise_packing(g);
   } else {
@@ -42,18 +58,33 @@ ConvForm ConvForm::make(const Profile& profile, const ConvTypes& types, const Co
   f.packing.integer = types.compute == Compute::i32;
   f.packing.weight_bytes = f.packing.integer ? 2 : static_cast<int>(storage_bytes(types.weight));
   f.packing.compute_bytes = types.compute == Compute::f64 ? 8 : 4;
-  f.packing.input_bytes = static_cast<int>(storage_bytes(types.input));
+  f.packing.input_bytes = static_cast<int>(storage_bytes(f.types.input));
+  return f;
+}
+
+ConvForm ConvForm::make_winograd(const Profile& profile, const ConvTypes& types, const ConvGeometry& g) {
+  ConvForm f;
+  f.types = types;
+  f.types.input = TENON_DTYPE_FLOAT;
+  f.winograd = true;
+  f.tile = conv_tile(profile, g.oc, lanes_of(profile, Compute::f32));
+  f.packing = winograd_packing(f.tile, g);
   return f;
 }
 
 void pack_on_host(const ConvForm& form, std::span<const tenon_const_tensor> from, void* out) {
-  const void* bias = from.size() > 1 ? from[1].data : nullptr;
-  std::vector<float> widened;
-  if (bias && storage_bytes(form.types.bias) == 2) {
-    for (std::int64_t i = 0; i < form.packing.groups * form.packing.oc; ++i) widened.push_back(float_of(form.types.bias, bias, i));
-    bias = widened.data();
-  }
-  pack_conv_weights(form.packing, from[0].data, bias, out);
+  std::vector<float> wide_weights, wide_bias;
+  const auto widened = [](const void* data, std::int32_t dtype, std::int64_t count, std::vector<float>& wide) -> const void* {
+    if (!data || storage_bytes(dtype) != 2) return data;
+    for (std::int64_t i = 0; i < count; ++i) wide.push_back(float_of(dtype, data, i));
+    return wide.data();
+  };
+  const ConvPacking& p = form.packing;
+  const std::int64_t outs = form.winograd ? p.oc : p.groups * p.oc;
+  const void *weights = from[0].data, *bias = widened(from.size() > 1 ? from[1].data : nullptr, form.types.bias, outs, wide_bias);
+  if (!form.winograd) return pack_conv_weights(p, weights, bias, out);
+  weights = widened(weights, form.types.weight, p.oc * p.ic * 9, wide_weights);
+  pack_winograd(p, static_cast<const float*>(weights), static_cast<const float*>(bias), out);
 }
 
 Tensor pack_on_device(PlanBuilder& builder, const ConvForm& form, const Tensor& weights, const Tensor& bias, const ConvZeros& zeros) {
@@ -75,8 +106,59 @@ Tensor pack_on_device(PlanBuilder& builder, const ConvForm& form, const Tensor& 
   return packed;
 }
 
+namespace {
+
+void launch_winograd(PlanBuilder& builder, const ConvForm& form, const ConvGeometry& g, const Tensor& x, const Arg& weights, const Epilogue& epilogue, std::vector<Arg> epilogue_args) {
+  const WinogradKernel k = winograd_form(builder.profile());
+  const std::int64_t tiles = winograd_tiles(g), tiles_h = (g.h.out + 3) / 4, tiles_w = (g.w.out + 3) / 4;
+  const Tensor points = builder.temp(TENON_DTYPE_FLOAT, {kWinogradPoints, tiles, g.ic}), products = builder.temp(TENON_DTYPE_FLOAT, {kWinogradPoints, tiles, g.oc});
+  const auto sizes = [](Launch& l, const ConvGeometry& of) {
+    for (std::int32_t v : of.arguments()) l.args.push_back(Arg::i32(v));
+  };
+  const auto start = [](Launch& l, const ConvRange& range) {
+    l.global = range3(range);
+    l.local = {static_cast<std::size_t>(range.local), 1, 1};
+  };
+  Launch in;
+  in.name = "conv.winograd.in";
+  in.kernel = winograd_input_kernel(k);
+  in.args = {Arg::in(as_input(builder, x, TENON_DTYPE_FLOAT, Layout::channels_last)), weights, Arg::out(points), Arg::u64(form.packing.zeros_at())};
+  sizes(in, g);
+  in.args.push_back(Arg::i32(tiles_h)), in.args.push_back(Arg::i32(tiles_w));
+  start(in, winograd_range(k, g, g.ic));
+  builder.launch(std::move(in));
+
+  Launch multiply;
+  const ConvGeometry product = winograd_product(g);
+  ConvKernel dense;
+  dense.tile = form.tile, dense.pointwise = dense.batched = true;
+  const WinogradStore store;
+  multiply.name = "conv.winograd";
+  multiply.kernel = conv_kernel(dense, store);
+  multiply.args = {Arg::in(points), weights};
+  sizes(multiply, product);
+  const ConvLaunch launch = conv_launch(form.tile, product);
+  multiply.args.push_back(Arg::i32(launch.panels_first)), multiply.args.push_back(Arg::out(products));
+  start(multiply, launch.range);
+  multiply.flops = 2.0 * kWinogradPoints * static_cast<double>(tiles * g.ic) * static_cast<double>(g.oc);
+  builder.launch(std::move(multiply));
+
+  Launch out;
+  out.name = "conv.winograd.out";
+  out.kernel = winograd_output_kernel(k, epilogue);
+  out.args = {Arg::in(products), weights, Arg::u64(form.packing.bytes())};
+  sizes(out, g);
+  out.args.push_back(Arg::i32(tiles_h)), out.args.push_back(Arg::i32(tiles_w));
+  for (Arg& a : epilogue_args) out.args.push_back(std::move(a));
+  start(out, winograd_range(k, g, g.oc));
+  builder.launch(std::move(out));
+}
+
+}  // namespace
+
 void launch_conv(PlanBuilder& builder, const ConvForm& form, const ConvGeometry& g, const Tensor& x, Arg weights, const Epilogue& epilogue, std::vector<Arg> epilogue_args) {
   if (!g.fits()) throw Failure{TENON_UNSUPPORTED_SHAPE, "more elements than kernels count"};
+  if (form.winograd) return launch_winograd(builder, form, g, x, weights, epilogue, std::move(epilogue_args));
   const Profile& profile = builder.profile();
   Launch l;
   l.flops = 2.0 * static_cast<double>(g.n * g.out_pixels()) * static_cast<double>(g.groups * g.oc) * static_cast<double>(g.ic * g.taps());
@@ -100,7 +182,7 @@ void launch_conv(PlanBuilder& builder, const ConvForm& form, const ConvGeometry&
       k.channels = static_cast<int>(g.ic);
       k.planar = !is_laid_out(x, Layout::channels_last);
     }
-    in = builder.laid_out(x, k.planar ? Layout::dense : Layout::channels_last);
+    in = as_input(builder, x, form.types.input, k.planar ? Layout::dense : Layout::channels_last);
     l.kernel = conv_kernel(k, epilogue);
     const ConvLaunch launch = conv_launch(form.tile, g, form.transposed);
     range = launch.range, last = launch.panels_first;

@@ -10,6 +10,7 @@
 #include "plugins/opencl/codegen/conv.h"
 #include "plugins/opencl/codegen/conv_depthwise.h"
 #include "plugins/opencl/codegen/conv_weights.h"
+#include "plugins/opencl/codegen/winograd.h"
 #include "plugins/opencl/op.h"
 
 namespace tenon::opencl {
@@ -23,14 +24,18 @@ struct ConvTypes {
 };
 
 struct ConvForm {
-  ConvTypes types;
-  bool depthwise = false, transposed = false;
+  ConvTypes types;  // input: as the kernel reads it
+  bool depthwise = false, transposed = false, winograd = false;
   ConvTile tile;  // dense
   ConvPacking packing;
 
   // groups, ic, oc and taps of g are the weights'.
   static ConvForm make(const Profile& profile, const ConvTypes& types, const ConvGeometry& g, bool transposed = false);
-  std::string id() const { return packing.key() + ":" + dtype_text(types.weight) + ":" + dtype_text(types.input); }
+  // For sizes that suits_winograd; float32, or narrower.
+  static ConvForm make_winograd(const Profile& profile, const ConvTypes& types, const ConvGeometry& g);
+  // Of the packed buffer.
+  std::uint64_t bytes() const { return winograd ? winograd_bytes(packing) : packing.bytes(); }
+  std::string id() const { return packing.key() + ":" + dtype_text(types.weight) + ":" + dtype_text(types.input) + (winograd ? ":winograd" : ""); }
 };
 
 // Packs weights and bias (may be absent: count 0) from host memory.

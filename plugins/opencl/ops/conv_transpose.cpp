@@ -22,7 +22,7 @@ class ConvTranspose final : public Op {
     require(!bias || (bias->rank == 1 && bias->dims[0] == g.oc * groups_), "one bias for each output channel is expected");
     form_ = ConvForm::make(context.profile(), types_, g, true);
     const std::size_t inputs[] = {1, 2};
-    weight_ = context.packed(node, {inputs, bias ? 2u : 1u}, form_->id(), form_->packing.bytes(),
+    weight_ = context.packed(node, {inputs, bias ? 2u : 1u}, form_->id(), form_->bytes(),
                              [form = *form_](std::span<const tenon_const_tensor> from, void* out) { pack_on_host(form, from, out); });
   }
 

@@ -6,34 +6,10 @@
 
 #include "plugins/opencl/codegen/gemm_pack.h"
 #include "plugins/opencl/elementwise_op.h"
+#include "plugins/opencl/ops/gemm_batch.h"
 
 namespace tenon::opencl {
 namespace {
-
-// A product whose C has at most this many columns is computed as dot products, rows and columns swapped.
-constexpr std::int64_t narrow = 4;
-
-// One batch dim with the strides of several tensors, kernels have four.
-struct BatchDim {
-  std::int64_t size;
-  std::array<std::int64_t, 2> strides;
-};
-using BatchDims = std::vector<BatchDim>;
-
-// Dims without a size of 1, neighbours joined where every stride allows.
-BatchDims joined(const BatchDims& dims) {
-  BatchDims out;
-  for (const BatchDim& d : dims) {
-    if (d.size == 1) continue;
-    if (!out.empty() && out.back().strides[0] == d.size * d.strides[0] && out.back().strides[1] == d.size * d.strides[1]) {
-      out.back().size *= d.size;
-      out.back().strides = d.strides;
-    } else {
-      out.push_back(d);
-    }
-  }
-  return out;
-}
 
 Dims leading(const Dims& dims) { return Dims(dims.begin(), dims.end() - 2); }
 Dims with_matrix(Dims batch, std::int64_t rows, std::int64_t columns) {
@@ -71,74 +47,34 @@ Arg factor(Compute compute, double value) {
   }
 }
 
-// One stride per axis of `batch` for a tensor whose leading axes are broadcast to it.
-Dims batch_strides(const Tensor& t, const Dims& batch) {
-  Tensor leading_part = t;
-  leading_part.dims.resize(t.dims.size() - 2);
-  leading_part.strides.resize(t.dims.size() - 2);
-  return broadcast(leading_part, batch).strides;
-}
-
-void pack_batch(std::vector<Arg>& args, const Tensor& t, const char* what) {
+bool too_many_batch_dims(const Product& p) {
+  if (p.packed.weight.present()) return false;
+  const Dims a = batch_strides(p.a, p.batch), b = batch_strides(p.b, p.batch);
   BatchDims dims;
-  for (std::size_t i = 0; i + 2 < t.dims.size(); ++i) dims.push_back({t.dims[i], {t.strides[i], 0}});
-  for (BatchDim& d : dims) d.strides[1] = d.strides[0];
-  dims = joined(dims);
-  if (dims.size() > 4) throw Failure{TENON_UNSUPPORTED_SHAPE, std::string(what) + " has more than four batch dims that cannot be joined"};
-  while (dims.size() < 4) dims.insert(dims.begin(), {1, {0, 0}});
-  for (std::size_t i = 1; i < 4; ++i) args.push_back(Arg::i32(dims[i].size));
-  for (const BatchDim& d : dims) args.push_back(Arg::i32(d.strides[0]));
+  for (std::size_t i = 0; i < p.batch.size(); ++i) dims.push_back({p.batch[i], {a[i], b[i]}});
+  return joined(dims).size() > 4;
 }
 
 int pack_group(const Profile& profile) { return profile.cpu ? 1 : static_cast<int>(std::min<std::uint64_t>(64, profile.max_group)); }
 
 }  // namespace
 
-Tensor transposed(const Tensor& t) {
-  std::vector<std::int64_t> order(t.dims.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::swap(order[order.size() - 1], order[order.size() - 2]);
-  return permuted(t, order);
-}
-
-Tensor as_matrix(Tensor t, bool row) {
-  if (t.rank() != 1) return t;
-  t.dims.insert(row ? t.dims.begin() : t.dims.end(), 1);
-  t.strides.insert(row ? t.strides.begin() : t.strides.end(), row ? t.dims[1] : 1);
-  return t;
-}
-
-PackedB pack_constant_b(const Node& node, std::size_t input, bool transposed, CompileContext& context) {
-  const tenon_value* v = node.input(input);
-  if (!is_constant(v) || v->rank < 2) return {};
-  PackedB packed;
-  packed.dtype = v->dtype;
-  packed.dims.assign(v->dims, v->dims + v->rank);
-  if (transposed) std::swap(packed.dims[packed.dims.size() - 1], packed.dims[packed.dims.size() - 2]);
-  const std::int64_t k = packed.dims[packed.dims.size() - 2], n = packed.dims.back(), bytes = storage_bytes(v->dtype);
-  const std::int64_t matrices = count_of(leading(packed.dims));
-  if (count_of(packed.dims) == 0 || (n <= narrow && bytes > 1)) return {};
-  const Compute compute = bytes == 1 ? Compute::f32 : compute_of(v->dtype);
-  packed.columns = panel_columns(context.profile(), compute, n);
-  const std::int64_t one = packed_panel_bytes(k, n, packed.columns, bytes);
-  std::string id = "gemm_b/" + std::to_string(bytes) + "/" + std::to_string(packed.columns) + (transposed ? "/t" : "/n");
-  for (std::int64_t d : packed.dims) id += "/" + std::to_string(d);
-  const std::array<std::size_t, 1> inputs{input};
-  packed.weight = context.packed(node, inputs, id, static_cast<std::uint64_t>(one * matrices), [&](std::span<const tenon_const_tensor> from, void* to) {
-    for (std::int64_t i = 0; i < matrices; ++i)
-      pack_panels(static_cast<const char*>(from[0].data) + i * k * n * bytes, transposed ? 1 : n, transposed ? k : 1, k, n, packed.columns, bytes, static_cast<char*>(to) + i * one);
-  });
-  return packed;
-}
-
 PlannedProduct::PlannedProduct(PlanBuilder& builder, const Product& given) {
   Product product = given;
   const Dims& b_dims = product.packed.weight.present() ? product.packed.dims : product.b.dims;
   if (product.a.dim(-1) != b_dims[b_dims.size() - 2])
     throw Failure{TENON_INVALID_ARGUMENT, "A has " + std::to_string(product.a.dim(-1)) + " columns, B has " + std::to_string(b_dims[b_dims.size() - 2]) + " rows"};
+  empty_ = product.a.dim(-2) == 0 || b_dims.back() == 0 || count_of(product.batch) == 0;
+  if (empty_) return;
   alpha_ = product.alpha;
   const std::int32_t dtype = product.a.dtype;
   config_.compute = product.bytes ? Compute::f32 : compute_of(dtype);
+  if (too_many_batch_dims(product)) {
+    // Spread out, both have one batch dim.
+    product.a = builder.dense(broadcast(product.a, with_matrix(product.batch, product.a.dim(-2), product.a.dim(-1))));
+    product.b = builder.dense(broadcast(product.b, with_matrix(product.batch, product.b.dim(-2), product.b.dim(-1))));
+  }
+
   if (product.bytes) subtract_zeros(builder, product);
 
   // One B for all of A's matrices: they are one matrix with more rows.
@@ -165,7 +101,7 @@ PlannedProduct::PlannedProduct(PlanBuilder& builder, const Product& given) {
 
 // B's columns are few: they become the rows of dot products with A's rows, which must be contiguous.
 bool PlannedProduct::swap(PlanBuilder& builder, const Product& product) {
-  if (product.packed.weight.present() || product.bytes || product.b.dim(-1) > narrow || product.b.dim(-1) == 0 || product.a.dim(-2) < product.b.dim(-1)) return false;
+  if (product.packed.weight.present() || product.bytes || product.b.dim(-1) > narrow_columns || product.b.dim(-1) == 0 || product.a.dim(-2) < product.b.dim(-1)) return false;
   if (product.a.strides.back() != 1 && product.a.dim(-1) > 1) return false;
   swapped_ = true;
   Product turned;
@@ -189,7 +125,8 @@ void PlannedProduct::subtract_zeros(PlanBuilder& builder, Product& product) {
   const auto zero = [&](const Tensor& t, std::int32_t dtype, std::int64_t many, const char* what) {
     if (t.present()) {
       if (t.count() != 1 && t.count() != many)
-        throw Failure{TENON_INVALID_ARGUMENT, std::string("the zero point of ") + what + " has " + std::to_string(t.count()) + " elements, expected 1" + (many == 1 ? "" : " or " + std::to_string(many))};
+        throw Failure{TENON_INVALID_ARGUMENT, std::string("the zero point of ") + what + " has " + std::to_string(t.count()) + " elements, expected 1" +
+                                                  (many == 1 ? "" : " or " + std::to_string(many))};
       return builder.dense(t);
     }
     // None: one element that is zero.
@@ -206,7 +143,7 @@ void PlannedProduct::subtract_zeros(PlanBuilder& builder, Product& product) {
   launch.name = "gemm_rows";
   launch.kernel = pack_rows_kernel(pack);
   launch.args = {Arg::in(from), Arg::out(product.a), Arg::i32(m), Arg::i32(k), Arg::i32(from.strides[from.strides.size() - 2]), Arg::i32(from.strides.back())};
-  pack_batch(launch.args, from, "the first operand");
+  add_batch_args(launch.args, from, "the first operand");
   for (const Arg& a : {Arg::in(a_zero), Arg::i32(0), Arg::i32(a_zero.count() == 1 ? 0 : 1), Arg::out(sums_)}) launch.args.push_back(a);
   launch.global = {static_cast<std::size_t>(m * pack.group), 1, static_cast<std::size_t>(count_of(leading(from.dims)))};
   launch.local[0] = static_cast<std::size_t>(pack.group);
@@ -263,10 +200,12 @@ void PlannedProduct::set_sizes(PlanBuilder& builder, Product product) {
   const Dims a_strides = batch_strides(a_, product.batch), b_strides = batch_strides(b_, product.batch);
   BatchDims dims;
   for (std::size_t i = 0; i < product.batch.size(); ++i) dims.push_back({product.batch[i], {a_strides[i], b_strides[i]}});
-  dims = joined(dims);
-  if (dims.size() > 4) throw Failure{TENON_UNSUPPORTED_SHAPE, "a product with more than four batch dims that cannot be joined"};
-  while (dims.size() < 4) dims.insert(dims.begin(), {1, {0, 0}});
-  for (std::size_t i = 0; i < 4; ++i) problem_.batch[i] = dims[i].size, problem_.a_batch[i] = dims[i].strides[0], problem_.b_batch[i] = dims[i].strides[1];
+  dims = four_dims(dims, "the product");
+  for (std::size_t i = 0; i < 4; ++i) {
+    problem_.batch[i] = dims[i].size;
+    problem_.a_batch[i] = dims[i].strides[0];
+    problem_.b_batch[i] = dims[i].strides[1];
+  }
   config_.batched = problem_.batch_count() != 1;
 }
 
@@ -292,7 +231,7 @@ void PlannedProduct::set_b(PlanBuilder& builder, const Tensor& b) {
   launch.name = "gemm_pack";
   launch.kernel = pack_panels_kernel(pack);
   launch.args = {Arg::in(b), Arg::out(b_), Arg::i32(problem_.k), Arg::i32(problem_.n), Arg::i32(k_stride), Arg::i32(n_stride)};
-  pack_batch(launch.args, b, "the second operand");
+  add_batch_args(launch.args, b, "the second operand");
   const std::int64_t items = pack.group == 1 ? (problem_.k + kPackDepth - 1) / kPackDepth : (problem_.k * config_.columns + pack.group - 1) / pack.group * pack.group;
   launch.global = {static_cast<std::size_t>(items), static_cast<std::size_t>(panels), static_cast<std::size_t>(count_of(leading(b.dims)))};
   launch.local[0] = static_cast<std::size_t>(pack.group);
@@ -323,6 +262,7 @@ std::int32_t PlannedProduct::accumulator() const {
 }
 
 void PlannedProduct::launch(PlanBuilder& builder, const Epilogue& epilogue, std::vector<Arg> epilogue_args, const char* name) const {
+  if (empty_) return;
   const GemmRange range = gemm_range(config_, problem_, builder.profile().compute_units);
   std::array<std::int32_t, kGemmSizes + kGemmBatchSizes> sizes;
   const int count = gemm_sizes(config_, problem_, range.row_tiles, sizes);

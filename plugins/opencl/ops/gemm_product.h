@@ -8,19 +8,9 @@
 
 #include "plugins/opencl/codegen/gemm_choice.h"
 #include "plugins/opencl/op.h"
+#include "plugins/opencl/ops/gemm_operand.h"
 
 namespace tenon::opencl {
-
-// A constant B in panels, made in compile.
-struct PackedB {
-  Weight weight;
-  int columns = 0;  // of a panel
-  Dims dims;        // [batch..., K, N]
-  std::int32_t dtype = 0;
-};
-// node's constant input i as B, its last two axes read the other way round where `transposed`. Not present where packing gains nothing or
-// cannot be done: the input is then read as it is.
-PackedB pack_constant_b(const Node& node, std::size_t input, bool transposed, CompileContext& context);
 
 struct Product {
   Tensor a;        // [batch..., M, K], any strides
@@ -59,11 +49,7 @@ class PlannedProduct {
   int zero_step_ = 0;
   double alpha_ = 1;
   bool swapped_ = false, joined_ = false;  // joined: rows hold the batch as well
+  bool empty_ = false;                     // C has no elements
 };
-
-// Axes [.., first, second, ..] swapped: a matrix read the other way round.
-Tensor transposed(const Tensor& t);
-// A vector as a matrix with one row, or one column; else t itself.
-Tensor as_matrix(Tensor t, bool row);
 
 }  // namespace tenon::opencl

@@ -74,7 +74,7 @@ Tensor dense_as(const Tensor& t, const Dims& dims) {
 std::span<const OpRow> movement_rows() {
   static const std::vector<OpRow> rows = [] {
     std::vector<OpRow> all;
-    for (const auto family : {concat_rows, pad_rows, gather_rows, scatter_rows, generate_rows})
+    for (const auto family : {concat_rows, pad_rows, gather_rows, scatter_rows, generate_rows, window_rows, cast_rows})
       for (const OpRow& row : family()) all.push_back(row);
     return all;
   }();

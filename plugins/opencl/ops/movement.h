@@ -12,6 +12,8 @@ std::span<const OpRow> concat_rows();    // Concat, Tile, DepthToSpace, SpaceToD
 std::span<const OpRow> pad_rows();       // Pad, CenterCropPad
 std::span<const OpRow> gather_rows();    // Gather, GatherElements, GatherND
 std::span<const OpRow> scatter_rows();   // ScatterElements, ScatterND, MaxUnpool, TensorScatter
+std::span<const OpRow> window_rows();    // Col2Im
+std::span<const OpRow> cast_rows();      // BitCast
 std::span<const OpRow> generate_rows();  // ConstantOfShape, Range, EyeLike, OneHot, Shape, Size
 
 // Elements of a small integer tensor; empty where it is omitted. Throws UNSUPPORTED_SHAPE where they are not known.

@@ -42,6 +42,36 @@ std::string source(Mode mode, const std::string& c, const std::string& before, c
 constexpr const char* reflect_helper =
     "inline int tn_reflect(int i, int n) { if (n == 1) return 0; const int period = 2 * (n - 1), m = (i % period + period) % period; return m < n ? m : period - m; }";
 
+// The result's borders as copies of its own elements, axis after axis: for large tensors, where no border is wider than what it repeats.
+bool plan_borders(PlanBuilder& b, Mode mode, const Dims& before) {
+  const Tensor& x = b.in(0);
+  const Dims& dims = b.out_shape(0).dims;
+  if (b.out_shape(0).count() < 32768) return false;
+  for (std::size_t a = 0; a < dims.size(); ++a) {
+    const std::int64_t size = x.dims[a], after = dims[a] - size - before[a], widest = mode == Mode::reflect ? size - 1 : mode == Mode::wrap ? size : INT64_MAX;
+    if (before[a] < 0 || after < 0 || before[a] > widest || after > widest) return false;
+  }
+  const Tensor out = b.make_out(0, layout_wanted(x));
+  copy_inside(b, x, out, before);
+  Tensor done = out;  // complete along the axes behind
+  for (std::size_t d = 0; d < dims.size(); ++d) done = sliced(done, static_cast<std::int64_t>(d), before[d], x.dims[d], 1);
+  for (std::size_t d = dims.size(); d-- > 0;) {
+    const auto axis = static_cast<std::int64_t>(d);
+    const std::int64_t size = x.dims[d], first = before[d], after = dims[d] - size - first;
+    Tensor whole = done;
+    whole.dims[d] = dims[d], whole.offset -= first * out.strides[d];
+    // count indices of the result from `to` on show those from `from` on, `step` apart.
+    const auto repeat = [&](std::int64_t to, std::int64_t from, std::int64_t count, std::int64_t step) {
+      if (count > 0) b.copy(sliced(whole, axis, from, count, step), sliced(whole, axis, to, count, 1));
+    };
+    if (mode == Mode::edge) repeat(0, first, first, 0), repeat(first + size, first + size - 1, after, 0);
+    if (mode == Mode::wrap) repeat(0, size, first, 1), repeat(first + size, first, after, 1);
+    if (mode == Mode::reflect) repeat(0, 2 * first, first, -1), repeat(first + size, first + size - 2, after, -1);
+    done = whole;
+  }
+  return true;
+}
+
 void plan_repeating(PlanBuilder& b, Mode mode, const Dims& before) {
   const Tensor x = as_bits(b.in(0)), y = as_bits(b.make_out(0, layout_wanted(b.in(0))));
   if (y.count() == 0) return;
@@ -75,7 +105,7 @@ class PadOp final : public Op {
     for (std::size_t i = 0; i < axes.size(); ++i) before[static_cast<std::size_t>(front_axis(axes[i], x.rank()))] = pads[i];
     if (b.out_shape(0).count() == 0) return void(b.make_out(0));
     if (mode_ == Mode::constant) plan_constant(b, before, b.in(2));
-    else plan_repeating(b, mode_, before);
+    else if (b.in(0).count() == 0 || !plan_borders(b, mode_, before)) plan_repeating(b, mode_, before);
   }
 
  private:

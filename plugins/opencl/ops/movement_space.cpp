@@ -93,18 +93,18 @@ std::string SpaceKernel::body() const {
     const std::string type = std::string("__global ") + (o.written ? "" : "const ") + storage_name(o.tensor.dtype) + "*";
     p += "  " + type + " const " + o.name + " = (" + type + ")(" + o.name + "_base + " + o.name + "_at);\n";
   }
-  p += "  const int begin = (int)get_global_id(0) * chunk, end = min(begin + chunk, inner);\n"
-       "  const int first = (int)get_global_id(1) * rows_each, last = min(first + rows_each, rows);\n"
-       "  for (int row = first; row < last; ++row) {\n";
+  p += "  const int span_begin = (int)get_global_id(0) * chunk, span_end = min(span_begin + chunk, inner);\n"
+       "  const int row_begin = (int)get_global_id(1) * rows_each, row_end = min(row_begin + rows_each, rows);\n"
+       "  for (int row = row_begin; row < row_end; ++row) {\n";
   const std::size_t outer = space_.size() - 1;
   if (outer > 1) p += "    int t = row;\n";
   for (std::size_t a = outer; a-- > 1;) p += "    const int c" + number(a) + " = t % n" + number(a) + "; t /= n" + number(a) + ";\n";
   if (outer > 0) p += std::string("    const int c0 = ") + (outer > 1 ? "t" : "row") + ";\n";
   if (!row_.empty()) p += "    " + row_ + "\n";
   const std::string c = at(outer);
-  p += "    int " + c + " = begin;\n";
-  if (width_ > 1) p += "    for (; " + c + " + " + std::to_string(width_) + " <= end; " + c + " += " + std::to_string(width_) + ") {\n      " + each_(width_) + "\n    }\n";
-  p += "    for (; " + c + " < end; ++" + c + ") {\n      " + each_(1) + "\n    }\n  }\n";
+  p += "    int " + c + " = span_begin;\n";
+  if (width_ > 1) p += "    for (; " + c + " + " + std::to_string(width_) + " <= span_end; " + c + " += " + std::to_string(width_) + ") {\n      " + each_(width_) + "\n    }\n";
+  p += "    for (; " + c + " < span_end; ++" + c + ") {\n      " + each_(1) + "\n    }\n  }\n";
   return p;
 }
 

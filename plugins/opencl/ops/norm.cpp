@@ -24,9 +24,9 @@ constexpr LayerForm skip_simplified_form{true, 1, 2, -1, 3, 1, 2, 3};
 class LayerNormOp final : public RowOp {
  public:
   LayerNormOp(const LayerForm& form, const Node& node)
-      : RowOp(node.input(0)->dtype), form_(form), axis_(node.integer("axis", -1)), rank_(node.input(0)->rank),
+      : RowOp(node.input(0)->dtype), form_(form), axis_(node.integer("axis", -1)), type_(RowWriter::statistics_type(node.input(0)->dtype)),
         wants_sum_(form.sum >= 0 && node.output(static_cast<std::size_t>(form.sum))) {
-    const std::int32_t dtype = node.input(0)->dtype, type = RowWriter::statistics_type(dtype);
+    const std::int32_t dtype = node.input(0)->dtype, type = type_;
     const double epsilon = node.number("epsilon", form.skip >= 0 ? 1e-12f : 1e-5f);
     // Slot 0 is x, then those of skip, bias, scale, shift that are there.
     for (int input : {form.skip, form.bias, form.scale, form.shift})
@@ -36,7 +36,7 @@ class LayerNormOp final : public RowOp {
         if (input >= 0 && operands_[i] == static_cast<std::size_t>(input)) return static_cast<std::uint32_t>(i + 1);
       return 0;
     };
-    const auto read = [&](RowWriter& w, int input) { return w.operand(slot(input), dtype); };
+    const auto read = [&](RowWriter& w, int input) { return w.operand(slot(input), node.input(static_cast<std::size_t>(input))->dtype); };
     const auto x = [&](RowWriter& w) {
       RowWriter::Id v = w.operand(0, dtype);
       if (slot(form.skip)) v = w.add(v, read(w, form.skip));
@@ -90,16 +90,12 @@ class LayerNormOp final : public RowOp {
     }
     if (output(form_.mean)) {
       // A norm without a mean has none to give: zero.
-      if (form_.rms) {
-        RowWriter zero(TENON_DTYPE_FLOAT);
-        rows.program.steps.push_back({Reduce::none, zero.result(zero.number(0))});
-      }
-      rows.row_outputs.push_back(builder.make_out(static_cast<std::size_t>(form_.mean)));
-      rows.program.row_outputs.push_back(form_.rms ? static_cast<std::uint32_t>(rows.program.steps.size() - 1) : 1);
+      RowWriter w(type_);
+      give(builder, rows, form_.mean, form_.rms ? w.result(w.number(0)) : w.result(w.step(1)));
     }
     if (output(form_.inverse)) {
-      rows.row_outputs.push_back(builder.make_out(static_cast<std::size_t>(form_.inverse)));
-      rows.program.row_outputs.push_back(inverse_step_);
+      RowWriter w(type_);
+      give(builder, rows, form_.inverse, w.result(w.step(inverse_step_)));
     }
     std::vector<Tensor> operands;
     for (std::size_t input : operands_) operands.push_back(builder.in(input));
@@ -107,9 +103,18 @@ class LayerNormOp final : public RowOp {
   }
 
  private:
+  // One more step, in the type of the output that it becomes.
+  static void give(PlanBuilder& builder, Rows& rows, int output, Expression value) {
+    const Tensor to = builder.make_out(static_cast<std::size_t>(output));
+    if (compute_of(value.nodes[value.outputs[0]].dtype) != compute_of(to.dtype)) value.outputs[0] = value.cast(to.dtype, value.outputs[0]);
+    rows.program.row_outputs.push_back(static_cast<std::uint32_t>(rows.program.steps.size()));
+    rows.program.steps.push_back({Reduce::none, std::move(value)});
+    rows.row_outputs.push_back(to);
+  }
+
   LayerForm form_;
   std::int64_t axis_;
-  std::int32_t rank_;
+  std::int32_t type_;
   bool wants_sum_;
   std::vector<std::size_t> operands_;  // inputs, by slot from 1 on
   RowProgram program_;
@@ -129,7 +134,7 @@ Support supports(const Node& node, const Profile&) {
   if (x.rank == 0) return Support::no(TENON_REJECT_RANK, "a scalar has no rows");
   for (int i : {form.skip, form.scale, form.shift, form.bias}) {
     const tenon_value* v = i >= 0 ? node.input(static_cast<std::size_t>(i)) : nullptr;
-    if (v && v->dtype != x.dtype) return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " is " + dtype_text(v->dtype) + ", input 0 is " + dtype_text(x.dtype));
+    if (v && !is_floating(v->dtype)) return Support::no(TENON_REJECT_DTYPE, "only floating types, not " + dtype_text(v->dtype));
     if (v && v->rank > x.rank) return Support::no(TENON_REJECT_RANK, "input " + std::to_string(i) + " has more axes than input 0");
   }
   for (int o : {form.mean, form.inverse}) {
@@ -160,7 +165,7 @@ std::span<const OpRow> layer_norm_rows() {
 std::span<const OpRow> norm_rows() {
   static const std::vector<OpRow> rows = [] {
     std::vector<OpRow> all;
-    for (const auto family : {layer_norm_rows, channel_norm_rows}) {
+    for (const auto family : {layer_norm_rows, channel_norm_rows, lrn_rows}) {
       const std::span<const OpRow> some = family();
       all.insert(all.end(), some.begin(), some.end());
     }

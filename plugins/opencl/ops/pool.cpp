@@ -66,11 +66,12 @@ class Pool final : public Op {
     ConvGeometry g;
     g.n = x[0], g.groups = x[1];
     if (global_) {
-      for (std::size_t d = 2; d < x.size(); ++d) {
+      ConvAxis* axes[] = {&g.w, &g.h, &g.d};
+      for (std::size_t d = x.size(); d-- > 2;) {
         require(y[d] == 1, "a global pool keeps batch and channels only");
-        g.w.in *= x[d];
+        axes[std::min<std::size_t>(x.size() - 1 - d, 2)]->in *= x[d];
       }
-      g.w.kernel = std::max<std::int64_t>(g.w.in, 1);
+      for (ConvAxis* a : axes) a->kernel = std::max<std::int64_t>(a->in, 1);
       return g;
     }
     require(x.size() == static_cast<std::size_t>(window_.spatial) + 2, "the input has another rank than the pool's window");

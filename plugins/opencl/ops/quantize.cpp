@@ -24,15 +24,18 @@ std::pair<double, double> range_of(std::int32_t dtype) {
   }
 }
 
-// round(x / scale) + zero, held inside the type; a NaN becomes the zero point.
+// round(x / scale) + zero, held inside the type. A NaN passes both bounds, and becomes the zero point: the lowest int has no low bits.
 Id quantized(Expression& e, Id x, Id scale, Id zero, bool has_zero, std::int32_t to) {
-  const std::int32_t f = TENON_DTYPE_FLOAT;
+  const std::int32_t f = TENON_DTYPE_FLOAT, i = TENON_DTYPE_INT32, yes = TENON_DTYPE_BOOL;
   const auto [least, greatest] = range_of(to);
+  Id low = e.literal(f, least), high = e.literal(f, greatest);
+  if (has_zero) low = e.call("sub", f, {low, e.cast(f, zero)}), high = e.call("sub", f, {high, e.cast(f, zero)});
   Id q = e.call("rint", f, {e.call("div", f, {e.cast(f, x), e.cast(f, scale)})});
-  q = e.call("where", f, {e.call("isnan", TENON_DTYPE_BOOL, {q}), e.literal(f, 0), q});
-  if (has_zero) q = e.call("add", f, {q, e.cast(f, zero)});
-  q = e.call("min", f, {e.call("max", f, {q, e.literal(f, least)}), e.literal(f, greatest)});
-  return e.cast(to, q);
+  q = e.call("where", f, {e.call("lt", yes, {q, low}), low, q});
+  q = e.call("where", f, {e.call("gt", yes, {q, high}), high, q});
+  Id n = e.cast(i, q);
+  if (has_zero) n = e.call("add", i, {n, e.cast(i, zero)});
+  return e.cast(to, n);
 }
 
 Id dequantized(Expression& e, Id x, Id scale, Id zero, bool has_zero, std::int32_t to) {
@@ -157,14 +160,14 @@ Support supports(const Node& node, const Profile&) {
 bool is_single(const tenon_value& v) {
   for (std::int32_t d = 0; d < v.rank; ++d)
     if (v.dims[d] != 1) return false;
-  return true;
+  return v.rank >= 0;
 }
 
 std::unique_ptr<Op> make_linear(const Node& node, CompileContext&) {
   const bool quantize = node.op_type() == "QuantizeLinear";
   Expression e = expression_of(node, quantize);
   const std::int64_t block = node.integer("block_size", 0);
-  if (block == 0 && is_single(*node.input(1)) && node.input(1)->rank <= std::max(node.input(0)->rank, 0)) return std::make_unique<ElementwiseOp>(std::move(e));
+  if (block == 0 && is_single(*node.input(1)) && node.input(1)->rank <= node.input(0)->rank) return std::make_unique<ElementwiseOp>(std::move(e));
   return std::make_unique<LinearOp>(std::move(e), node.input(2) != nullptr, node.integer("axis", 1), block);
 }
 std::unique_ptr<Op> make_dynamic(const Node&, CompileContext&) { return std::make_unique<DynamicOp>(); }

@@ -86,7 +86,13 @@ void launch_rows(PlanBuilder& builder, Rows rows) {
     inner = joined_axes(dims, order, tensors, rows.reduced);
   };
   arrange();
-  if (inner.size() > 2) {
+  // The epilogue walks all outer axes but the lanes with one stride of what it stores.
+  const auto apart = [&] {
+    if (!rows.linked || rows.view || outer.size() < 3 || outer.back().strides.back() != 1) return false;
+    const Axis &a = outer[outer.size() - 3], &b = outer[outer.size() - 2];
+    return a.strides.back() != b.strides.back() * b.size || outer.size() > 3;
+  };
+  if (inner.size() > 2 || apart()) {
     for (Tensor& t : rows.inputs) {
       Tensor full = builder.temp(t.dtype, dims, rows.layout);
       builder.copy(t, full);

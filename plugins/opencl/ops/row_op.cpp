@@ -39,6 +39,10 @@ void RowOp::launch(PlanBuilder& builder, Rows rows, std::vector<Tensor> operands
   }
   if (first) throw Failure{TENON_UNSUPPORTED_SHAPE, "rows of nothing but constants"};
   if (prologue.nodes.size() > 1) rows.program.replace(0, prologue);
+  // The epilogue takes what the output is computed in.
+  Expression& e = rows.program.finish;
+  const std::int32_t out = builder.out_shape(0).dtype;
+  if (rows.linked && compute_of(e.nodes[e.outputs[0]].dtype) != compute_of(out)) e.outputs[0] = e.cast(out, e.outputs[0]);
   launch_rows(builder, std::move(rows));
 }
 

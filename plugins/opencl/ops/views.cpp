@@ -25,17 +25,20 @@ class ReshapeOp final : public Op {
 class TransposeOp final : public Op {
  public:
   explicit TransposeOp(std::vector<std::int64_t> order) : order_(std::move(order)) {}
-  void plan(PlanBuilder& b) const override { b.alias_out(0, permuted(b.in(0), order_)); }
+  void plan(PlanBuilder& b) const override {
+    std::vector<std::int64_t> order = order_;
+    // The axes from the last to the first unless the node says otherwise.
+    if (order.empty())
+      for (std::int64_t d = b.in(0).rank(); d-- > 0;) order.push_back(d);
+    b.alias_out(0, permuted(b.in(0), order));
+  }
 
  private:
   std::vector<std::int64_t> order_;
 };
 
 std::unique_ptr<Op> make_transpose(const Node& node, CompileContext&) {
-  std::vector<std::int64_t> order = node.integers("perm");
-  if (order.empty())
-    for (std::int64_t d = node.input(0)->rank; d-- > 0;) order.push_back(d);
-  return std::make_unique<TransposeOp>(std::move(order));
+  return std::make_unique<TransposeOp>(node.integers("perm"));
 }
 
 // ---- fewer elements: Slice, Split ----

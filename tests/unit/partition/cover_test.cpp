@@ -197,6 +197,53 @@ TEST(Cover, ClaimsOfSeveralNodesAlwaysGiveAnOrder) {
   EXPECT_GT(taken, 1000);
 }
 
+// Rules of claims that want operands in host memory: within a part everybody agrees where a value lives.
+TEST(Cover, EveryOperandOfAPartHasOnePlace) {
+  int on_host = 0;
+  for (unsigned seed = 0; seed < 4000; ++seed) {
+    Random r(seed);
+    Problem p;
+    add_graph(p, r, 3 + below(r, 12));
+    add_devices(p, r, 1 + below(r, 3));
+    if (below(r, 2)) p.devices[0].domain = "m0";
+    add_single_claims(p, r);
+    for (int k = below(r, 5); k > 0; --k) {
+      Claim several = claim(static_cast<std::uint32_t>(below(r, static_cast<int>(p.devices.size()))), {}, 1);
+      for (NodeId n = 0; n < p.graph.nodes.size(); ++n)
+        if (below(r, 4) == 0) several.nodes.push_back(n);
+      if (several.nodes.size() > 1) p.claims.push_back(several);
+    }
+    for (Claim& c : p.claims)
+      for (ValueId v = 0; v < p.graph.values.size(); ++v)
+        if (below(r, 5) == 0) c.rules.push_back({v, TENON_PLACE_HOST, TENON_ALIAS_NONE, none, -1});
+    p.finish();
+    const Cover c = cover(p.input);
+    expect_runs(p, c);
+    if (HasFatalFailure()) FAIL() << "seed " << seed;
+    const auto host = [&](const Claim& claim, ValueId v) {
+      return p.devices[claim.device].on_host() ||
+             std::any_of(claim.rules.begin(), claim.rules.end(), [&](const OperandRule& rule) { return rule.value == v; });
+    };
+    for (const CoverPart& part : c.parts) {
+      ASSERT_EQ(part.inputs.size(), part.input_on_host.size());
+      ASSERT_EQ(part.outputs.size(), part.output_on_host.size());
+      for (std::uint32_t id : part.claims)
+        for (NodeId n : p.claims[id].nodes)
+          for (ValueId v : p.graph.nodes[n].inputs) {
+            const auto operand = std::find(part.inputs.begin(), part.inputs.end(), v);
+            if (operand != part.inputs.end()) {
+              ASSERT_EQ(part.input_on_host[static_cast<std::size_t>(operand - part.inputs.begin())], host(p.claims[id], v)) << "seed " << seed;
+              on_host += host(p.claims[id], v);
+              continue;
+            }
+            const std::uint32_t maker = c.node_claim[p.graph.values[v].producer];
+            ASSERT_TRUE(maker == id || host(p.claims[maker], v) == host(p.claims[id], v)) << "seed " << seed;
+          }
+    }
+  }
+  EXPECT_GT(on_host, 1000);
+}
+
 // a -> b and b' -> a': each unit is convex by itself, together neither can go first.
 TEST(Cover, UnitsThatWaitForEachOtherAreNotBothTaken) {
   for (std::uint32_t second : {0u, 1u}) {  // units of one device, of two

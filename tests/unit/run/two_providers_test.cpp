@@ -70,6 +70,40 @@ TEST(TwoProviders, CostDecidesWithoutRules) {
   EXPECT_NEAR(values<float>(out.at(0).datum)[17], std::exp(-std::exp(0.5f)), 1e-6);
 }
 
+TEST(TwoProviders, TheFallbackTakesOnlyWhatNoListedProviderClaims) {
+  // Exp lies between two nodes of the CPU and is cheaper there; it is listed as second's all the same.
+  const std::string bytes = graph_bytes("g (float[2,2] x) => (float[2,2] y) { a = Add(x, x) b = Exp(a) c = Sin(b) d = Softmax(c) y = Neg(d) }");
+  auto s = session(bytes, with_providers({"second"}));
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->providers(), (std::vector<std::string>{"second", "cpu"}));
+  for (const PlacedNode& n : s->placement().nodes) {
+    const bool own = n.op_type == "Exp" || n.op_type == "Neg";
+    EXPECT_EQ(n.provider, own ? "second" : "cpu") << n.op_type;
+    EXPECT_EQ(n.why, own ? "listed" : "fallback: no listed provider takes it");
+    EXPECT_EQ(n.refusals.size(), own ? 0u : 1u) << n.op_type;
+  }
+  EXPECT_THAT(s->placement().notes, ::testing::Contains(HasSubstr("it takes the 3 nodes that no listed provider claims and leaves 2 that it could run")));
+  const auto out = run(*s, {{"x", tensor<float>({2, 2}, {0, 0, 0, 0})}});
+  EXPECT_THAT(values<float>(out.at(0).datum), ElementsAre(-0.5f, -0.5f, -0.5f, -0.5f));
+
+  // Where both are listed cost decides, and a rule comes before all.
+  auto both = session(bytes, with_providers({"second", "cpu"}));
+  ASSERT_TRUE(both);
+  EXPECT_EQ(provider_of(*both, "Exp"), "cpu");
+  auto ruled = session(bytes, with_providers({"second"}, R"("placement":{"rules":[{"match":{"op":"Exp"},"use":"cpu"}]})"));
+  ASSERT_TRUE(ruled);
+  EXPECT_EQ(provider_of(*ruled, "Exp"), "cpu");
+  EXPECT_EQ(provider_of(*ruled, "Neg"), "second");
+}
+
+TEST(TwoProviders, TheFallbackTakesWholeWhatAListedProviderTakesInPartOnly) {
+  // Of ThresholdedRelu's body second lacks Less and Where.
+  auto s = session(graph_bytes("g (float[2] x) => (float[2] y) { y = ThresholdedRelu(x) }"), with_providers({"second"}));
+  ASSERT_TRUE(s);
+  ASSERT_EQ(s->placement().nodes.size(), 1u);
+  EXPECT_EQ(provider_of(*s, "ThresholdedRelu"), "cpu");
+}
+
 TEST(TwoProviders, OutputsOnTheOtherMemoryComeBack) {
   auto s = session(graph_bytes("g (float[N] x) => (float[N] y, float[N] z) { y = Relu(x) z = Neg(y) }"),
                    with_providers({"second"}, R"("placement":{"on_unsupported":"error"})"));

@@ -1,0 +1,36 @@
+#include "core/plan/host_reads.h"
+
+#include <algorithm>
+
+namespace tenon {
+
+bool later_segment_reads(const PlanInput& input, std::uint32_t segment, ValueId v) {
+  const auto& readers = (*input.readers)[v];
+  return std::any_of(readers.begin(), readers.end(), [&](NodeId r) { return input.cover->node_segment[r] > segment; });
+}
+
+std::vector<bool> host_reads(const PlanInput& input, std::uint32_t segment) {
+  const Graph& graph = *input.graph;
+  std::vector<bool> out(graph.values.size());
+  const auto read = [&](ValueId v) {
+    if (v != none) out[v] = true;
+  };
+  for (const Item& item : *input.items) {
+    if (item.segment != segment) continue;
+    if (item.kind == Item::Kind::host_step) {
+      for (ValueId v : graph.nodes[item.index].inputs) read(v);
+      for (const GraphPtr& body : graph.nodes[item.index].subgraphs())
+        for (const OuterValue& o : body->outer) read(o.parent);
+      continue;
+    }
+    const Program& p = (*input.programs)[item.index];
+    const bool host = p.device->info().domains[0].host();
+    for (std::size_t i = 0; i < p.part.inputs.size(); ++i)
+      if (host || p.part.input_on_host[i]) read(p.part.inputs[i]);
+  }
+  for (ValueId v = 0; v < graph.values.size(); ++v)
+    if (graph.values[v].is_output || (*input.host_read)[v] || later_segment_reads(input, segment, v)) read(v);
+  return out;
+}
+
+}  // namespace tenon
