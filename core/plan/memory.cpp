@@ -25,8 +25,8 @@ std::uint32_t PlanMemory::domain_of(const DevicePtr& device, std::uint32_t index
   return static_cast<std::uint32_t>(plan_.domains.size() - 1);
 }
 
-Place& PlanMemory::place(ValueId v, std::uint32_t domain) {
-  Place& p = places_[{v, domain}];
+MemoryPlace& PlanMemory::place(ValueId v, std::uint32_t domain) {
+  MemoryPlace& p = places_[{v, domain}];
   p.domain = domain;
   return p;
 }
@@ -36,7 +36,7 @@ bool PlanMemory::exists(ValueId v, std::uint32_t domain) const {
   return it != places_.end() && it->second.kind != Storage::Kind::absent;
 }
 
-void PlanMemory::make_arena(Place& place, std::uint64_t bytes, std::uint64_t alignment, ValueId what) {
+void PlanMemory::make_arena(MemoryPlace& place, std::uint64_t bytes, std::uint64_t alignment, ValueId what) {
   Buffer b;
   b.domain = place.domain;
   b.bytes = bytes;
@@ -48,7 +48,7 @@ void PlanMemory::make_arena(Place& place, std::uint64_t bytes, std::uint64_t ali
   buffers_.push_back(b);
 }
 
-void PlanMemory::touch(const Place& place, std::uint32_t time) {
+void PlanMemory::touch(const MemoryPlace& place, std::uint32_t time) {
   if (place.kind != Storage::Kind::arena) return;
   Buffer& b = buffers_[place.buffer];
   b.first = std::min(b.first, time);
@@ -149,7 +149,7 @@ Status PlanMemory::copy_residents() {
   return {};
 }
 
-Storage PlanMemory::storage(const Place& place, ValueId v) {
+Storage PlanMemory::storage(const MemoryPlace& place, ValueId v) {
   Storage s;
   s.kind = place.kind;
   s.domain = place.domain;
@@ -182,7 +182,7 @@ Storage PlanMemory::storage(const Place& place, ValueId v) {
   return s;
 }
 
-Region PlanMemory::region(const Place& place, ValueId v, bool write) const {
+Region PlanMemory::region(const MemoryPlace& place, ValueId v, bool write) const {
   constexpr std::uint64_t buffers = 1ull << 62, slots = 1ull << 63;
   switch (place.kind) {
     case Storage::Kind::arena: {

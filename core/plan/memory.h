@@ -14,7 +14,7 @@
 namespace tenon {
 
 // One place of a value or a temp; a value may have one in each domain.
-struct Place {
+struct MemoryPlace {
   Storage::Kind kind = Storage::Kind::absent;
   std::uint32_t domain = 0;
   std::uint32_t buffer = none;  // arena
@@ -33,24 +33,24 @@ class PlanMemory {
   // The plan's domain for one of a device's.
   std::uint32_t domain_of(const DevicePtr& device, std::uint32_t index = 0);
   // The value's place in a domain, absent at first; stays valid.
-  Place& place(ValueId v, std::uint32_t domain);
+  MemoryPlace& place(ValueId v, std::uint32_t domain);
   bool exists(ValueId v, std::uint32_t domain) const;
   // Gives it memory of the arena. what: names it in errors; none for temps. alignment 0: the domain's.
-  void make_arena(Place& place, std::uint64_t bytes, std::uint64_t alignment, ValueId what = none);
+  void make_arena(MemoryPlace& place, std::uint64_t bytes, std::uint64_t alignment, ValueId what = none);
   // It is used at this time.
-  void touch(const Place& place, std::uint32_t time);
+  void touch(const MemoryPlace& place, std::uint32_t time);
   // A step at this time may write where it reads; taken or not once all lifetimes are known.
-  void may_share(const Place& read, const Place& write, std::uint32_t time) { shares_.push_back({read, write, time}); }
+  void may_share(const MemoryPlace& read, const MemoryPlace& write, std::uint32_t time) { shares_.push_back({read, write, time}); }
 
   // Decides what is shared, then every offset. Errors: RESOURCE_EXHAUSTED over the limits of configuration, device or
   // domain, naming what does not fit.
   Status lay_out(const Limits& limits);
   // Final once laid out.
-  Storage storage(const Place& place, ValueId v);
+  Storage storage(const MemoryPlace& place, ValueId v);
   // What a use of this place touches; exact once laid out, before that all of a buffer.
-  Region region(const Place& place, ValueId v, bool write) const;
+  Region region(const MemoryPlace& place, ValueId v, bool write) const;
   // All places that were asked for, by value and domain.
-  const std::map<std::pair<ValueId, std::uint32_t>, Place>& places() const { return places_; }
+  const std::map<std::pair<ValueId, std::uint32_t>, MemoryPlace>& places() const { return places_; }
 
  private:
   struct Buffer {
@@ -63,7 +63,7 @@ class PlanMemory {
     std::uint64_t offset = 0;
   };
   struct Share {
-    Place read, write;
+    MemoryPlace read, write;
     std::uint32_t time;
   };
   std::uint32_t root(std::uint32_t b) const;
@@ -74,7 +74,7 @@ class PlanMemory {
 
   Plan& plan_;
   const Graph& graph_;
-  std::map<std::pair<ValueId, std::uint32_t>, Place> places_;
+  std::map<std::pair<ValueId, std::uint32_t>, MemoryPlace> places_;
   std::vector<Buffer> buffers_;
   std::vector<Share> shares_;
   std::map<std::pair<ValueId, std::uint32_t>, std::pair<std::uint32_t, std::uint64_t>> residents_;  // buffer and offset

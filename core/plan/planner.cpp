@@ -42,11 +42,11 @@ class Planner {
 
  private:
   struct OperandPlaces {
-    std::vector<Place> places;
+    std::vector<MemoryPlace> places;
     std::vector<ValueId> values;  // of inputs and outputs; temps have none
   };
   struct CopyPlaces {
-    Place from, to;
+    MemoryPlace from, to;
   };
 
   void fill_values() {
@@ -67,8 +67,8 @@ class Planner {
   // ---- places ----------------------------------------------------------------------------------------------------------
 
   // The host memory of a value that this segment's items make.
-  Place& made_on_host(ValueId v) {
-    Place& p = memory_.place(v, 0);
+  MemoryPlace& made_on_host(ValueId v) {
+    MemoryPlace& p = memory_.place(v, 0);
     if (p.kind != Storage::Kind::absent) return p;
     const Value& value = graph_.values[v];
     if (value.is_output || value.type.dtype == TENON_DTYPE_STRING || !plan_->shapes.complete(v) || later_segment_reads(in_, segment_, v) ||
@@ -110,10 +110,10 @@ class Planner {
     if (over.index < 0)
       return internal("no route for value \"{}\" from memory \"{}\" to \"{}\"", graph_.values[v].name, plan_->domains[from_domain].uid,
                       plan_->domains[to_domain].uid);
-    const Place from = memory_.place(v, from_domain);
+    const MemoryPlace from = memory_.place(v, from_domain);
     if (to_domain == 0) made_on_host(v);
     else memory_.make_arena(memory_.place(v, to_domain), bytes_of(v), 0, v);
-    const Place to = memory_.place(v, to_domain);
+    const MemoryPlace to = memory_.place(v, to_domain);
     PlannedCopy& c = plan_->copies.emplace_back();
     c.value = v;
     c.device = over.device;
@@ -150,7 +150,7 @@ class Planner {
       if (domain == 0 || part.output_on_host[i]) {
         operands.places.push_back(made_on_host(v));
       } else {
-        Place& p = memory_.place(v, domain);
+        MemoryPlace& p = memory_.place(v, domain);
         memory_.make_arena(p, bytes_of(v), 0, v);
         home_[v] = {domain, device};
         operands.places.push_back(p);
@@ -160,7 +160,7 @@ class Planner {
     operands.values.insert(operands.values.end(), part.inputs.begin(), part.inputs.end());
     operands.values.insert(operands.values.end(), part.outputs.begin(), part.outputs.end());
     const auto add_temp = [&](const tenon_temp& t) {
-      Place p;
+      MemoryPlace p;
       p.domain = memory_.domain_of(device, t.domain);
       const std::uint64_t alignment = std::max<std::uint64_t>(t.alignment, 64), each = (t.bytes + alignment - 1) / alignment * alignment;
       memory_.make_arena(p, t.flags & TENON_TEMP_PER_WORKER ? each * in_.max_workers : t.bytes, t.alignment);

@@ -11,7 +11,7 @@
 namespace tenon {
 
 struct MemoryUse {
-  Place place;
+  MemoryPlace place;
   ValueId value = none;
   bool write = false;
 };

@@ -141,6 +141,7 @@ Result<BoundPlan*> RunContext::bind(const std::shared_ptr<const Plan>& plan) {
   std::rotate(bound_.begin(), it, it + 1);
   BoundPlan& bound = *bound_.front();
   if (bound.arena_version != arena_version_) {
+    TENON_TRY(grow(*plan));  // an arena that failed to grow for another plan is gone
     TENON_TRY(fill(bound));
     return &bound;
   }

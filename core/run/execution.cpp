@@ -80,10 +80,15 @@ Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::spa
     if (p.device->lost())
       return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost; load the model again", p.device->provider().id(), p.device->info().uid);
   std::unique_ptr<RunContext> context = take_context();
-  Status status = Execution(*this, state, *context).run(feeds, outputs, wanted);
-  // A run that failed or was cancelled may have work in its queues, which uses the caller's memory and the context's.
-  Status late = context->queues().drain();
-  if (status.ok()) status = std::move(late);
+  Status status;
+  {
+    Execution execution(*this, state, *context);
+    status = execution.run(feeds, outputs, wanted);
+    // A run that failed or was cancelled may have work in its queues, which uses the caller's memory, the context's and the
+    // run's task.
+    Status late = context->queues().drain();
+    if (status.ok()) status = std::move(late);
+  }
   // Nothing of the caller's stays behind: feeds and handed-out outputs.
   for (ValueId v : feeds_) let_go(context->slots[v]);
   if (!context->queues().broken()) give_back(std::move(context));

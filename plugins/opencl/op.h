@@ -109,7 +109,7 @@ class PlanBuilder {
   virtual Tensor temp(std::int32_t dtype, const Dims& dims, Layout layout = Layout::dense) = 0;
 
   // Which of `count` ways to do the work that key names (what, types, sizes): the one measured to be the fastest on this device, else seed.
-  // At most once a unit, before its launches.
+  // Asked before the launches that it decides.
   virtual int choice(const std::string& key, int count, int seed) = 0;
 
   // The epilogue of output 0: what fusion has put behind this op, or a plain store. accumulator: the type of acc (its compute type).

@@ -77,28 +77,32 @@ void Binding::update(const std::uint32_t* changed, const tenon_address* addresse
   }
 }
 
-// Parameters are numbered by the arguments before: a buffer has two.
-void Binding::set(std::size_t l, std::size_t a) {
-  const Device& device = *plan.program->device;
-  const PlannedLaunch& launch = plan.launches[l];
+void set_argument(const Device& device, cl_kernel kernel, const PlannedLaunch& launch, std::size_t a, cl_mem mem, std::uint64_t offset) {
   cl_uint number = 0;
   for (std::size_t i = 0; i < a; ++i) number += launch.args[i].kind == PlannedArg::Kind::scalar ? 1 : 2;
   const PlannedArg& arg = launch.args[a];
-  cl_kernel kernel = kernels_[l].get();
   const auto put = [&](cl_uint n, std::size_t size, const void* value) { check(device.api->clSetKernelArg(kernel, n, size, value), *launch.label + ": argument " + std::to_string(n)); };
   if (arg.kind == PlannedArg::Kind::scalar) return put(number, arg.size, arg.bytes.data());
+  const cl_ulong at = arg.offset + offset;
+  put(number, sizeof mem, &mem);
+  put(number + 1, sizeof at, &at);
+}
+
+void Binding::set(std::size_t l, std::size_t a) {
+  const PlannedLaunch& launch = plan.launches[l];
+  const PlannedArg& arg = launch.args[a];
   cl_mem mem = nullptr;
-  cl_ulong offset = arg.offset;
+  std::uint64_t offset = 0;
   if (arg.kind == PlannedArg::Kind::operand) {
     mem = operands_[arg.index].mem;
-    offset += operands_[arg.index].offset;
-  } else {
-    const Constant& c = *plan.program->constants[arg.index];
-    mem = c.mem;
-    offset += c.offset;
+    offset = operands_[arg.index].offset;
+  } else if (arg.kind == PlannedArg::Kind::constant) {
+    mem = plan.program->constants[arg.index]->mem;
+    offset = plan.program->constants[arg.index]->offset;
+  } else if (arg.kind == PlannedArg::Kind::derived) {
+    mem = plan.derived[arg.index].get();
   }
-  put(number, sizeof mem, &mem);
-  put(number + 1, sizeof offset, &offset);
+  set_argument(*plan.program->device, kernels_[l].get(), launch, a, mem, offset);
 }
 
 void Binding::enqueue(cl_command_queue queue, std::uint64_t first, std::uint64_t count) const {

@@ -13,8 +13,8 @@ namespace tenon::opencl {
 
 // An argument whose memory is known when a plan is bound.
 struct PlannedArg {
-  enum class Kind : std::uint8_t { operand, constant, scalar } kind = Kind::scalar;
-  std::uint32_t index = 0;     // operand or constant
+  enum class Kind : std::uint8_t { operand, constant, derived, scalar } kind = Kind::scalar;
+  std::uint32_t index = 0;     // operand, constant, or memory of the plan's own
   std::uint64_t offset = 0;    // bytes
   std::array<unsigned char, 8> bytes{};
   std::uint32_t size = 0;
@@ -41,9 +41,10 @@ struct PlanInput {
   explicit PlanInput(const tenon_plan_args& args);
 };
 
-// A buffer of a plan: an operand of the part (inputs, outputs, temps), or a constant of the program.
+// A buffer of a plan: an operand of the part (inputs, outputs, temps), a constant of the program, or made of constants alone.
 struct PlanBuffer {
-  std::uint32_t operand = no_value, constant = no_value;
+  std::uint32_t operand = no_value, constant = no_value, derived = no_value;
+  std::uint64_t temp_bytes = 0;  // of a temp
 };
 
 // The launches of units that asked for a choice, made with one candidate; nothing is told to the host.
@@ -67,8 +68,13 @@ class Plan {
   std::shared_ptr<const Program> program;
   std::vector<PlannedLaunch> launches;
   std::vector<std::shared_ptr<BuiltProgram>> programs;  // what the launches use
+  std::vector<MemHandle> derived;                       // what was computed from constants, once
   std::unique_ptr<PlanInput> input;                     // where the device tunes
 };
+
+// Sets argument `arg` of a kernel object; mem and offset: of its buffer, unused for scalars. Parameters are numbered by the arguments
+// before: a buffer has two. Throws Failure.
+void set_argument(const Device& device, cl_kernel kernel, const PlannedLaunch& launch, std::size_t arg, cl_mem mem, std::uint64_t offset);
 
 class Binding {
  public:

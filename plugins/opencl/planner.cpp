@@ -18,6 +18,7 @@ struct Step {
 };
 
 // A unit that asked which way to go, and where its launches are.
+constexpr std::size_t open_piece = ~std::size_t{0};
 struct Asked {
   std::string key;
   int count, chosen;
@@ -51,7 +52,7 @@ class Planner final : public PlanBuilder {
   Planner(const Program& program, const tenon_plan_args& args, tenon_plan_sink* sink, int candidate = -1)
       : program_(program), args_(args), sink_(sink), candidate_(candidate), tensors_(program.values.size()), made_(program.values.size()) {
     next_operand_ = program.input_count + program.output_count;
-    for (std::uint32_t o = 0; o < next_operand_; ++o) buffers_.push_back({o, no_value});
+    for (std::uint32_t o = 0; o < next_operand_; ++o) buffers_.push_back({o, no_value, no_value, 0});
     for (std::uint32_t v = 0; v < program.values.size(); ++v) tensors_[v] = start(v);
   }
 
@@ -60,7 +61,6 @@ class Planner final : public PlanBuilder {
     for (const Unit& unit : program_.units) {
       unit_ = &unit;
       leaving_.clear();
-      const std::size_t asked = asked_.size();
       try {
         unit.op->plan(*this);
         for (auto& [from, to] : leaving_) copy(from, to);
@@ -70,60 +70,32 @@ class Planner final : public PlanBuilder {
       const auto& outputs = unit.outputs;
       for (std::uint32_t v : outputs)
         if (v != no_value && !made_[v]) throw Failure{TENON_INTERNAL, unit.label + ": its plan left an output unmade"};
-      if (asked_.size() > asked) asked_.back().last = steps_.size();
+      if (!asked_.empty() && asked_.back().last == open_piece) asked_.back().last = steps_.size();
     }
   }
 
-  // Builds the kernels and tells the host every step.
+  // Builds the kernels, runs what depends on constants alone and tells the host every other step.
   void finish(Plan& plan) {
     std::vector<const KernelText*> texts;
     for (const Step& s : steps_) texts.push_back(&s.launch.kernel);
     const std::vector<BuiltKernel> kernels = program_.device->kernels->get(texts);
+    for (const BuiltKernel& k : kernels)
+      if (std::find(plan.programs.begin(), plan.programs.end(), k.program) == plan.programs.end()) plan.programs.push_back(k.program);
+    const std::vector<bool> once = run_once(plan);
     const Host& host = program_.device->host;
-    for (std::size_t s = 0; s < steps_.size(); ++s) {
-      const Step& step = steps_[s];
-      PlannedLaunch planned{kernels[s], {}, step.launch.global, step.launch.local, step.launch.name, &step.unit->label};
-      if (std::find(plan.programs.begin(), plan.programs.end(), kernels[s].program) == plan.programs.end()) plan.programs.push_back(kernels[s].program);
-      std::vector<std::uint32_t> reads, writes;
-      double bytes = 0;
-      for (const Arg& a : step.launch.args) {
-        PlannedArg& out = planned.args.emplace_back();
-        out.bytes = a.bytes;
-        out.size = a.size;
-        if (a.kind == Arg::Kind::scalar) continue;
-        if (a.kind == Arg::Kind::weight) {
-          out.kind = PlannedArg::Kind::constant;
-          out.index = a.packed.constant;
-          bytes += static_cast<double>(a.packed.bytes);
-          continue;
-        }
-        if (a.tensor.buffer == no_value) throw Failure{TENON_INTERNAL, step.unit->label + ": a tensor without memory"};
-        const Buffer& b = buffers_[a.tensor.buffer];
-        out.offset = static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype));
-        bytes += static_cast<double>(a.tensor.count() * storage_bytes(a.tensor.dtype));
-        if (b.constant != no_value) {
-          out.kind = PlannedArg::Kind::constant;
-          out.index = b.constant;
-          (void)program_.constant(b.constant, args_.load);
-          continue;
-        }
-        out.kind = PlannedArg::Kind::operand;
-        out.index = b.operand;
-        auto& list = a.kind == Arg::Kind::write ? writes : reads;
-        if (std::find(list.begin(), list.end(), b.operand) == list.end()) list.push_back(b.operand);
-      }
-      tenon_step raw{};
-      raw.struct_size = sizeof raw;
-      raw.stage = static_cast<std::uint32_t>(s);
-      raw.flags = TENON_STEP_CAPTURABLE;
-      raw.name = str(step.launch.name);
-      raw.reads = reads.data(), raw.read_count = static_cast<std::uint32_t>(reads.size());
-      raw.writes = writes.data(), raw.write_count = static_cast<std::uint32_t>(writes.size());
-      raw.nodes = step.unit->nodes.data(), raw.node_count = static_cast<std::uint32_t>(step.unit->nodes.size());
-      raw.est_ns = static_cast<std::uint64_t>(std::max(bytes / 10, step.launch.flops / 100) + 5000);
-      host.api->step(sink_, &raw);
-      plan.launches.push_back(std::move(planned));
+    for (Buffer& b : buffers_) {
+      if (b.temp_bytes == 0 || b.derived != no_value) continue;
+      const tenon_temp raw{sizeof(tenon_temp), 0, b.temp_bytes, 64, 0};
+      host.api->temp(sink_, &raw);
+      b.operand = next_operand_++;
     }
+    std::vector<PlannedLaunch> setup;
+    for (std::size_t s = 0; s < steps_.size(); ++s) {
+      PlannedLaunch planned = planned_launch(steps_[s], kernels[s]);
+      if (once[s]) setup.push_back(std::move(planned));
+      else tell(steps_[s], static_cast<std::uint32_t>(plan.launches.size())), plan.launches.push_back(std::move(planned));
+    }
+    run_now(plan, setup);
   }
 
   Trial trial() {
@@ -204,16 +176,15 @@ class Planner final : public PlanBuilder {
     t.strides = strides_of(dims, layout);
     t.buffer = static_cast<std::uint32_t>(buffers_.size());
     const std::uint64_t bytes = std::max<std::uint64_t>(static_cast<std::uint64_t>(t.count() * storage_bytes(dtype)), 1);
-    const tenon_temp raw{sizeof(tenon_temp), 0, bytes, 64, 0};
-    if (sink_) program_.device->host.api->temp(sink_, &raw);
-    buffers_.push_back({next_operand_++, no_value});
+    buffers_.push_back({no_value, no_value, no_value, bytes});
     return t;
   }
 
   int choice(const std::string& key, int count, int seed) override {
     int chosen = candidate_ >= 0 ? candidate_ : program_.device->tuning->find(key);
     if (chosen < 0 || chosen >= count) chosen = seed;
-    asked_.push_back({key, count, chosen, steps_.size(), steps_.size()});
+    if (!asked_.empty() && asked_.back().last == open_piece) asked_.back().last = steps_.size();
+    asked_.push_back({key, count, chosen, steps_.size(), open_piece});
     return chosen;
   }
 
@@ -269,6 +240,103 @@ class Planner final : public PlanBuilder {
   }
 
  private:
+  // Which steps read constants only, or what such steps have made, and write temps that no other step writes: their results are the
+  // plan's own, with memory of their own.
+  std::vector<bool> run_once(Plan& plan) {
+    std::vector<std::uint32_t> writers(buffers_.size(), 0);
+    for (const Step& s : steps_)
+      for (const Arg& a : s.launch.args)
+        if (a.kind == Arg::Kind::write) ++writers[a.tensor.buffer];
+    std::vector<bool> once(steps_.size());
+    for (std::size_t s = 0; s < steps_.size(); ++s) {
+      once[s] = true;
+      bool reads = false;
+      for (const Arg& a : steps_[s].launch.args) {
+        if (a.kind == Arg::Kind::read || a.kind == Arg::Kind::weight) reads = true;
+        if (a.kind == Arg::Kind::read && buffers_[a.tensor.buffer].constant == no_value && buffers_[a.tensor.buffer].derived == no_value) once[s] = false;
+        if (a.kind == Arg::Kind::write && (buffers_[a.tensor.buffer].temp_bytes == 0 || writers[a.tensor.buffer] > 1)) once[s] = false;
+      }
+      once[s] = once[s] && reads;
+      if (!once[s]) continue;
+      for (const Arg& a : steps_[s].launch.args) {
+        if (a.kind != Arg::Kind::write) continue;
+        Buffer& b = buffers_[a.tensor.buffer];
+        b.derived = static_cast<std::uint32_t>(plan.derived.size());
+        plan.derived.push_back(program_.device->allocate(b.temp_bytes));
+      }
+    }
+    return once;
+  }
+
+  PlannedLaunch planned_launch(const Step& step, const BuiltKernel& kernel) {
+    PlannedLaunch planned{kernel, {}, step.launch.global, step.launch.local, step.launch.name, &step.unit->label};
+    for (const Arg& a : step.launch.args) {
+      PlannedArg& out = planned.args.emplace_back();
+      out.bytes = a.bytes;
+      out.size = a.size;
+      if (a.kind == Arg::Kind::scalar) continue;
+      if (a.kind == Arg::Kind::weight) {
+        out.kind = PlannedArg::Kind::constant;
+        out.index = a.packed.constant;
+        continue;
+      }
+      if (a.tensor.buffer == no_value) throw Failure{TENON_INTERNAL, step.unit->label + ": a tensor without memory"};
+      const Buffer& b = buffers_[a.tensor.buffer];
+      out.offset = static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype));
+      if (b.constant != no_value) (void)program_.constant(b.constant, args_.load);
+      out.kind = b.constant != no_value ? PlannedArg::Kind::constant : b.derived != no_value ? PlannedArg::Kind::derived : PlannedArg::Kind::operand;
+      out.index = b.constant != no_value ? b.constant : b.derived != no_value ? b.derived : b.operand;
+    }
+    return planned;
+  }
+
+  // Says to the host what a step reads and writes.
+  void tell(const Step& step, std::uint32_t stage) {
+    std::vector<std::uint32_t> reads, writes;
+    double bytes = 0;
+    for (const Arg& a : step.launch.args) {
+      if (a.kind == Arg::Kind::scalar) continue;
+      if (a.kind == Arg::Kind::weight) {
+        bytes += static_cast<double>(a.packed.bytes);
+        continue;
+      }
+      bytes += static_cast<double>(a.tensor.count() * storage_bytes(a.tensor.dtype));
+      const std::uint32_t operand = buffers_[a.tensor.buffer].operand;
+      auto& list = a.kind == Arg::Kind::write ? writes : reads;
+      if (operand != no_value && std::find(list.begin(), list.end(), operand) == list.end()) list.push_back(operand);
+    }
+    tenon_step raw{};
+    raw.struct_size = sizeof raw;
+    raw.stage = stage;
+    raw.flags = TENON_STEP_CAPTURABLE;
+    raw.name = str(step.launch.name);
+    raw.reads = reads.data(), raw.read_count = static_cast<std::uint32_t>(reads.size());
+    raw.writes = writes.data(), raw.write_count = static_cast<std::uint32_t>(writes.size());
+    raw.nodes = step.unit->nodes.data(), raw.node_count = static_cast<std::uint32_t>(step.unit->nodes.size());
+    raw.est_ns = static_cast<std::uint64_t>(std::max(bytes / 10, step.launch.flops / 100) + 5000);
+    program_.device->host.api->step(sink_, &raw);
+  }
+
+  // Runs launches on constants and the plan's own memory, and waits.
+  void run_now(Plan& plan, const std::vector<PlannedLaunch>& setup) {
+    if (setup.empty()) return;
+    const Device& device = *program_.device;
+    const QueueHandle queue = device.make_queue();
+    std::vector<KernelHandle> held;
+    for (const PlannedLaunch& l : setup) {
+      cl_int code = CL_SUCCESS;
+      held.emplace_back(device.api->clCreateKernel(l.kernel.program->program, l.kernel.name.c_str(), &code), device.api->clReleaseKernel);
+      check(code, *l.label + ": its kernel");
+      for (std::size_t a = 0; a < l.args.size(); ++a) {
+        const PlannedArg& arg = l.args[a];
+        const Constant* c = arg.kind == PlannedArg::Kind::constant ? program_.constants[arg.index].get() : nullptr;
+        set_argument(device, held.back().get(), l, a, c ? c->mem : arg.kind == PlannedArg::Kind::derived ? plan.derived[arg.index].get() : nullptr, c ? c->offset : 0);
+      }
+      check(device.api->clEnqueueNDRangeKernel(queue.get(), held.back().get(), 3, nullptr, l.global.data(), l.local.data(), 0, nullptr, nullptr), *l.label);
+    }
+    check(device.api->clFinish(queue.get()), "waiting for " + device.profile.name);
+  }
+
   // A value before anything has run: dims, and a buffer where it has one.
   Tensor start(std::uint32_t v) {
     const Value& value = program_.values[v];
@@ -280,7 +348,7 @@ class Planner final : public PlanBuilder {
       t.dims = program_.constants[value.constant]->dims;
       t.known = program_.known(value.constant, args_.load);
       t.buffer = static_cast<std::uint32_t>(buffers_.size());
-      buffers_.push_back({no_value, value.constant});
+      buffers_.push_back({no_value, value.constant, no_value, 0});
     } else {
       if (p.rank > 0) t.dims = numbers({p.dims, static_cast<std::size_t>(p.rank)});
       t.known = p.known;

@@ -13,12 +13,11 @@ std::string counting(int width) {
 }
 std::string wide_mask(const AttentionForm& form, const std::string& m) { return compute(form) == Compute::f64 ? "convert_long" + number(form.width) + "(" + m + ")" : m; }
 std::string sum_of(const AttentionForm& form, std::string v, int width, const char* op) {
-  // Halves until one is left, as one expression over named steps is not possible: nested text stays small for 16 lanes.
+  // Halves until one is left; fmax would take care of NaN lane by lane.
   std::string p;
-  int step = 0;
-  for (int half = width / 2; half >= 1; half /= 2, ++step) {
+  for (int half = width / 2; half >= 1; half /= 2) {
     const std::string next = v + "h", lo = v + ".lo", hi = v + ".hi";
-    p += "const " + type(form, half) + " " + next + " = " + (op[0] == '+' ? lo + " + " + hi : "fmax(" + lo + ", " + hi + ")") + "; ";
+    p += "const " + type(form, half) + " " + next + " = " + (op[0] == '+' ? lo + " + " + hi : "(" + lo + " > " + hi + " ? " + lo + " : " + hi + ")") + "; ";
     v = next;
   }
   return p;
@@ -92,7 +91,7 @@ std::string soften(const AttentionForm& f) {
          " : 0; m = vload" + w + "(0, edge); }\n";
     p += truth ? "        z = select((" + t + ")-INFINITY, z, " + wide_mask(f, "m != 0") + ");\n" : "        z += m;\n";
   }
-  p += "        z = select((" + t + ")-INFINITY, z, " + wide_mask(f, "seen") + "); vstore" + w + "(z, 0, x + at); g = fmax(g, z);\n      }\n";
+  p += "        z = select((" + t + ")-INFINITY, z, " + wide_mask(f, "seen") + "); vstore" + w + "(z, 0, x + at); g = g > z ? g : z;\n      }\n";
   p += "      " + sum_of(f, "g", f.width, "max") + "const " + one + " most = fmax(top[r], " + sum_name("g", f.width) + "), base = most == -INFINITY ? 0 : most;\n";
   p += "      turn[r] = top[r] == -INFINITY ? 0 : " + exp_of(f, 1, "top[r] - base") + "; top[r] = most;\n      " + t + " u = 0;\n";
   p += "      for (int at = 0; at < " + tile + "; at += " + w + ") {\n        const " + t + " z = vload" + w + "(0, x + at); " + t + " e = " + exp_of(f, f.width, "z - base") + ";\n";

@@ -11,9 +11,10 @@ namespace {
 // Everything up to the product: where the tile is, and accumulators that begin with the bias.
 std::string head(const ConvKernel& k, const Epilogue& epilogue) {
   const ConvTile& t = k.tile;
-  const std::string vector = compute_name(k.compute, t.vec);
-  std::string s = cat("__attribute__((reqd_work_group_size(", t.local(), ", 1, 1)))\n__kernel void KERNEL_NAME(__global const char* restrict x_base, ulong x_at, __global const char* restrict w_base, ulong w_at", conv_size_parameters(),
-           ", int panels_first", epilogue.parameters(), ") {\n");
+  const std::string vector = compute_name(k.compute, t.vec), compute = compute_name(k.compute), input = storage_name(k.input), weight = storage_name(k.weight);
+  std::string s = cat("__attribute__((reqd_work_group_size(", t.local(), ", 1, 1)))\n",
+                      "__kernel void KERNEL_NAME(__global const char* restrict x_base, ulong x_at, __global const char* restrict w_base, ulong w_at",
+                      conv_size_parameters(), ", int panels_first", epilogue.parameters(), ") {\n");
   s += cat("  const int tile = panels_first ? get_group_id(1) : get_group_id(0), panel = panels_first ? get_group_id(0) : get_group_id(1);\n",
            "  const int panels = (OC + ", t.width() - 1, ") / ", t.width(), ", group = panel / panels;\n",
            "  const int C = ", k.batched ? "IC" : "G * IC", ", taps = KD * KH * KW;\n");
@@ -25,24 +26,27 @@ std::string head(const ConvKernel& k, const Epilogue& epilogue) {
   s += "  const int P = LD * LH * LW, all = N * P;\n";
   if (t.local() == 1) s += cat("  const int first = tile * ", t.rows, ", lane = 0;\n");
   else s += cat("  const int lane = get_local_id(0) % ", t.lanes, ", first = (tile * ", t.stack, " + get_local_id(0) / ", t.lanes, ") * ", t.rows, ";\n");
-  s += cat("  __global const ", storage_name(k.input), "* x = (__global const ", storage_name(k.input), "*)(x_base + x_at) + (size_t)group * IC",
+  s += cat("  __global const ", input, "* x = (__global const ", input, "*)(x_base + x_at) + (size_t)group * IC",
            k.planar || k.batched ? " * (ID * IH * IW)" : "", ";\n");
   // The packed buffer: for integers the input's zero point, the biases, the weights, a pixel of zeros.
   s += cat("  __global const char* packed = w_base + w_at", k.integer() ? cat(" + ", kConvPackedHeader) : "", ";\n");
   if (k.integer()) s += "  const int zero_point = *(__global const int*)(w_base + w_at);\n";
   s += cat("  const size_t columns = (size_t)panels * G * ", t.width(), ";\n",
-           "  __global const ", compute_name(k.compute), "* bias = (__global const ", compute_name(k.compute), "*)packed + (size_t)panel * ", t.width(), " + lane * ", t.vec, ";\n",
-           "  __global const ", storage_name(k.weight), "* all_weights = (__global const ", storage_name(k.weight), "*)(packed + columns * sizeof(", compute_name(k.compute), "));\n",
-           "  __global const ", storage_name(k.weight), "* own_weights = all_weights + (size_t)panel * ", t.width(), " * (taps * IC) + lane * ", t.vec, ", * w = own_weights;\n");
+           "  __global const ", compute, "* bias = (__global const ", compute, "*)packed + (size_t)panel * ", t.width(), " + lane * ", t.vec, ";\n",
+           "  __global const ", weight, "* all_weights = (__global const ", weight, "*)(packed + columns * sizeof(", compute, "));\n",
+           "  __global const ", weight, "* own_weights = all_weights + (size_t)panel * ", t.width(), " * (taps * IC) + lane * ", t.vec, ", *w = own_weights;\n");
   for (int r = 0; r < t.rows; ++r)
-    for (int j = 0; j < t.cols; ++j) s += cat("  ", vector, " a", r, "_", j, " = ", t.vec == 1 ? cat("bias[", j * t.lanes, "]") : cat("vload", t.vec, "(0, bias + ", j * t.lanes * t.vec, ")"), ";\n");
+    for (int j = 0; j < t.cols; ++j) {
+      const int at = j * t.lanes * t.vec;
+      s += cat("  ", vector, " a", r, "_", j, " = ", t.vec == 1 ? cat("bias[", at, "]") : cat("vload", t.vec, "(0, bias + ", at, ")"), ";\n");
+    }
   return s;
 }
 
 // Products of `count` input channels that follow `c`, one after another.
 std::string steps(const ConvKernel& k, int count) {
   const ConvTile& t = k.tile;
-  const std::string vector = compute_name(k.compute, t.vec);
+  const std::string vector = compute_name(k.compute, t.vec), compute = compute_name(k.compute), as_int = k.integer() ? "(int)" : "";
   std::string s;
   for (int u = 0; u < count; ++u) {
     for (int j = 0; j < t.cols; ++j)
@@ -50,9 +54,10 @@ std::string steps(const ConvKernel& k, int count) {
     for (int r = 0; r < t.rows; ++r) {
       const std::string channel = cat("c + ", u);
       if (k.planar)
-        s += cat("      { const ", compute_name(k.compute), " f = ", k.integer() ? "(int)" : "", load_text(k.input, 1, cat("x", r), cat("(", channel, ") * plane")), ", v = ok", r, k.integer() ? " ? f - zero_point : 0;" : " ? f : 0;");
+        s += cat("      { const ", compute, " f = ", as_int, load_text(k.input, 1, cat("x", r), cat("(", channel, ") * plane")), ", v = ok", r, " ? f",
+                 k.integer() ? " - zero_point" : "", " : 0;");
       else
-        s += cat("      { const ", compute_name(k.compute), " v = ", k.integer() ? "(int)" : "", load_text(k.input, 1, cat("x", r), channel), k.integer() ? cat(" - z", r) : "", ";");
+        s += cat("      { const ", compute, " v = ", as_int, load_text(k.input, 1, cat("x", r), channel), k.integer() ? cat(" - z", r) : "", ";");
       for (int j = 0; j < t.cols; ++j) {
         if (k.integer()) s += cat(" a", r, "_", j, " += (", vector, ")v * w", u, "_", j, ";");
         else s += cat(" a", r, "_", j, " = fma((", vector, ")v, w", u, "_", j, ", a", r, "_", j, ");");
@@ -135,9 +140,11 @@ std::string tail(const ConvKernel& k, const Epilogue& epilogue) {
   for (int r = 0; r < t.rows; ++r)
     for (int j = 0; j < t.cols; ++j) s += cat("  made[", r * t.cols + j, "] = a", r, "_", j, ";\n");
   s += cat("  const int count = min(", t.rows, ", all - first), column = (panel - group * panels) * ", t.width(), " + lane * ", t.vec, ";\n",
-           "  int image = ", k.batched ? "group" : "first / P", ", place = ", k.batched ? "first" : "first - image * P", ";\n  for (int r = 0; r < count; ++r) {\n    const int pixel = ",
-           k.transposed ? "((pz + place / (LH * LW) * SD) * OH + py + place / LW % LH * SH) * OW + px + place % LW * SW" : "place", ";\n    for (int j = 0; j < ", t.cols, "; ++j) {\n",
-           "      const int within = column + j * ", t.lanes * t.vec, ", channel = ", k.batched ? "within" : "group * OC + within", ";\n      const ", vector, " result = made[r * ", t.cols, " + j];\n",
+           "  int image = ", k.batched ? "group" : "first / P", ", place = ", k.batched ? "first" : "first - image * P", ";\n",
+           "  for (int r = 0; r < count; ++r) {\n    const int pixel = ",
+           k.transposed ? "((pz + place / (LH * LW) * SD) * OH + py + place / LW % LH * SH) * OW + px + place % LW * SW" : "place", ";\n",
+           "    for (int j = 0; j < ", t.cols, "; ++j) {\n      const int within = column + j * ", t.lanes * t.vec, ", channel = ",
+           k.batched ? "within" : "group * OC + within", ";\n      const ", vector, " result = made[r * ", t.cols, " + j];\n",
            "      if (within + ", t.vec, " <= OC) {\n", epilogue.statements("result", t.vec, "image", "pixel", "channel"), "\n      }");
   if (t.vec > 1) s += cat(" else ", store_singly(epilogue, compute_name(k.compute), t.vec, "result", "0", cat("min(", t.vec, ", OC - within)"), "image", "pixel", "channel"));
   return s + "\n    }\n    if (++place == P) place = 0, ++image;\n  }\n}\n";

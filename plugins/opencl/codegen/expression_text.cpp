@@ -100,6 +100,12 @@ std::string math(const char* name, const Site& s, const Args& a) {
   return s.out == Compute::f32 ? call(math_call(name, s.width).c_str(), a) : call(name, a);
 }
 
+// A comparison: the number of bits is one that shifts.
+std::string shifts(const Site& s, const std::string& n) {
+  const std::string t = "(" + compute_name(s.in, s.width) + ")", below = "(" + n + " < " + t + std::to_string(8 * storage_bytes(s.dtype)) + ")";
+  return is_signed_integer(s.dtype) ? "(" + n + " >= " + t + "0) & " + below : below;
+}
+
 using Writer = std::string (*)(const Site&, const Args&);
 const std::map<std::string, Writer>& writers() {
   static const std::map<std::string, Writer> table = {
@@ -170,14 +176,15 @@ const std::map<std::string, Writer>& writers() {
       {"xor", [](const Site&, const Args& a) { return infix(a, "^"); }},
       {"not", [](const Site&, const Args& a) { return a[0] + " ^ 1"; }},
       {"bitnot", [](const Site& s, const Args& a) { return wrapped(s.dtype, s.width, "~" + a[0]); }},
-      // A shift by the type's width or more leaves nothing.
+      // A shift by the type's width or more, or by less than nothing, leaves the sign alone.
       {"shl", [](const Site& s, const Args& a) {
-         const std::string t = compute_name(s.in, s.width), bits = std::to_string(8 * storage_bytes(s.dtype));
-         return wrapped(s.dtype, s.width, choose_by(s.in, s.width, "(" + t + ")0", a[0] + " << (" + a[1] + " & (" + t + ")" + (wide(s.in) ? "63" : "31") + ")", a[1] + " < (" + t + ")" + bits));
+         const std::string t = compute_name(s.in, s.width);
+         return wrapped(s.dtype, s.width, choose_by(s.in, s.width, "(" + t + ")0", a[0] + " << (" + a[1] + " & (" + t + ")" + (wide(s.in) ? "63" : "31") + ")", shifts(s, a[1])));
        }},
       {"shr", [](const Site& s, const Args& a) {
-         const std::string t = compute_name(s.in, s.width), bits = std::to_string(8 * storage_bytes(s.dtype));
-         return choose_by(s.in, s.width, "(" + t + ")0", a[0] + " >> (" + a[1] + " & (" + t + ")" + (wide(s.in) ? "63" : "31") + ")", a[1] + " < (" + t + ")" + bits);
+         const std::string t = compute_name(s.in, s.width), most = wide(s.in) ? "63" : "31";
+         const std::string rest = is_signed_integer(s.dtype) ? a[0] + " >> (" + t + ")" + most : "(" + t + ")0";
+         return choose_by(s.in, s.width, rest, a[0] + " >> (" + a[1] + " & (" + t + ")" + most + ")", shifts(s, a[1]));
        }},
       // where(condition, a, b)
       {"where", [](const Site& s, const Args& a) { return choose(s.out, s.width, a[2], a[1], a[0]); }},

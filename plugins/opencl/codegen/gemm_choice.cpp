@@ -76,6 +76,13 @@ GemmConfig choose_gemm(const Profile& profile, Compute compute, int columns, std
   return c;
 }
 
+GemmConfig gemm_variant(GemmConfig c, int variant) {
+  if (c.skeleton != GemmConfig::Skeleton::registers || variant == 0) return c;
+  // Fewer rows leave registers free, more read the panel less often.
+  c.rows = variant == 1 ? std::max(1, c.rows - 2) : c.rows + 2;
+  return c;
+}
+
 bool wants_dots(std::int64_t m) { return m <= 4; }
 
 GemmConfig choose_dots(const Profile& profile, Compute compute, std::int64_t m) {

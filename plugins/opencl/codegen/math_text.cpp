@@ -5,11 +5,14 @@
 namespace tenon::opencl {
 namespace {
 
+// exp rounds to an integer by adding 1.5 * 2^23, whose last bits then are the integer: drivers call a library for rint and clamp.
 // F, I: float and int of the width; S(name): the function's name there. Coefficients: least-squares fits on Chebyshev nodes.
 const std::map<std::string, std::string> bodies = {
     {"exp", R"(inline F S(tn_exp)(F x) {
-  const F c = clamp(x, (F)-104.0f, (F)89.0f);
-  const F n = rint(c * 1.44269504f);
+  const F low = SELECT((F)-104.0f, x, x > -104.0f);
+  const F c = SELECT((F)89.0f, low, low < 89.0f);
+  const F shifted = fma(c, (F)1.44269504f, (F)12582912.0f);
+  const F n = shifted - 12582912.0f;
   const F r = fma(n, (F)-1.42860677e-6f, fma(n, (F)-0.693145752f, c));
   F p = fma((F)1.395605505e-03f, r, (F)8.375134967e-03f);
   p = fma(p, r, (F)4.166608362e-02f);
@@ -17,7 +20,7 @@ const std::map<std::string, std::string> bodies = {
   p = fma(p, r, (F)5.000000168e-01f);
   p = fma(p, r, (F)1.0f);
   p = fma(p, r, (F)1.0f);
-  const I k = CONVERT_I(n), h = k >> 1;
+  const I k = AS_I(shifted) - 0x4b400000, h = k >> 1;
   const F y = p * AS_F((h + 127) << 23) * AS_F((k - h + 127) << 23);
   return SELECT(y, x, x != x);
 })"},

@@ -87,8 +87,8 @@ KernelText pool_kernel(const PoolKernel& k, const Epilogue& epilogue) {
   s += cat("  for (int ox = run * pixels_each; ox < min(OW, (run + 1) * pixels_each); ++ox) {\n", axis_range("W", "ox", k.counts_padding), begin(k, vector, ints),
            "    for (int kz = D0; kz < D1; ++kz) { const int iz = at_D + kz * DD;\n    for (int ky = H0; ky < H1; ++ky) { const int iy = at_H + ky * DH;\n",
            "      __global const ", input, "* line = x + (size_t)(iz * IH + iy) * IW * C;\n",
-           sums ? cat("      ", vector, " line_sum = 0;\n") : "", "      for (int kx = W0; kx < W1; ++kx) { const int ix = at_W + kx * DW; const ", vector, " v = ", load_text(k.input, k.vec, "line", "(size_t)ix * C"), "; ",
-           step(k, vector, ints), " }\n", sums ? "      acc += line_sum;\n" : "", "    } }\n", end(k, vector, compute), "    const int pixel = row_of * OW + ox;\n");
+           sums ? cat("      ", vector, " line_sum = 0;\n") : "", "      for (int kx = W0; kx < W1; ++kx) { const int ix = at_W + kx * DW; const ", vector, " v = ",
+           load_text(k.input, k.vec, "line", "(size_t)ix * C"), "; ", step(k, vector, ints), " }\n", sums ? "      acc += line_sum;\n" : "", "    } }\n", end(k, vector, compute), "    const int pixel = row_of * OW + ox;\n");
   if (k.indices) {
     const std::string one = "index[(c0 + e) * index_c + pixel * index_p] = ((long)n * C + c0 + e) * (ID * IH * IW) + max(";
     if (k.vec == 1) s += cat("    { const int e = 0; ", one, "where, 0); }\n");

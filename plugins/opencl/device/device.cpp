@@ -27,7 +27,7 @@ Device::Device(Host h, std::shared_ptr<const Api> a, Candidate c, const DeviceOp
   check(code, "a context for " + profile.name);
   try {
     queue_ = make_queue();
-    kernels = std::make_unique<Kernels>(*api, context, candidate.device, profile.identity(), options.cache, options.cache_bytes);
+    kernels = std::make_unique<Kernels>(*api, context, candidate.device, profile.identity(), profile.keeps_kernels ? "" : options.cache, options.cache_bytes);
     tuning = std::make_unique<Tuning>(options.cache, profile.identity());
   } catch (...) {
     queue_ = {};

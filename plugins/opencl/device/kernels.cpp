@@ -1,10 +1,12 @@
 #include "plugins/opencl/device/kernels.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <unordered_set>
 
 #include <unistd.h>
@@ -16,7 +18,8 @@ namespace tenon::opencl {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr char magic[8] = {'t', 'n', 'o', 'c', 'l', '0', '0', '1'};
+constexpr char magic[8] = {'t', 'n', 'o', 'c', 'l', '0', '0', '2'};
+constexpr std::size_t max_kernels = 100000;  // of one file
 // Denormals and rounding as the language says; contraction of a*b+c is allowed, as on every peer.
 constexpr const char* build_options = "-cl-std=CL1.2 -cl-mad-enable -cl-no-signed-zeros";
 
@@ -50,7 +53,7 @@ std::string program_source(const std::vector<std::pair<std::string, const Kernel
 }  // namespace
 
 Kernels::Kernels(const Api& api, cl_context context, cl_device_id device, std::string identity, std::string cache, std::int64_t limit)
-    : api_(api), context_(context), device_(device), identity_(std::move(identity)), cache_(std::move(cache)), limit_(limit) {}
+    : api_(api), context_(context), device_(device), prefix_(sha256_hex(identity + '\1' + build_options).substr(0, 32) + "-"), cache_(std::move(cache)), limit_(limit) {}
 
 Kernels::Counts Kernels::counts() const {
   std::lock_guard lock(mutex_);
@@ -72,17 +75,47 @@ std::shared_ptr<BuiltProgram> Kernels::build(const std::string& source, std::str
   return nullptr;
 }
 
-// null: not there, damaged, or of another driver; then it is built again.
+// Which kernels the folder's files hold, as their heads say.
+void Kernels::look_around() {
+  if (looked_ || cache_.empty()) return;
+  looked_ = true;
+  std::error_code fault;
+  for (const auto& entry : fs::directory_iterator(cache_, fault)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(prefix_, 0) != 0 || entry.path().extension() != ".bin") continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    char head[sizeof magic + 64];
+    if (!in.read(head, sizeof head) || std::memcmp(head, magic, sizeof magic) != 0) continue;
+    std::size_t count = 0;
+    std::string line;
+    if (!(in >> count) || count > max_kernels) continue;
+    in.get();
+    for (std::size_t i = 0; i < count && std::getline(in, line); ++i) on_disk_.emplace(line, entry.path().string());
+  }
+}
+
+// null: not there or damaged; then its kernels are built again.
 std::shared_ptr<BuiltProgram> Kernels::load(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) return nullptr;
   const std::string all((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   constexpr std::size_t head = sizeof magic + 64;
   if (all.size() <= head || std::memcmp(all.data(), magic, sizeof magic) != 0) return nullptr;
-  const std::string_view bytes(all.data() + head, all.size() - head);
-  if (std::string_view(all.data() + sizeof magic, 64) != sha256_hex(bytes)) return nullptr;
+  const std::string_view rest(all.data() + head, all.size() - head);
+  if (std::string_view(all.data() + sizeof magic, 64) != sha256_hex(rest)) return nullptr;
   auto out = std::make_shared<BuiltProgram>();
   out->api = &api_;
+  // "<count>\n", a line for each name, the driver's bytes.
+  std::size_t at = rest.find('\n');
+  const std::size_t count = at == rest.npos ? 0 : static_cast<std::size_t>(std::strtoul(std::string(rest.substr(0, at)).c_str(), nullptr, 10));
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t end = rest.find('\n', at + 1);
+    if (end == rest.npos) return nullptr;
+    out->names.emplace_back(rest.substr(at + 1, end - at - 1));
+    at = end;
+  }
+  if (count == 0) return nullptr;
+  const std::string_view bytes = rest.substr(at + 1);
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   const std::size_t size = bytes.size();
   cl_int status = CL_SUCCESS, code = CL_SUCCESS;
@@ -96,38 +129,47 @@ std::shared_ptr<BuiltProgram> Kernels::load(const std::string& file) {
 
 std::vector<BuiltKernel> Kernels::get(const std::vector<const KernelText*>& texts) {
   std::lock_guard lock(mutex_);
-  std::vector<std::string> keys;
-  std::vector<std::pair<std::string, const KernelText*>> missing;
-  std::unordered_set<std::string> wanted;
+  look_around();
+  std::vector<std::string> names;
+  std::map<std::string, const KernelText*> missing;  // by name, so that the same kernels make the same program
+  const auto take = [&](const std::shared_ptr<BuiltProgram>& program) {
+    for (const std::string& name : program->names) built_.emplace(name, BuiltKernel{program, name}), missing.erase(name);
+  };
   for (const KernelText* t : texts) {
-    keys.push_back(key_of(*t));
-    if (built_.count(keys.back())) ++counts_.reused;
-    else if (wanted.insert(keys.back()).second) missing.emplace_back(name_of(keys.back()), t);
+    names.push_back(name_of(key_of(*t)));
+    if (built_.count(names.back())) ++counts_.reused;
+    else missing.emplace(names.back(), t);
+  }
+  const auto wanted = missing;
+  for (const auto& [name, text] : wanted) {
+    const auto file = on_disk_.find(name);
+    if (file == on_disk_.end() || !missing.count(name)) continue;
+    if (const std::shared_ptr<BuiltProgram> program = load(file->second)) {
+      take(program);
+      ++counts_.from_disk;
+    } else {
+      on_disk_.erase(file);
+    }
   }
   if (!missing.empty()) {
-    // By name, so that the same kernels make the same program whatever the order of their steps.
-    std::sort(missing.begin(), missing.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    const std::string source = program_source(missing);
-    const std::string file = cache_.empty() ? "" : (fs::path(cache_) / (sha256_hex(identity_ + '\1' + build_options + '\1' + source) + ".bin")).string();
-    std::shared_ptr<BuiltProgram> program = file.empty() ? nullptr : load(file);
-    if (program) ++counts_.from_disk;
+    const std::vector<std::pair<std::string, const KernelText*>> list(missing.begin(), missing.end());
+    const std::string source = program_source(list);
+    std::string log;
+    const std::shared_ptr<BuiltProgram> program = build(source, log);
     if (!program) {
-      std::string log;
-      program = build(source, log);
-      if (!program) {
-        // Which one is it?
-        for (const auto& one : missing)
-          if (std::string own; !build(program_source({one}), own))
-            throw Failure{TENON_INTERNAL, "a generated kernel does not build on this device: " + own + "\n" + one.second->body.substr(0, 6000)};
-        throw Failure{TENON_INTERNAL, "generated kernels do not build together on this device: " + log};
-      }
-      ++counts_.built;
-      program->file = file;
+      // Which one is it?
+      for (const auto& one : list)
+        if (std::string own; !build(program_source({one}), own))
+          throw Failure{TENON_INTERNAL, "a generated kernel does not build on this device: " + own + "\n" + one.second->body.substr(0, 6000)};
+      throw Failure{TENON_INTERNAL, "generated kernels do not build together on this device: " + log};
     }
-    for (const auto& [name, text] : missing) built_.emplace(key_of(*text), BuiltKernel{program, name});
+    ++counts_.built;
+    if (!cache_.empty()) program->file = (fs::path(cache_) / (prefix_ + sha256_hex(source) + ".bin")).string();
+    for (const auto& [name, text] : list) program->names.push_back(name);
+    take(program);
   }
   std::vector<BuiltKernel> out;
-  for (const std::string& k : keys) out.push_back(built_.at(k));
+  for (const std::string& n : names) out.push_back(built_.at(n));
   return out;
 }
 
@@ -147,9 +189,12 @@ void Kernels::ran(const std::vector<std::shared_ptr<BuiltProgram>>& programs) no
     const std::string temporary = p->file + "." + std::to_string(::getpid());
     {
       std::ofstream out(temporary, std::ios::binary);
+      std::string rest = std::to_string(p->names.size()) + "\n";
+      for (const std::string& name : p->names) rest += name + "\n";
+      rest += bytes;
       out.write(magic, sizeof magic);
-      out << sha256_hex(bytes);
-      out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+      out << sha256_hex(rest);
+      out.write(rest.data(), static_cast<std::streamsize>(rest.size()));
       if (!out.flush()) {
         out.close();
         fs::remove(temporary, fault);

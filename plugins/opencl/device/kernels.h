@@ -1,8 +1,9 @@
 // Kernels: everything this device has built: kernel texts in, built programs out, kept in the process and on disk.
 //
 // All texts that one plan still lacks are built as one program, since a build costs a second on some drivers. On disk a program's
-// file is named by the sha256 of its source, the build options and the device with its driver; it is written once the kernels
-// have run, because some drivers finish compilation only then. Owned by the device; locks; any thread.
+// file is named by the sha256 of device, driver and build options and that of its source, and begins with the names of its kernels,
+// which are sha256 of their texts: a plan takes each kernel from whatever file has it. It is written once the kernels have run,
+// because some drivers finish compilation only then. Owned by the device; locks; any thread.
 #pragma once
 
 #include <functional>
@@ -29,6 +30,7 @@ struct BuiltProgram {
   const Api* api = nullptr;
   cl_program program = nullptr;
   std::string file;      // "": from disk already, or no cache
+  std::vector<std::string> names;  // of its kernels
   bool stored = false;   // guarded by Kernels
   ~BuiltProgram() {
     if (program) api->clReleaseProgram(program);
@@ -59,15 +61,18 @@ class Kernels {
  private:
   std::shared_ptr<BuiltProgram> build(const std::string& source, std::string& log);
   std::shared_ptr<BuiltProgram> load(const std::string& file);
+  void look_around();
   void trim() const;
 
   const Api& api_;
   cl_context context_;
   cl_device_id device_;
-  std::string identity_, cache_;
+  std::string prefix_, cache_;  // of file names: device, driver, options
   std::int64_t limit_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::string, BuiltKernel> built_;  // by text
+  std::unordered_map<std::string, BuiltKernel> built_;      // by name
+  std::unordered_map<std::string, std::string> on_disk_;    // by name: the file that has it
+  bool looked_ = false;
   Counts counts_;
 };
 

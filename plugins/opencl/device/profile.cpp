@@ -37,6 +37,8 @@ Profile look_at(const Api& api, cl_platform_id platform, cl_device_id device) {
   p.version = device_text(api, device, CL_DEVICE_VERSION);
   p.driver = device_text(api, device, CL_DRIVER_VERSION);
   p.platform = platform_text(api, platform, CL_PLATFORM_VERSION);
+  // The one place where a driver is known by name: nothing that it answers tells this.
+  p.keeps_kernels = p.platform.find(" PoCL ") != std::string::npos;
   const std::string extensions = " " + device_text(api, device, CL_DEVICE_EXTENSIONS) + " ";
   p.fp64 = extensions.find(" cl_khr_fp64 ") != std::string::npos;
   p.fp16 = extensions.find(" cl_khr_fp16 ") != std::string::npos;

@@ -17,6 +17,7 @@ struct Profile {
   bool fp64 = false, fp16 = false;  // arithmetic; half can always be loaded and stored
   bool unified = false;       // device memory is host memory
   bool compiler = true;
+  bool keeps_kernels = false; // the driver has a cache of compiled kernels on disk, and would compile all again to hand them out
   std::uint32_t compute_units = 1;
   std::uint32_t vector = 4;   // float lanes that kernels work on at once: 16, 8 or 4
   std::uint32_t group = 64;   // work-group size of kernels without local memory: 1 on CPU-like devices

@@ -50,24 +50,29 @@ void plan_arg(PlanBuilder& b, const ArgRule& rule, const Tensor& x, std::size_t 
     const std::string type = compute_name(c, w), itype = vector(index_type, w);
     std::string text = take(rule, floats, w, "v", "(" + itype + ")j");
     if (!along) {
-      p += type + " best = " + k.load("x", "base", w) + "; " + itype + " at = 0; for (int j = 1; j < n; ++j) { const " + type + " v = " + k.load("x", "base + (long)j * step", w) + "; " + text + "} ";
+      p += type + " best = " + k.load("x", "base", w) + "; " + itype + " at = 0; for (int j = 1; j < n; ++j) { const " + type +
+           " v = " + k.load("x", "base + (long)j * step", w) + "; " + text + "} ";
     } else {
       // Each lane has a best of its own, then the lanes are compared.
-      p += "int found; { " + type + " best = " + k.load("x", "base", w) + "; " + itype + " at = 0; int j = " + std::to_string(w) + "; for (; j + " + std::to_string(w) + " <= n; j += " + std::to_string(w) +
-           ") { const " + type + " v = " + k.load("x", "base + j", w) + "; " + text + "} ";
-      p += compute_name(c) + " bests[" + std::to_string(w) + "]; " + index_type + " ats[" + std::to_string(w) + "]; vstore" + std::to_string(w) + "(best, 0, bests); vstore" + std::to_string(w) + "(at, 0, ats); ";
-      p += "const int rest = j; " + compute_name(c) + " one = bests[0]; found = (int)ats[0]; for (int l = 1; l < " + std::to_string(w) + "; ++l) { const " + compute_name(c) + " v = bests[l]; const int i = (int)ats[l] + l; const bool same = v == one" +
-           (floats ? " || (v != v && one != one)" : "") + "; " +
-           "if (same ? i " + (rule.last ? ">" : "<") + " found : (v " + (rule.largest ? ">" : "<") + " one" + (floats ? " && one == one) || (v != v" : "") + ")) { one = v; found = i; } } ";
+      p += "int found; { " + type + " best = " + k.load("x", "base", w) + "; " + itype + " at = 0; int j = " + std::to_string(w) + "; for (; j + " +
+           std::to_string(w) + " <= n; j += " + std::to_string(w) + ") { const " + type + " v = " + k.load("x", "base + j", w) + "; " + text + "} ";
+      p += compute_name(c) + " bests[" + std::to_string(w) + "]; " + index_type + " ats[" + std::to_string(w) + "]; vstore" + std::to_string(w) +
+           "(best, 0, bests); vstore" + std::to_string(w) + "(at, 0, ats); ";
+      p += "const int rest = j; " + compute_name(c) + " one = bests[0]; found = (int)ats[0]; for (int l = 1; l < " + std::to_string(w) +
+           "; ++l) { const " + compute_name(c) + " v = bests[l]; const int i = (int)ats[l] + l; const bool same = v == one" +
+           (floats ? " || (v != v && one != one)" : "") + "; " + "if (same ? i " + (rule.last ? ">" : "<") + " found : (v " +
+           (rule.largest ? ">" : "<") + " one" + (floats ? " && one == one) || (v != v" : "") + ")) { one = v; found = i; } } ";
       std::string tail = take(rule, floats, 1, "v", "i");
-      p += "{ " + compute_name(c) + " best = one; int at = found; for (int i = rest; i < n; ++i) { const " + compute_name(c) + " v = " + k.load("x", "base + i") + "; " + tail + "} found = at; } } ";
+      p += "{ " + compute_name(c) + " best = one; int at = found; for (int i = rest; i < n; ++i) { const " + compute_name(c) +
+           " v = " + k.load("x", "base + i") + "; " + tail + "} found = at; } } ";
       p += k.store("y", k.here("y"), "(long)found");
       return p;
     }
     for (std::size_t m; (m = p.find("IMASK")) != std::string::npos;) p.replace(m, 5, itype);
     const std::string made = width == 1 ? "(long)at" : "convert_long" + std::to_string(width) + "(at)";
     if (width == 1 || to.strides.back() == 1) return p + k.store("y", k.here("y"), made, width);
-    return p + "const long" + std::to_string(width) + " made = " + made + "; " + scatter_text(TENON_DTYPE_INT64, width, "y", k.here("y"), "y_s" + std::to_string(to.dims.size() - 1), "made");
+    return p + "const long" + std::to_string(width) + " made = " + made + "; " +
+           scatter_text(TENON_DTYPE_INT64, width, "y", k.here("y"), "y_s" + std::to_string(to.dims.size() - 1), "made");
   });
   if (along) {
     // The mask's type of the vector loop.
@@ -132,7 +137,8 @@ std::unique_ptr<Op> make_hardmax(const Node& n, CompileContext&) { return std::m
 
 double flops(const Node& node) { return opt_count(*node.input(0)); }
 
-const OpRow rows[] = {{"", "ArgMax", nullptr, make_arg<true>, flops}, {"", "ArgMin", nullptr, make_arg<false>, flops}, {"", "Hardmax", nullptr, make_hardmax, flops}};
+const OpRow rows[] = {
+    {"", "ArgMax", nullptr, make_arg<true>, flops}, {"", "ArgMin", nullptr, make_arg<false>, flops}, {"", "Hardmax", nullptr, make_hardmax, flops}};
 
 }  // namespace
 

@@ -49,9 +49,13 @@ class AttentionOp final : public Op {
 Support supports(const Node& node, const Profile&) {
   const std::int32_t type = node.input(0)->dtype;
   if (!is_floating(type)) return Support::no(TENON_REJECT_DTYPE, "only floating types, not " + dtype_text(type));
-  for (std::size_t i : {1, 2, 4, 5})
-    if (node.input(i) && node.input(i)->dtype != type) return Support::no(TENON_REJECT_DTYPE, "operands of different types");
-  if (node.input(3) && node.input(3)->dtype != TENON_DTYPE_BOOL && node.input(3)->dtype != type) return Support::no(TENON_REJECT_DTYPE, "a mask of " + dtype_text(node.input(3)->dtype));
+  // Half types mix with float32; double mixes with nothing.
+  for (std::size_t i : {1, 2, 3, 4, 5}) {
+    const tenon_value* v = node.input(i);
+    if (!v || (i == 3 && v->dtype == TENON_DTYPE_BOOL)) continue;
+    if (!is_floating(v->dtype)) return Support::no(TENON_REJECT_DTYPE, "input " + std::to_string(i) + " is " + dtype_text(v->dtype));
+    if ((v->dtype == TENON_DTYPE_DOUBLE) != (type == TENON_DTYPE_DOUBLE)) return Support::no(TENON_REJECT_DTYPE, "float64 beside another type");
+  }
   if (node.output(3)) return Support::no(TENON_REJECT_OTHER, "scores as an output: the kernel stores none");
   if (!node.output(0)) return Support::no(TENON_REJECT_OTHER, "the result is omitted");
   for (const char* window : {"left_window_size", "right_window_size"})

@@ -168,6 +168,10 @@ void PlannedProduct::set_sizes(PlanBuilder& builder, Product product) {
     config_ = choose_dots(profile, compute, problem_.m);
   } else {
     config_ = choose_gemm(profile, compute, packed ? product.packed.columns : panel_columns(profile, compute, problem_.n), problem_.m, problem_.k);
+    // Heavy products with many rows are worth measuring.
+    if (problem_.m >= 16 && problem_.m * problem_.n * problem_.k >= 1 << 20)
+      config_ = gemm_variant(config_, builder.choice("gemm " + compute_name(compute) + " " + std::to_string(problem_.batch_count()) + "x" + std::to_string(problem_.m) + "x" + std::to_string(problem_.n) +
+                                                         "x" + std::to_string(problem_.k) + (packed ? " packed" : ""), kGemmVariants, 0));
   }
   config_.bytes = product.bytes;
   config_.scaled = alpha_ != 1;

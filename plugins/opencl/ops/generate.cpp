@@ -75,7 +75,8 @@ class OneHotOp final : public Op {
     const std::string type = k.compute("values");
     k.row("const " + type + " off = " + k.load("values", k.index("values", {"0"})) + ", on = " + k.load("values", k.index("values", {"1"})) + ";");
     // A float index counts as the integer below it.
-    k.each("long at = (long)" + k.load("i", k.index("i", from)) + "; at = at < 0 ? at + depth : at; " + k.store("y", k.here("y"), "at == " + k.at(axis) + " ? on : off"));
+    k.each("long at = (long)" + k.load("i", k.index("i", from)) + "; at = at < 0 ? at + depth : at; " +
+           k.store("y", k.here("y"), "at == " + k.at(axis) + " ? on : off"));
     k.cost(2);
     k.launch();
   }
@@ -124,7 +125,9 @@ std::unique_ptr<Op> make_fill(const Node& n, CompileContext&) { return std::make
 std::unique_ptr<Op> make_range(const Node&, CompileContext&) { return std::make_unique<RangeOp>(); }
 std::unique_ptr<Op> make_eye(const Node& n, CompileContext&) { return std::make_unique<EyeLikeOp>(n.integer("k", 0)); }
 std::unique_ptr<Op> make_one_hot(const Node& n, CompileContext&) { return std::make_unique<OneHotOp>(n.integer("axis", -1)); }
-std::unique_ptr<Op> make_shape(const Node& n, CompileContext&) { return std::make_unique<ShapeOp>(n.integer("start", 0), n.integer("end", INT64_MAX), false); }
+std::unique_ptr<Op> make_shape(const Node& n, CompileContext&) {
+  return std::make_unique<ShapeOp>(n.integer("start", 0), n.integer("end", INT64_MAX), false);
+}
 std::unique_ptr<Op> make_size(const Node&, CompileContext&) { return std::make_unique<ShapeOp>(0, 0, true); }
 
 const OpRow rows[] = {

@@ -24,7 +24,8 @@ std::vector<std::int64_t> known_integers(const Tensor& t, const char* what) {
 std::vector<double> known_numbers(const Tensor& t, const char* what) {
   if (!t.present()) return {};
   must_be_known(t, what);
-  if (t.dtype != TENON_DTYPE_FLOAT && t.dtype != TENON_DTYPE_DOUBLE) throw Failure{TENON_UNSUPPORTED_SHAPE, std::string(what) + " of type " + dtype_text(t.dtype)};
+  if (t.dtype != TENON_DTYPE_FLOAT && t.dtype != TENON_DTYPE_DOUBLE)
+    throw Failure{TENON_UNSUPPORTED_SHAPE, std::string(what) + " of type " + dtype_text(t.dtype)};
   std::vector<double> out;
   for (std::int64_t i = 0; i < t.count(); ++i)
     out.push_back(t.dtype == TENON_DTYPE_FLOAT ? static_cast<const float*>(t.known)[i] : static_cast<const double*>(t.known)[i]);
@@ -33,7 +34,8 @@ std::vector<double> known_numbers(const Tensor& t, const char* what) {
 
 Support known_inputs(const Node& node, std::initializer_list<std::size_t> inputs) {
   for (std::size_t i : inputs)
-    if (node.input(i) && !known_before_run(node, i)) return Support::no(TENON_REJECT_NEEDS_CONSTANT, "input " + std::to_string(i) + " is computed during the run");
+    if (node.input(i) && !known_before_run(node, i))
+      return Support::no(TENON_REJECT_NEEDS_CONSTANT, "input " + std::to_string(i) + " is computed during the run");
   return Support::yes();
 }
 
@@ -52,10 +54,18 @@ std::int64_t product(const Dims& dims, std::size_t begin, std::size_t end) {
 Tensor as_bits(const Tensor& t) {
   Tensor out = t;
   switch (storage_bytes(t.dtype)) {
-    case 1: out.dtype = TENON_DTYPE_UINT8; break;
-    case 2: out.dtype = TENON_DTYPE_UINT16; break;
-    case 4: out.dtype = TENON_DTYPE_UINT32; break;
-    default: out.dtype = TENON_DTYPE_UINT64; break;
+    case 1:
+      out.dtype = TENON_DTYPE_UINT8;
+      break;
+    case 2:
+      out.dtype = TENON_DTYPE_UINT16;
+      break;
+    case 4:
+      out.dtype = TENON_DTYPE_UINT32;
+      break;
+    default:
+      out.dtype = TENON_DTYPE_UINT64;
+      break;
   }
   out.known = nullptr;
   return out;

@@ -46,7 +46,8 @@ bool in_tiles(PlanBuilder& b, const Tensor& from, const Tensor& to) {
   form.outer = static_cast<int>(outer.size());
   const std::int64_t units = 4 * static_cast<std::int64_t>(profile.compute_units), total = to.count();
   const std::int64_t wanted = std::clamp<std::int64_t>(total / units, 1024, 65536);
-  const std::int64_t stretch = std::clamp<std::int64_t>((wanted / a.size + form.width - 1) / form.width * form.width, form.width, (c.size + form.width - 1) / form.width * form.width);
+  const std::int64_t stretch = std::clamp<std::int64_t>((wanted / a.size + form.width - 1) / form.width * form.width, form.width,
+                                                        (c.size + form.width - 1) / form.width * form.width);
   Launch l;
   l.name = "transpose";
   l.kernel = tile_kernel(form);

@@ -9,7 +9,8 @@ namespace {
 
 // Statements that declare `name` as the index read by `load`, counted from the front and inside [0, size).
 std::string index_text(const std::string& name, const std::string& load, const std::string& size) {
-  return "long " + name + " = " + load + "; " + name + " = clamp(" + name + " < 0 ? " + name + " + " + size + " : " + name + ", (long)0, (long)" + size + " - 1); ";
+  return "long " + name + " = " + load + "; " + name + " = clamp(" + name + " < 0 ? " + name + " + " + size + " : " + name + ", (long)0, (long)" +
+         size + " - 1); ";
 }
 
 void check_known(const Tensor& indices, std::int64_t size) {
@@ -37,7 +38,8 @@ class GatherOp final : public Op {
       std::int64_t i = known_integers(indices, "indices")[0];
       Tensor view = sliced(data, static_cast<std::int64_t>(axis), i < 0 ? i + size : i, 1, 1);
       Tensor out = view;
-      out.dims.erase(out.dims.begin() + static_cast<std::ptrdiff_t>(axis)), out.strides.erase(out.strides.begin() + static_cast<std::ptrdiff_t>(axis));
+      out.dims.erase(out.dims.begin() + static_cast<std::ptrdiff_t>(axis)),
+          out.strides.erase(out.strides.begin() + static_cast<std::ptrdiff_t>(axis));
       out.dims.insert(out.dims.begin() + static_cast<std::ptrdiff_t>(axis), indices.dims.size(), 1);
       out.strides.insert(out.strides.begin() + static_cast<std::ptrdiff_t>(axis), indices.dims.size(), 1);
       return b.alias_out(0, out);
@@ -45,17 +47,20 @@ class GatherOp final : public Op {
     const Tensor out = b.make_out(0);
     nothing_to_read(data, out);
     const std::int64_t outer = product(data.dims, 0, axis), inner = product(data.dims, axis + 1, data.dims.size()), n = indices.count();
-    const Tensor x = as_bits(dense_as(b.dense(data), {outer, size, inner})), y = as_bits(dense_as(out, {outer, n, inner})), i = dense_as(b.dense(indices), {n});
+    const Tensor x = as_bits(dense_as(b.dense(data), {outer, size, inner})), y = as_bits(dense_as(out, {outer, n, inner})),
+                 i = dense_as(b.dense(indices), {n});
     if (inner == 1) {
       SpaceKernel k(b, "gather", {outer, n});
       k.out("y", y), k.in("x", x), k.in("i", i), k.integer("size", size);
-      k.each(index_text("at", k.load("i", k.at(1)), "size") + k.store("y", k.index("y", {"c0", "c1", "0"}), k.load("x", k.index("x", {"c0", "at", "0"}))));
+      k.each(index_text("at", k.load("i", k.at(1)), "size") +
+             k.store("y", k.index("y", {"c0", "c1", "0"}), k.load("x", k.index("x", {"c0", "at", "0"}))));
       k.cost(2);
       return k.launch();
     }
     SpaceKernel k(b, "gather", y.dims);
     k.out("y", y), k.in("x", x), k.in("i", i), k.integer("size", size);
-    k.row(index_text("at", k.load("i", "c1"), "size") + "const long from = " + k.index("x", {"c0", "at"}) + ", to = " + k.index("y", {"c0", "c1"}) + ";");
+    k.row(index_text("at", k.load("i", "c1"), "size") + "const long from = " + k.index("x", {"c0", "at"}) + ", to = " + k.index("y", {"c0", "c1"}) +
+          ";");
     k.width(static_cast<int>(b.profile().vector));
     k.each([&](int width) { return k.store("y", "to + c2", k.load("x", "from + c2", width), width); });
     k.launch();
@@ -98,7 +103,8 @@ class GatherNDOp final : public Op {
     if (out.count() == 0) return;
     nothing_to_read(data, out);
     const auto depth = static_cast<std::size_t>(indices.dim(-1));
-    const std::int64_t batches = product(data.dims, 0, batch_), tuples = depth == 0 ? product(indices.dims, batch_, indices.dims.size() - 1) : indices.count() / batches / static_cast<std::int64_t>(depth);
+    const std::int64_t batches = product(data.dims, 0, batch_), tuples = depth == 0 ? product(indices.dims, batch_, indices.dims.size() - 1)
+                                                                                    : indices.count() / batches / static_cast<std::int64_t>(depth);
     const std::int64_t inner = product(data.dims, batch_ + depth, data.dims.size());
     Dims folded{batches};
     for (std::size_t d = 0; d < depth; ++d) folded.push_back(data.dims[batch_ + d]);

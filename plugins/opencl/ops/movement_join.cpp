@@ -67,7 +67,8 @@ class DepthOp final : public Op {
       return;
     }
     const std::int64_t c = x.dims[1], h = x.dims[2] / s, w = x.dims[3] / s;
-    const Tensor from = permuted(dense_as(b.dense(x), {n, c, h, s, w, s}), {0, 3, 5, 1, 2, 4});
+    const std::vector<std::int64_t> order = depth_first_ ? std::vector<std::int64_t>{0, 1, 3, 5, 2, 4} : std::vector<std::int64_t>{0, 3, 5, 1, 2, 4};
+    const Tensor from = permuted(dense_as(b.dense(x), {n, c, h, s, w, s}), order);
     b.copy(from, dense_as(out, from.dims));
   }
 
@@ -88,8 +89,8 @@ class ReverseSequenceOp final : public Op {
     std::vector<std::string> from;
     for (std::size_t a = 0; a < y.dims.size(); ++a) from.push_back(a == time ? "from" : k.at(a));
     k.each([&](int) {
-      return "const int n = (int)" + k.load("lengths", k.index("lengths", {k.at(batch)})) + ", from = " + k.at(time) + " < n ? n - 1 - " + k.at(time) + " : " + k.at(time) + "; " +
-             k.store("y", k.here("y"), k.load("x", k.index("x", from)));
+      return "const int n = (int)" + k.load("lengths", k.index("lengths", {k.at(batch)})) + ", from = " + k.at(time) + " < n ? n - 1 - " +
+             k.at(time) + " : " + k.at(time) + "; " + k.store("y", k.here("y"), k.load("x", k.index("x", from)));
     });
     k.cost(3);
     k.launch();
@@ -134,14 +135,17 @@ class DropoutOp final : public Op {
   }
 };
 
-Support known_training(const Node& node, const Profile&) { return known_inputs(node, {2}); }
+Support known_training(const Node& node, const Profile&) {
+  if (node.input(2) && !is_constant(node.input(2))) return Support::no(TENON_REJECT_NEEDS_CONSTANT, "training_mode must be constant");
+  return Support::yes();
+}
 
 std::unique_ptr<Op> make_concat(const Node& n, CompileContext&) { return std::make_unique<ConcatOp>(n.integer("axis", 0)); }
 std::unique_ptr<Op> make_tile(const Node&, CompileContext&) { return std::make_unique<TileOp>(); }
 std::unique_ptr<Op> make_depth_to_space(const Node& n, CompileContext&) {
   return std::make_unique<DepthOp>(n.integer("blocksize", 1), true, n.text("mode", "DCR") == "CRD");
 }
-std::unique_ptr<Op> make_space_to_depth(const Node& n, CompileContext&) { return std::make_unique<DepthOp>(n.integer("blocksize", 1), false, false); }
+std::unique_ptr<Op> make_space_to_depth(const Node& n, CompileContext&) { return std::make_unique<DepthOp>(n.integer("blocksize", 1), false, n.text("mode", "DCR") == "CRD"); }
 std::unique_ptr<Op> make_reverse_sequence(const Node& n, CompileContext&) {
   return std::make_unique<ReverseSequenceOp>(n.integer("batch_axis", 1), n.integer("time_axis", 0));
 }

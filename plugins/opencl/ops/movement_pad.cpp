@@ -12,7 +12,8 @@ enum class Mode { constant, reflect, edge, wrap };
 void copy_inside(PlanBuilder& b, const Tensor& x, const Tensor& out, const Dims& before) {
   Tensor from = x, to = out;
   for (std::size_t a = 0; a < x.dims.size(); ++a) {
-    const std::int64_t first = std::max<std::int64_t>(before[a], 0), last = std::min(out.dims[a], before[a] + x.dims[a]), n = std::max<std::int64_t>(last - first, 0);
+    const std::int64_t first = std::max<std::int64_t>(before[a], 0), last = std::min(out.dims[a], before[a] + x.dims[a]),
+                       n = std::max<std::int64_t>(last - first, 0);
     from = sliced(from, static_cast<std::int64_t>(a), first - before[a], n, 1);
     to = sliced(to, static_cast<std::int64_t>(a), first, n, 1);
   }
@@ -40,7 +41,8 @@ std::string source(Mode mode, const std::string& c, const std::string& before, c
 }
 
 constexpr const char* reflect_helper =
-    "inline int tn_reflect(int i, int n) { if (n == 1) return 0; const int period = 2 * (n - 1), m = (i % period + period) % period; return m < n ? m : period - m; }";
+    "inline int tn_reflect(int i, int n) { if (n == 1) return 0; const int period = 2 * (n - 1), m = (i % period + period) % period; return m < n ? "
+    "m : period - m; }";
 
 // The result's borders as copies of its own elements, axis after axis: for large tensors, where no border is wider than what it repeats.
 bool plan_borders(PlanBuilder& b, Mode mode, const Dims& before) {
@@ -48,7 +50,10 @@ bool plan_borders(PlanBuilder& b, Mode mode, const Dims& before) {
   const Dims& dims = b.out_shape(0).dims;
   if (b.out_shape(0).count() < 32768) return false;
   for (std::size_t a = 0; a < dims.size(); ++a) {
-    const std::int64_t size = x.dims[a], after = dims[a] - size - before[a], widest = mode == Mode::reflect ? size - 1 : mode == Mode::wrap ? size : INT64_MAX;
+    const std::int64_t size = x.dims[a], after = dims[a] - size - before[a],
+                       widest = mode == Mode::reflect ? size - 1
+                                : mode == Mode::wrap  ? size
+                                                      : INT64_MAX;
     if (before[a] < 0 || after < 0 || before[a] > widest || after > widest) return false;
   }
   const Tensor out = b.make_out(0, layout_wanted(x));
@@ -100,7 +105,8 @@ class PadOp final : public Op {
     std::vector<std::int64_t> axes = known_integers(b.in(3), "axes");
     if (!b.in(3).present())
       for (std::int64_t a = 0; a < x.rank(); ++a) axes.push_back(a);
-    if (pads.size() != 2 * axes.size()) throw Failure{TENON_INVALID_ARGUMENT, std::to_string(2 * axes.size()) + " pads are needed, found " + std::to_string(pads.size())};
+    if (pads.size() != 2 * axes.size())
+      throw Failure{TENON_INVALID_ARGUMENT, std::to_string(2 * axes.size()) + " pads are needed, found " + std::to_string(pads.size())};
     Dims before(x.dims.size(), 0);
     for (std::size_t i = 0; i < axes.size(); ++i) before[static_cast<std::size_t>(front_axis(axes[i], x.rank()))] = pads[i];
     if (b.out_shape(0).count() == 0) return void(b.make_out(0));

@@ -103,7 +103,9 @@ std::string SpaceKernel::body() const {
   if (!row_.empty()) p += "    " + row_ + "\n";
   const std::string c = at(outer);
   p += "    int " + c + " = span_begin;\n";
-  if (width_ > 1) p += "    for (; " + c + " + " + std::to_string(width_) + " <= span_end; " + c + " += " + std::to_string(width_) + ") {\n      " + each_(width_) + "\n    }\n";
+  if (width_ > 1)
+    p += "    for (; " + c + " + " + std::to_string(width_) + " <= span_end; " + c + " += " + std::to_string(width_) + ") {\n      " + each_(width_) +
+         "\n    }\n";
   p += "    for (; " + c + " < span_end; ++" + c + ") {\n      " + each_(1) + "\n    }\n  }\n";
   return p;
 }
@@ -126,7 +128,8 @@ void SpaceKernel::launch() {
   Launch l;
   l.name = name_;
   l.kernel.helpers = helpers_;
-  l.kernel.body = "__kernel __attribute__((reqd_work_group_size(" + std::to_string(profile.group) + ", 1, 1))) void KERNEL_NAME(" + parameters() + ") {\n" + body() + "}\n";
+  l.kernel.body = "__kernel __attribute__((reqd_work_group_size(" + std::to_string(profile.group) + ", 1, 1))) void KERNEL_NAME(" + parameters() +
+                  ") {\n" + body() + "}\n";
   for (const Operand& o : operands_) {
     l.args.push_back(o.written ? Arg::out(o.tensor) : Arg::in(o.tensor));
     for (std::int64_t s : o.tensor.strides) l.args.push_back(Arg::i32(s));

@@ -40,7 +40,9 @@ class SpaceKernel {
   void row(std::string text) { row_ = std::move(text); }
   // Statements for width elements from the last coordinate on.
   void each(std::function<std::string(int width)> text) { each_ = std::move(text); }
-  void each(std::string text) { each_ = [text = std::move(text)](int) { return text; }; }
+  void each(std::string text) {
+    each_ = [text = std::move(text)](int) { return text; };
+  }
   // Elements at once; 1 unless set.
   void width(int width) { width_ = width; }
   // What one element costs, in loads.

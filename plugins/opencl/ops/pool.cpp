@@ -32,7 +32,8 @@ class Pool final : public Op {
     std::int64_t ends[3] = {0, 0, 0};
     const ConvGeometry g = geometry(b.in(0).dims, b.out_shape(0).dims, ends);
     const Compute compute = compute_of(traits_.input);
-    const LinkedEpilogue epilogue = b.link(image_space(b.in(0).rank()), traits_.input == TENON_DTYPE_DOUBLE ? TENON_DTYPE_DOUBLE : is_floating(traits_.input) ? TENON_DTYPE_FLOAT : traits_.input);
+    const std::int32_t accumulator = compute == Compute::f32 ? TENON_DTYPE_FLOAT : traits_.input;
+    const LinkedEpilogue epilogue = b.link(image_space(b.in(0).rank()), accumulator);
     const bool wants_indices = b.outputs() > 1 && b.out_shape(1).present();
     const Tensor indices = wants_indices ? b.make_out(1, Layout::channels_last) : Tensor{};
     if (b.out_shape(0).count() == 0) return;

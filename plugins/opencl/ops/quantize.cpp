@@ -17,10 +17,14 @@ using Id = std::uint32_t;
 // The least and greatest number of a quantized type.
 std::pair<double, double> range_of(std::int32_t dtype) {
   switch (dtype) {
-    case TENON_DTYPE_INT8: return {-128, 127};
-    case TENON_DTYPE_UINT8: return {0, 255};
-    case TENON_DTYPE_INT16: return {-32768, 32767};
-    default: return {0, 65535};
+    case TENON_DTYPE_INT8:
+      return {-128, 127};
+    case TENON_DTYPE_UINT8:
+      return {0, 255};
+    case TENON_DTYPE_INT16:
+      return {-32768, 32767};
+    default:
+      return {0, 65535};
   }
 }
 
@@ -59,7 +63,8 @@ Expression expression_of(const Node& node, bool quantize) {
 
 class LinearOp final : public Op {
  public:
-  LinearOp(Expression e, bool has_zero, std::int64_t axis, std::int64_t block) : expression_(std::move(e)), has_zero_(has_zero), axis_(axis), block_(block) {}
+  LinearOp(Expression e, bool has_zero, std::int64_t axis, std::int64_t block)
+      : expression_(std::move(e)), has_zero_(has_zero), axis_(axis), block_(block) {}
 
   void plan(PlanBuilder& b) const override {
     const Tensor& x = b.in(0);
@@ -80,7 +85,8 @@ class LinearOp final : public Op {
     if (t.count() == 1) return out;
     const auto axis = static_cast<std::size_t>(front_axis(axis_, x.rank()));
     if (t.rank() != 1 || t.dims[0] != x.dims[axis])
-      throw Failure{TENON_INVALID_ARGUMENT, std::to_string(t.count()) + " scales for " + std::to_string(x.dims[axis]) + " indices of axis " + std::to_string(axis)};
+      throw Failure{TENON_INVALID_ARGUMENT,
+                    std::to_string(t.count()) + " scales for " + std::to_string(x.dims[axis]) + " indices of axis " + std::to_string(axis)};
     out.strides[axis] = t.strides[0];
     return out;
   }
@@ -90,7 +96,8 @@ class LinearOp final : public Op {
     const Tensor& x = b.in(0);
     const auto axis = static_cast<std::size_t>(front_axis(axis_, x.rank()));
     const std::int64_t size = x.dims[axis], blocks = b.in(1).dims[axis], whole = size / block_;
-    if (blocks != (size + block_ - 1) / block_) throw Failure{TENON_INVALID_ARGUMENT, "the scales do not have the shape that block_size " + std::to_string(block_) + " asks for"};
+    if (blocks != (size + block_ - 1) / block_)
+      throw Failure{TENON_INVALID_ARGUMENT, "the scales do not have the shape that block_size " + std::to_string(block_) + " asks for"};
     const Tensor out = b.make_out(0);
     const auto part = [&](std::int64_t first, std::int64_t count, std::int64_t each) {
       const auto cut = [&](const Tensor& t, bool spread) {
@@ -122,7 +129,9 @@ class DynamicOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Tensor& x = b.in(0);
     const std::int32_t f = TENON_DTYPE_FLOAT;
-    const auto one = [&](std::size_t i, std::int32_t dtype) { return b.outputs() > i && b.out_shape(i).present() ? b.make_out(i) : b.temp(dtype, {}, Layout::dense); };
+    const auto one = [&](std::size_t i, std::int32_t dtype) {
+      return b.outputs() > i && b.out_shape(i).present() ? b.make_out(i) : b.temp(dtype, {}, Layout::dense);
+    };
     const Tensor y = b.make_out(0), scale = one(1, f), zero = one(2, TENON_DTYPE_UINT8);
     const Tensor least = b.temp(f, {}, Layout::dense), greatest = b.temp(f, {}, Layout::dense);
     const std::vector<bool> all(x.dims.size(), true);
@@ -149,10 +158,13 @@ Support supports(const Node& node, const Profile&) {
   const bool quantize = node.op_type() == "QuantizeLinear";
   const std::int32_t t = node.input(0)->dtype, to = node.output(0)->dtype, small = quantize ? to : t, real = quantize ? t : to;
   const bool integer = small == TENON_DTYPE_INT8 || small == TENON_DTYPE_UINT8 || small == TENON_DTYPE_INT16 || small == TENON_DTYPE_UINT16;
-  if (!integer && (quantize || small != TENON_DTYPE_INT32)) return Support::no(TENON_REJECT_DTYPE, "no quantized numbers of type " + dtype_text(small));
+  if (!integer && (quantize || small != TENON_DTYPE_INT32))
+    return Support::no(TENON_REJECT_DTYPE, "no quantized numbers of type " + dtype_text(small));
   const auto single = [](std::int32_t d) { return is_floating(d) && d != TENON_DTYPE_DOUBLE; };
-  if (!single(real) && !(quantize && real == TENON_DTYPE_INT32)) return Support::no(TENON_REJECT_DTYPE, "no real numbers of type " + dtype_text(real));
-  if (!single(node.input(1)->dtype) && node.input(1)->dtype != TENON_DTYPE_INT32) return Support::no(TENON_REJECT_DTYPE, "no scale of type " + dtype_text(node.input(1)->dtype));
+  if (!single(real) && !(quantize && real == TENON_DTYPE_INT32))
+    return Support::no(TENON_REJECT_DTYPE, "no real numbers of type " + dtype_text(real));
+  if (!single(node.input(1)->dtype) && node.input(1)->dtype != TENON_DTYPE_INT32)
+    return Support::no(TENON_REJECT_DTYPE, "no scale of type " + dtype_text(node.input(1)->dtype));
   return Support::yes();
 }
 

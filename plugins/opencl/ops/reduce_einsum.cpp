@@ -44,7 +44,8 @@ std::vector<std::string> labels_of(const std::string& term, std::int64_t rank) {
       out.push_back(std::string(1, term[i]));
     }
   }
-  if (static_cast<std::int64_t>(out.size()) != rank) throw Failure{TENON_INVALID_ARGUMENT, "term \"" + term + "\" for a tensor of rank " + std::to_string(rank)};
+  if (static_cast<std::int64_t>(out.size()) != rank)
+    throw Failure{TENON_INVALID_ARGUMENT, "term \"" + term + "\" for a tensor of rank " + std::to_string(rank)};
   return out;
 }
 

@@ -8,22 +8,25 @@ namespace tenon::opencl {
 namespace {
 
 struct SampleRule {
-  int taps = 2;           // of one axis: 1 nearest, 2 linear, 4 cubic
-  std::string padding;    // zeros, border, reflection
+  int taps = 2;         // of one axis: 1 nearest, 2 linear, 4 cubic
+  std::string padding;  // zeros, border, reflection
   bool corners = false;
 };
 
 // A function that mirrors x at low and high until it lies between them.
 std::string mirror_helper(const std::string& real) {
   return "inline " + real + " tn_mirror_" + real + "(" + real + " x, " + real + " low, " + real + " high) { const " + real +
-                     " range = high - low; if (!(range > 0)) return low; const " + real + " away = x < low ? low - x : x > high ? x - high : 0; if (away == 0) return x; const " + real +
-                     " turns = floor(away / range), rest = away - turns * range; return (x < low) == (fmod(turns, (" + real + ")2) == 0) ? low + rest : high - rest; }";
+         " range = high - low; if (!(range > 0)) return low; const " + real +
+         " away = x < low ? low - x : x > high ? x - high : 0; if (away == 0) return x; const " + real +
+         " turns = floor(away / range), rest = away - turns * range; return (x < low) == (fmod(turns, (" + real +
+         ")2) == 0) ? low + rest : high - rest; }";
 }
 
 // Statements for one axis: its coordinate stands in x, its size in n; they leave m neighbours in idx and wgt.
 std::string neighbours(const SampleRule& rule, const std::string& real) {
   const std::string low = rule.corners ? "0" : "-(" + real + ")1 / 2", high = rule.corners ? "n - (" + real + ")1" : "n - (" + real + ")1 / 2";
-  std::string p = "x = " + std::string(rule.corners ? "(x + 1) / 2 * (n - (" + real + ")1)" : "((x + 1) * n - 1) / 2") + "; x = x != x ? -1e9f : clamp(x, (" + real + ")-1e9f, (" + real + ")1e9f); ";
+  std::string p = "x = " + std::string(rule.corners ? "(x + 1) / 2 * (n - (" + real + ")1)" : "((x + 1) * n - 1) / 2") +
+                  "; x = x != x ? -1e9f : clamp(x, (" + real + ")-1e9f, (" + real + ")1e9f); ";
   if (rule.taps == 1) p += "x = rint(x); ";
   p += "const " + real + " low = " + low + ", high = " + high + "; ";
   if (rule.padding == "border") p += "if (x < low || x > high) x = clamp(x, (" + real + ")0, n - (" + real + ")1); ";
@@ -33,7 +36,9 @@ std::string neighbours(const SampleRule& rule, const std::string& real) {
   if (rule.taps == 1) p += "const " + real + " w[1] = {1}; ";
   if (rule.taps == 2) p += "const " + real + " w[2] = {u, t}; ";
   if (rule.taps == 4)
-    p += "const " + real + " a = " + a + ", w[4] = {((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a, ((a + 2) * t - (a + 3)) * t * t + 1, ((a + 2) * u - (a + 3)) * u * u + 1, "
+    p += "const " + real + " a = " + a +
+         ", w[4] = {((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a, ((a + 2) * t - (a + 3)) * t * t + 1, ((a + 2) * u - (a + 3)) * u * "
+         "u + 1, "
          "((a * (u + 1) - 5 * a) * (u + 1) + 8 * a) * (u + 1) - 4 * a}; ";
   p += "for (int k = 0; k < " + std::to_string(rule.taps) + "; ++k) { int i = left + k; if (i < 0 || i >= n) { ";
   if (rule.padding == "zeros") p += "continue; ";
@@ -64,12 +69,15 @@ class GridSampleOp final : public Op {
     k.helper(mirror_helper(real));
     std::vector<std::string> point{"c0"};
     for (std::size_t d = 0; d < spatial; ++d) point.push_back(k.at(d + 1));
-    std::string row = "long off[" + std::to_string(most) + "]; " + real + " wt[" + std::to_string(most) + "]; int count = 1; off[0] = (long)c0 * x_s0; wt[0] = 1; ";
+    std::string row =
+        "long off[" + std::to_string(most) + "]; " + real + " wt[" + std::to_string(most) + "]; int count = 1; off[0] = (long)c0 * x_s0; wt[0] = 1; ";
     for (std::size_t d = 0; d < spatial; ++d) {
       std::vector<std::string> at = point;
       at.push_back(std::to_string(spatial - 1 - d));
-      row += "{ const int n = in" + std::to_string(d) + "; " + real + " x = " + k.load("grid", k.index("grid", at)) + "; int m = 0, idx[4]; " + real + " wgt[4]; " + neighbours(rule_, real) +
-             "for (int i = count; i-- > 0;) for (int k = m; k-- > 0;) { off[i * m + k] = off[i] + (long)idx[k] * x_s" + std::to_string(d + 1) + "; wt[i * m + k] = wt[i] * wgt[k]; } count *= m; } ";
+      row += "{ const int n = in" + std::to_string(d) + "; " + real + " x = " + k.load("grid", k.index("grid", at)) + "; int m = 0, idx[4]; " + real +
+             " wgt[4]; " + neighbours(rule_, real) +
+             "for (int i = count; i-- > 0;) for (int k = m; k-- > 0;) { off[i * m + k] = off[i] + (long)idx[k] * x_s" + std::to_string(d + 1) +
+             "; wt[i * m + k] = wt[i] * wgt[k]; } count *= m; } ";
     }
     k.row(row);
     const bool vectors = from.strides.back() == 1 && to.strides.back() == 1 && real == "float";
@@ -77,7 +85,8 @@ class GridSampleOp final : public Op {
     const std::string channel = k.at(spatial + 1), channels = "x_s" + std::to_string(spatial + 1);
     k.each([&](int width) {
       const std::string type = real + (width == 1 ? "" : std::to_string(width));
-      return type + " sum = 0; for (int i = 0; i < count; ++i) sum += wt[i] * " + k.load("x", "off[i] + (long)" + channel + " * " + channels, width) + "; " + k.store("y", k.here("y"), "sum", width);
+      return type + " sum = 0; for (int i = 0; i < count; ++i) sum += wt[i] * " + k.load("x", "off[i] + (long)" + channel + " * " + channels, width) +
+             "; " + k.store("y", k.here("y"), "sum", width);
     });
     k.cost(most);
     k.launch();
@@ -103,7 +112,8 @@ class AffineGridOp final : public Op {
       // Coordinates from the fastest axis on.
       const std::string n = "n_" + std::to_string(d), c = k.at(dims - d);
       k.integer(n, y.dims[dims - d]);
-      const std::string at = corners_ ? "(" + n + " == 1 ? 0 : -1 + 2 * (" + type + ")" + c + " / (" + n + " - 1))" : "((2 * (" + type + ")" + c + " + 1) / " + n + " - 1)";
+      const std::string at = corners_ ? "(" + n + " == 1 ? 0 : -1 + 2 * (" + type + ")" + c + " / (" + n + " - 1))"
+                                      : "((2 * (" + type + ")" + c + " + 1) / " + n + " - 1)";
       text += "sum += " + at + " * " + k.load("theta", k.index("theta", {"c0", j, std::to_string(d)})) + "; ";
     }
     k.each(text + k.store("y", k.here("y"), "sum"));

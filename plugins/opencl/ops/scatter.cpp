@@ -24,8 +24,8 @@ void check_known(const Tensor& indices, std::int64_t size) {
 // Statements that put the update at `from` into the element at `to`, both indices. fn: add, mul, min, max; "": replaces.
 std::string update(const SpaceKernel& k, const std::string& fn, std::int32_t dtype, const std::string& to, const std::string& from, int width = 1) {
   if (fn.empty()) return k.store("y", to, k.load("u", from, width), width);
-  return "const " + k.compute("y", width) + " old = " + k.load("y", to, width) + ", more = " + k.load("u", from, width) + "; " + k.compute("y", width) + " made; " +
-         apply_text(fn, dtype, width, "made", "old", "more") + k.store("y", to, "made", width);
+  return "const " + k.compute("y", width) + " old = " + k.load("y", to, width) + ", more = " + k.load("u", from, width) + "; " +
+         k.compute("y", width) + " made; " + apply_text(fn, dtype, width, "made", "old", "more") + k.store("y", to, "made", width);
 }
 
 std::string reduction_of(const Node& node) {
@@ -51,7 +51,8 @@ class ScatterElementsOp final : public Op {
     k.out("y", y), k.in("u", u), k.in("i", indices), k.integer("n", n), k.integer("size", y.rank() == 0 ? 1 : y.dims[axis]);
     std::vector<std::string> from, to;
     for (std::size_t a = 0; a < lines.size(); ++a) from.push_back(a == axis ? "j" : k.at(a)), to.push_back(a == axis ? "at" : k.at(a));
-    k.each("for (int j = 0; j < n; ++j) { long at = " + k.load("i", k.index("i", from)) + "; at = at < 0 ? at + size : at; if (at < 0 || at >= size) continue; " +
+    k.each("for (int j = 0; j < n; ++j) { long at = " + k.load("i", k.index("i", from)) +
+           "; at = at < 0 ? at + size : at; if (at < 0 || at >= size) continue; " +
            update(k, fn_, b.in(0).dtype, k.index("y", to), k.index("u", from)) + "}");
     k.cost(3 * static_cast<double>(n));
     k.launch();
@@ -89,12 +90,12 @@ class ScatterNDOp final : public Op {
     for (std::size_t d = 0; d < depth; ++d) {
       const std::string n = std::to_string(d);
       k.integer("size" + n, folded[d]);
-      text += "at = " + k.load("i", k.index("i", {"j", n})) + "; at = at < 0 ? at + size" + n + " : at; inside = inside && at >= 0 && at < size" + n + "; to += at * y_s" + n + "; ";
+      text += "at = " + k.load("i", k.index("i", {"j", n})) + "; at = at < 0 ? at + size" + n + " : at; inside = inside && at >= 0 && at < size" + n +
+              "; to += at * y_s" + n + "; ";
     }
     k.width(inner > 1 ? static_cast<int>(b.profile().vector) : 1);
-    k.each([&](int width) {
-      return text + "if (!inside) continue; " + update(k, fn_, b.in(0).dtype, "to + c0", "(long)j * u_s0 + c0", width) + "}";
-    });
+    k.each(
+        [&](int width) { return text + "if (!inside) continue; " + update(k, fn_, b.in(0).dtype, "to + c0", "(long)j * u_s0 + c0", width) + "}"; });
     k.cost(static_cast<double>(tuples));
     k.launch();
   }
@@ -155,7 +156,8 @@ class TensorScatterOp final : public Op {
     if (b.in(2).present()) k.in("first", b.in(2)), start = k.load("first", k.index("first", {"c0"}));
     std::vector<std::string> to;
     for (std::size_t a = 0; a < u.dims.size(); ++a) to.push_back(a == axis ? "at" : k.at(a));
-    k.each("long at = " + start + " + " + k.at(axis) + "; " + (circular_ ? "at %= size; " : "") + "if (at >= 0 && at < size) { " + k.store("y", k.index("y", to), k.load("u", k.here("u"))) + "}");
+    k.each("long at = " + start + " + " + k.at(axis) + "; " + (circular_ ? "at %= size; " : "") + "if (at >= 0 && at < size) { " +
+           k.store("y", k.index("y", to), k.load("u", k.here("u"))) + "}");
     k.cost(3);
     k.launch();
   }
@@ -173,7 +175,9 @@ Support reductions(const Node& node, const Profile&) {
   return Support::yes();
 }
 
-std::unique_ptr<Op> make_elements(const Node& n, CompileContext&) { return std::make_unique<ScatterElementsOp>(n.integer("axis", 0), reduction_of(n)); }
+std::unique_ptr<Op> make_elements(const Node& n, CompileContext&) {
+  return std::make_unique<ScatterElementsOp>(n.integer("axis", 0), reduction_of(n));
+}
 std::unique_ptr<Op> make_nd(const Node& n, CompileContext&) { return std::make_unique<ScatterNDOp>(reduction_of(n)); }
 std::unique_ptr<Op> make_unpool(const Node& n, CompileContext&) { return std::make_unique<MaxUnpoolOp>(n); }
 std::unique_ptr<Op> make_tensor(const Node& n, CompileContext&) {
@@ -181,8 +185,11 @@ std::unique_ptr<Op> make_tensor(const Node& n, CompileContext&) {
 }
 
 const OpRow rows[] = {
-    {"", "ScatterElements", reductions, make_elements}, {"", "Scatter", reductions, make_elements}, {"", "ScatterND", reductions, make_nd},
-    {"", "MaxUnpool", nullptr, make_unpool},             {"", "TensorScatter", nullptr, make_tensor},
+    {"", "ScatterElements", reductions, make_elements},
+    {"", "Scatter", reductions, make_elements},
+    {"", "ScatterND", reductions, make_nd},
+    {"", "MaxUnpool", nullptr, make_unpool},
+    {"", "TensorScatter", nullptr, make_tensor},
 };
 
 }  // namespace

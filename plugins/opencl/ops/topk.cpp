@@ -34,23 +34,28 @@ class TopKOp final : public Op {
     };
     const bool floats = is_floating(x.dtype);
     k.helper("inline bool tn_before_" + s + "_" + t + (largest_ ? "_l" : "_s") + "(" + t + " a, long i, " + t + " b, long j) { " +
-             (floats ? std::string("if (a != a || b != b) { if (a != a && b != b) return i < j; return ") + (largest_ ? "a != a" : "b != b") + "; } " : "") + "return a == b ? i < j : a " +
-             (largest_ ? ">" : "<") + " b; }");
+             (floats ? std::string("if (a != a || b != b) { if (a != a && b != b) return i < j; return ") + (largest_ ? "a != a" : "b != b") + "; } "
+                     : "") +
+             "return a == b ? i < j : a " + (largest_ ? ">" : "<") + " b; }");
     const std::string before = "tn_before_" + s + "_" + t + (largest_ ? "_l" : "_s");
     const std::string load_j = load_text(x.dtype, 1, "v", "j * sv"), load_next = load_text(x.dtype, 1, "v", "(j + 1) * sv");
     // Moves element (value e, index i) down from `root` until nothing below it is worse.
     const std::string sift = "tn_sift_" + std::to_string(x.dtype) + (largest_ ? "_l" : "_s");
-    k.helper("inline void " + sift + "(__global " + s + "* v, __global long* p, long sv, long sp, int root, int n, " + t + " e, long i) { int at = root; for (int j = 2 * at + 1; j < n; j = 2 * at + 1) { if (j + 1 < n && " +
-             before + "(" + load_j + ", p[j * sp], " + load_next + ", p[(j + 1) * sp])) ++j; const " + t + " c = " + load_j + "; if (!" + before + "(e, i, c, p[j * sp])) break; v[at * sv] = v[j * sv]; p[at * sp] = p[j * sp]; at = j; } " +
-             store_text(x.dtype, 1, "v", "at * sv", "e") + " p[at * sp] = i; }");
+    k.helper("inline void " + sift + "(__global " + s + "* v, __global long* p, long sv, long sp, int root, int n, " + t +
+             " e, long i) { int at = root; for (int j = 2 * at + 1; j < n; j = 2 * at + 1) { if (j + 1 < n && " + before + "(" + load_j +
+             ", p[j * sp], " + load_next + ", p[(j + 1) * sp])) ++j; const " + t + " c = " + load_j + "; if (!" + before +
+             "(e, i, c, p[j * sp])) break; v[at * sv] = v[j * sv]; p[at * sp] = p[j * sp]; at = j; } " + store_text(x.dtype, 1, "v", "at * sv", "e") +
+             " p[at * sp] = i; }");
     const std::string vp = "y + line, z + places, y_s" + a + ", z_s" + a;
-    k.each("const long line = " + k.index("y", at("0")) + ", places = " + k.index("z", at("0")) + "; " +
-           "for (int j = 0; j < count; ++j) { " + k.store("y", "line + (long)j * y_s" + a, k.load("x", k.index("x", at("j")))) + "z[places + (long)j * z_s" + a + "] = j; } " +
-           "for (int j = count / 2 - 1; j >= 0; --j) { const " + t + " e = " + k.load("y", "line + (long)j * y_s" + a) + "; " + sift + "(" + vp + ", j, count, e, z[places + (long)j * z_s" + a + "]); } " +
-           t + " worst = " + k.load("y", "line") + "; long at = z[places]; " +
-           "for (int j = count; j < n; ++j) { const " + t + " e = " + k.load("x", k.index("x", at("j"))) + "; if (" + before + "(e, j, worst, at)) { " + sift + "(" + vp + ", 0, count, e, j); worst = " + k.load("y", "line") + "; at = z[places]; } } " +
-           "for (int last = count - 1; last > 0; --last) { const " + t + " e = " + k.load("y", "line + (long)last * y_s" + a) + "; const long i = z[places + (long)last * z_s" + a + "]; " +
-           k.store("y", "line + (long)last * y_s" + a, k.load("y", "line")) + "z[places + (long)last * z_s" + a + "] = z[places]; " + sift + "(" + vp + ", 0, last, e, i); }");
+    k.each("const long line = " + k.index("y", at("0")) + ", places = " + k.index("z", at("0")) + "; " + "for (int j = 0; j < count; ++j) { " +
+           k.store("y", "line + (long)j * y_s" + a, k.load("x", k.index("x", at("j")))) + "z[places + (long)j * z_s" + a + "] = j; } " +
+           "for (int j = count / 2 - 1; j >= 0; --j) { const " + t + " e = " + k.load("y", "line + (long)j * y_s" + a) + "; " + sift + "(" + vp +
+           ", j, count, e, z[places + (long)j * z_s" + a + "]); } " + t + " worst = " + k.load("y", "line") + "; long at = z[places]; " +
+           "for (int j = count; j < n; ++j) { const " + t + " e = " + k.load("x", k.index("x", at("j"))) + "; if (" + before +
+           "(e, j, worst, at)) { " + sift + "(" + vp + ", 0, count, e, j); worst = " + k.load("y", "line") + "; at = z[places]; } } " +
+           "for (int last = count - 1; last > 0; --last) { const " + t + " e = " + k.load("y", "line + (long)last * y_s" + a) +
+           "; const long i = z[places + (long)last * z_s" + a + "]; " + k.store("y", "line + (long)last * y_s" + a, k.load("y", "line")) +
+           "z[places + (long)last * z_s" + a + "] = z[places]; " + sift + "(" + vp + ", 0, last, e, i); }");
     k.cost(2 * static_cast<double>(n) + 16 * static_cast<double>(count));
     k.launch();
   }

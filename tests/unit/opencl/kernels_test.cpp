@@ -70,6 +70,22 @@ TEST_F(OpenclKernels, ASecondProcessReadsThemFromDisk) {
   EXPECT_EQ(again->counts().built, 0u);
 }
 
+TEST_F(OpenclKernels, AFileServesWhoeverWantsOneOfItsKernels) {
+  {
+    auto kernels = cache();
+    const KernelText a = text(1), b = text(2);
+    const auto built = kernels->get({&a, &b});
+    (void)run(*kernels, text(1));
+    kernels->ran({built[0].program});
+  }
+  auto again = cache();
+  const KernelText b = text(2), c = text(3);
+  const auto built = again->get({&b, &c});
+  EXPECT_EQ(again->counts().from_disk, 1u);
+  EXPECT_EQ(again->counts().built, 1u);  // c alone
+  EXPECT_NE(built[0].program, built[1].program);
+}
+
 TEST_F(OpenclKernels, ADamagedFileIsBuiltAgain) {
   (void)run(*cache(), text(5));
   ASSERT_EQ(files().size(), 1u);
