@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -146,11 +147,19 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
   bool has_fallback = false;
   const auto add = [&](const ProviderEntry& entry) -> Status {
     TENON_ASSIGN(Found found, look_up(entry.use, config.provider_paths));
-    TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, entry.options));
+    std::string device = entry.device, text = entry.options;
+    // Words that a provider of its own mind about devices understands are its option; a number is ours.
+    if (device.find_first_not_of("0123456789") != std::string::npos && knows_option(found.manifest, "device")) {
+      TENON_ASSIGN(const OptionsPtr raw, make_options(text));
+      tenon_config merged{raw->value};
+      if (!merged.value.contains("device")) merged.value["device"] = std::exchange(device, "");
+      text = options_text(merged);
+    }
+    TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, text));
     SessionProvider sp;
     sp.options = options;
     TENON_ASSIGN(sp.provider, open_found(std::move(found), options));
-    TENON_ASSIGN(const std::vector<std::uint32_t> indices, sp.provider->select(entry.device));
+    TENON_ASSIGN(const std::vector<std::uint32_t> indices, sp.provider->select(device));
     for (const std::uint32_t index : indices) {
       TENON_ASSIGN(DevicePtr device, sp.provider->open_device(index));
       if (device->lost()) return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid);

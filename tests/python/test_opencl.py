@@ -73,7 +73,8 @@ def test_the_device_is_named_and_refusals_have_reasons():
 @pytest.mark.parametrize("choice, words", [("fastest", "name~<regular expression>"), ("9:9", "no OpenCL device for"), ("name~[", "no regular expression")])
 def test_a_choice_of_no_device_says_what_there_is(choice, words):
     # A process of its own: what the provider is asked first counts.
-    code = f"import tenonrt as rt; rt.InferenceSession({model('g (float[2] x) => (float[2] y) {{ y = Relu(x) }}')!r}, providers=[('opencl', {{'device': {choice!r}}})])"
+    data = model("g (float[2] x) => (float[2] y) { y = Relu(x) }")
+    code = f"import tenonrt as rt; rt.InferenceSession({data!r}, providers=[('opencl', {{'device': {choice!r}}})])"
     paths = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
     assert done.returncode != 0 and words in done.stderr, done.stderr[-1000:]

@@ -38,7 +38,16 @@ ConvTile conv_tile(const Profile& profile, std::int64_t oc, int lanes_of_type) {
   return tile;
 }
 
-ConvLaunch conv_launch(const ConvTile& tile, const ConvGeometry& g, bool transposed) {
+ConvTileVariant conv_tile_variant(const ConvTile& tile, int variant) {
+  switch (variant) {
+    case 1: return {0, true};
+    case 2: return {tile.rows > 2 ? tile.rows - 1 : tile.rows + 1, false};
+    case 3: return {tile.rows + 2, false};
+    default: return {};
+  }
+}
+
+ConvLaunch conv_launch(const ConvTile& tile, const ConvGeometry& g, bool transposed, bool other_order) {
   ConvLaunch launch;
   std::int64_t each = g.out_pixels();
   if (transposed) {  // of the largest phase
@@ -50,6 +59,7 @@ ConvLaunch conv_launch(const ConvTile& tile, const ConvGeometry& g, bool transpo
   const std::uint64_t tiles = (pixels + rows - 1) / rows, panels = static_cast<std::uint64_t>(tile.panels(g.oc) * g.groups);
   launch.range.local = static_cast<std::uint64_t>(tile.local());
   launch.panels_first = g.taps() * g.ic * g.oc * g.groups <= kCachedWeights;
+  if (other_order) launch.panels_first = !launch.panels_first;
   launch.range.global[0] = (launch.panels_first ? panels : tiles) * launch.range.local;
   launch.range.global[1] = launch.panels_first ? tiles : panels;
   return launch;

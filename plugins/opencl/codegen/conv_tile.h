@@ -30,6 +30,15 @@ struct ConvLaunch {
   ConvRange range;
   std::int32_t panels_first = 0;
 };
-ConvLaunch conv_launch(const ConvTile& tile, const ConvGeometry& g, bool transposed = false);
+// other_order: the order that would not have been chosen.
+ConvLaunch conv_launch(const ConvTile& tile, const ConvGeometry& g, bool transposed = false, bool other_order = false);
+
+// What else a device that measures may try over the same packed weights; variant 0 changes nothing.
+struct ConvTileVariant {
+  int rows = 0;  // of the tile; 0: as chosen
+  bool other_order = false;
+};
+inline constexpr int kConvTileVariants = 4;
+ConvTileVariant conv_tile_variant(const ConvTile& tile, int variant);
 
 }  // namespace tenon::opencl

@@ -61,8 +61,9 @@ Candidates enumerate_devices(const Api& api) {
   return out;
 }
 
-std::vector<Candidate> select(const Candidates& all, const std::string& choice) {
+std::vector<Candidate> select(const Candidates& all, const std::string& given) {
   std::vector<Candidate> out;
+  const std::string choice = given.rfind("opencl:", 0) == 0 ? given.substr(7) : given;  // a uid will do
   const auto keep = [&](auto&& fits) { std::copy_if(all.devices.begin(), all.devices.end(), std::back_inserter(out), fits); };
   const std::size_t colon = choice.find(':');
   if (choice == "any" || choice.empty()) {

@@ -27,7 +27,7 @@ struct Candidates {
 
 Candidates enumerate_devices(const Api& api);
 
-// The devices that choice names, best first: "any" (GPUs, then accelerators, then what there is), "gpu", "cpu", "<platform>:<index>",
+// The devices that choice names, best first: "any" (GPUs, then accelerators, then what there is), "gpu", "cpu", "<platform>:<index>" or a uid,
 // "name~<regular expression>". Throws Failure: INVALID_ARGUMENT for another text, NOT_FOUND when nothing fits, with what there is.
 std::vector<Candidate> select(const Candidates& all, const std::string& choice);
 

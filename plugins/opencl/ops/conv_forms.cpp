@@ -156,6 +156,13 @@ void launch_winograd(PlanBuilder& builder, const ConvForm& form, const ConvGeome
 
 }  // namespace
 
+// What the sizes of one convolution are called in the table of measured choices.
+static std::string conv_key(const ConvGeometry& g, const ConvForm& form) {
+  std::string key = form.transposed ? "conv transposed" : "conv";
+  for (std::int32_t v : g.arguments()) key += " " + std::to_string(v);
+  return key + " " + dtype_text(form.types.input) + " " + dtype_text(form.types.weight);
+}
+
 void launch_conv(PlanBuilder& builder, const ConvForm& form, const ConvGeometry& g, const Tensor& x, Arg weights, const Epilogue& epilogue, std::vector<Arg> epilogue_args) {
   if (!g.fits()) throw Failure{TENON_UNSUPPORTED_SHAPE, "more elements than kernels count"};
   if (form.winograd) return launch_winograd(builder, form, g, x, weights, epilogue, std::move(epilogue_args));
@@ -183,8 +190,11 @@ void launch_conv(PlanBuilder& builder, const ConvForm& form, const ConvGeometry&
       k.planar = !is_laid_out(x, Layout::channels_last);
     }
     in = as_input(builder, x, form.types.input, k.planar ? Layout::dense : Layout::channels_last);
+    ConvTileVariant variant;
+    if (l.flops >= 1e7) variant = conv_tile_variant(form.tile, builder.choice(conv_key(g, form), kConvTileVariants, 0));
+    if (variant.rows > 0) k.tile.rows = variant.rows;
     l.kernel = conv_kernel(k, epilogue);
-    const ConvLaunch launch = conv_launch(form.tile, g, form.transposed);
+    const ConvLaunch launch = conv_launch(k.tile, g, form.transposed, variant.other_order);
     range = launch.range, last = launch.panels_first;
   }
   l.args = {Arg::in(in), std::move(weights)};

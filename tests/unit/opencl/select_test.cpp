@@ -39,6 +39,7 @@ TEST(OpenclSelect, KindsIndicesAndNames) {
   EXPECT_EQ(first("cpu"), "pthread-cpu");
   EXPECT_EQ(first("gpu"), "Arc A770");
   EXPECT_EQ(first("1:1"), "UHD 630");
+  EXPECT_EQ(first("opencl:1:0"), "Arc A770");
   EXPECT_EQ(first("name~uhd"), "UHD 630");
 }
 
