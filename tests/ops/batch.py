@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -137,6 +138,15 @@ def by_types(types):
     return lambda case: all(t in allowed for t in case.types.chosen.values())
 
 
+def worker(i, n):
+    """One share in a process with a driver cache of its own: two processes that compile the same kernels do not meet."""
+    env = dict(os.environ)
+    if "POCL_CACHE_DIR" in env:
+        env["POCL_CACHE_DIR"] = os.path.join(env["POCL_CACHE_DIR"], f"worker{i}")
+        os.makedirs(env["POCL_CACHE_DIR"], exist_ok=True)
+    return subprocess.run([sys.executable, "-m", "ops.batch", *sys.argv[1:], "--workers", "1", "--share", f"{i}/{n}"], env=env).returncode
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--provider", default="opencl")
@@ -151,7 +161,7 @@ def main():
     a = ap.parse_args()
     if a.workers > 1:
         with concurrent.futures.ThreadPoolExecutor(a.workers) as pool:
-            codes = list(pool.map(lambda i: subprocess.run([sys.executable, "-m", "ops.batch", *sys.argv[1:], "--workers", "1", "--share", f"{i}/{a.workers}"]).returncode, range(a.workers)))
+            codes = list(pool.map(lambda i: worker(i, a.workers), range(a.workers)))
         return max(codes)
     wanted = set(a.op.split(",")) if a.op else None
     share = tuple(int(n) for n in a.share.split("/"))
