@@ -19,9 +19,8 @@ import onnx
 import ops.recipes  # noqa: F401  fills the list
 import tenonrt as rt
 from ops.model import build
-from ops.oracle import NoOracle, difference, expected
-from ops.recipe import cases_of, inputs_of
-from ops.slots import Outcome, schemas
+from ops.recipe import cases_of
+from ops.slots import Outcome, judged, schemas
 
 
 def alone(provider, options, data):
@@ -66,20 +65,6 @@ def merged(models):
         for part in ("node", "input", "output", "initializer", "value_info", "sparse_initializer"):
             getattr(out.graph, part).extend(getattr(g, part))
     return out
-
-
-def judged(case, got):
-    if case.recipe.check:
-        error = case.recipe.check(inputs_of(case), got, case.types)
-        return Outcome(case, "wrong" if error else "passed", error or "")
-    try:
-        want = expected(case)
-    except NoOracle as e:
-        return Outcome(case, "no oracle", str(e))
-    for i, (a, b) in enumerate(zip(got, want, strict=True)):
-        if error := difference(a, b, case.recipe.tolerance):
-            return Outcome(case, "wrong", f"output {i}: {error}")
-    return Outcome(case, "passed")
 
 
 def run_batch(provider, options, batch):

@@ -28,6 +28,21 @@ class Outcome:
     why: str = ""
 
 
+def judged(case, got):
+    """What became of a case whose outputs are these."""
+    if case.recipe.check:
+        error = case.recipe.check(inputs_of(case), got, case.types)
+        return Outcome(case, "wrong" if error else "passed", error or "")
+    try:
+        want = expected(case)
+    except NoOracle as e:
+        return Outcome(case, "no oracle", str(e))
+    for i, (a, b) in enumerate(zip(got, want, strict=True)):
+        if error := difference(a, b, case.recipe.tolerance):
+            return Outcome(case, "wrong", f"output {i}: {error}")
+    return Outcome(case, "passed")
+
+
 def run_case(case, rt, providers):
     try:
         model, feeds = build(case)
@@ -42,17 +57,7 @@ def run_case(case, rt, providers):
         got = session.run(None, feeds)
     except Exception as e:
         return Outcome(case, "failed", str(e))
-    if case.recipe.check:
-        error = case.recipe.check(inputs_of(case), got, case.types)
-        return Outcome(case, "wrong" if error else "passed", error or "")
-    try:
-        want = expected(case)
-    except NoOracle as e:
-        return Outcome(case, "no oracle", str(e))
-    for i, (a, b) in enumerate(zip(got, want, strict=True)):
-        if error := difference(a, b, case.recipe.tolerance):
-            return Outcome(case, "wrong", f"output {i}: {error}")
-    return Outcome(case, "passed")
+    return judged(case, got)
 
 
 def slots_of(schema):
