@@ -7,6 +7,14 @@
 namespace tenon::opencl {
 namespace {
 
+// Where value stands among inputs, at the end if it was not there.
+std::uint32_t place_of(std::vector<std::uint32_t>& inputs, std::uint32_t value) {
+  const auto at = std::find(inputs.begin(), inputs.end(), value);
+  if (at != inputs.end()) return static_cast<std::uint32_t>(at - inputs.begin());
+  inputs.push_back(value);
+  return static_cast<std::uint32_t>(inputs.size() - 1);
+}
+
 constexpr std::size_t max_operands = 12, max_nodes = 96;  // of one kernel
 
 class Fusion {
@@ -64,12 +72,7 @@ class Fusion {
       const Expression& second = *unit.op->expression();
       if (first->nodes.size() + second.nodes.size() > max_nodes) continue;
       std::vector<std::uint32_t> inputs;
-      const auto slot_of = [&](std::uint32_t value) {
-        const auto at = std::find(inputs.begin(), inputs.end(), value);
-        if (at != inputs.end()) return static_cast<std::uint32_t>(at - inputs.begin());
-        inputs.push_back(value);
-        return static_cast<std::uint32_t>(inputs.size() - 1);
-      };
+      const auto slot_of = [&](std::uint32_t value) { return place_of(inputs, value); };
       Expression joined;
       const std::vector<std::uint32_t> made = splice(joined, *first, producer.inputs, slot_of, no_value, 0);
       joined.outputs = splice(joined, second, unit.inputs, slot_of, v, made[0]);
@@ -109,12 +112,7 @@ class Fusion {
       if (!only_here(unit, v) || reads_of(unit, v) != 1 || unit.outputs[0] == no_value || !same_dims(v, unit.outputs[0])) continue;
       std::vector<std::uint32_t> inputs = unit.inputs;
       inputs[i] = no_value;
-      const auto slot_of = [&](std::uint32_t value) {
-        const auto at = std::find(inputs.begin(), inputs.end(), value);
-        if (at != inputs.end()) return static_cast<std::uint32_t>(at - inputs.begin());
-        inputs.push_back(value);
-        return static_cast<std::uint32_t>(inputs.size() - 1);
-      };
+      const auto slot_of = [&](std::uint32_t value) { return place_of(inputs, value); };
       Expression moved;
       moved.outputs = splice(moved, *e, producer.inputs, slot_of, no_value, 0);
       if (inputs.size() > max_operands) continue;
@@ -149,12 +147,7 @@ class Fusion {
     if (producer.epilogue.nodes.size() + second.nodes.size() > max_nodes) return;
     Expression joined;
     std::vector<std::uint32_t> inputs = producer.epilogue_inputs;
-    const auto slot_of = [&](std::uint32_t value) {
-      const auto at = std::find(inputs.begin(), inputs.end(), value);
-      if (at != inputs.end()) return static_cast<std::uint32_t>(at - inputs.begin()) + 1;
-      inputs.push_back(value);
-      return static_cast<std::uint32_t>(inputs.size());
-    };
+    const auto slot_of = [&](std::uint32_t value) { return place_of(inputs, value) + 1; };  // slot 0: the accumulator
     std::uint32_t acc = joined.load(0, program_.values[producer.raw == no_value ? through : producer.raw].dtype);
     if (!producer.epilogue.nodes.empty()) {
       std::vector<std::uint32_t> loads(producer.epilogue_inputs.size() + 1, acc);

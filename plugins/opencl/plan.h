@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "plugins/opencl/bound_kernel.h"
 #include "plugins/opencl/program.h"
 
 namespace tenon::opencl {
@@ -16,8 +17,15 @@ struct PlannedArg {
   enum class Kind : std::uint8_t { operand, constant, derived, scalar } kind = Kind::scalar;
   std::uint32_t index = 0;     // operand, constant, or memory of the plan's own
   std::uint64_t offset = 0;    // bytes
+  cl_uint number = 0;          // of the (first) parameter in the kernel's text
   std::array<unsigned char, 8> bytes{};
   std::uint32_t size = 0;
+};
+
+// Where an operand's bytes are.
+struct Place {
+  cl_mem mem = nullptr;
+  std::uint64_t offset = 0;
 };
 
 struct PlannedLaunch {
@@ -70,11 +78,10 @@ class Plan {
   std::vector<std::shared_ptr<BuiltProgram>> programs;  // what the launches use
   std::vector<MemHandle> derived;                       // what was computed from constants, once
   std::unique_ptr<PlanInput> input;                     // where the device tunes
-};
 
-// Sets argument `arg` of a kernel object; mem and offset: of its buffer, unused for scalars. Parameters are numbered by the arguments
-// before: a buffer has two. Throws Failure.
-void set_argument(const Device& device, cl_kernel kernel, const PlannedLaunch& launch, std::size_t arg, cl_mem mem, std::uint64_t offset);
+  // Sets an argument of a launch; operand: where it is, if it is one. Throws Failure.
+  void set(BoundKernel& kernel, const PlannedArg& arg, Place operand) const;
+};
 
 class Binding {
  public:
@@ -88,8 +95,7 @@ class Binding {
  private:
   struct Operand {
     tenon_address address{};
-    cl_mem mem = nullptr;
-    std::uint64_t offset = 0;
+    Place place;
     MemHandle own;       // a wrapped operand of its own
   };
   void wrap_shared();
@@ -98,7 +104,7 @@ class Binding {
 
   std::vector<Operand> operands_;
   std::vector<MemHandle> shared_;   // wrapped arenas
-  std::vector<KernelHandle> kernels_;
+  std::vector<BoundKernel> kernels_;
   std::vector<std::vector<std::pair<std::size_t, std::size_t>>> uses_;  // by operand: launch, argument
 };
 

@@ -35,21 +35,18 @@ class Measurement {
     const std::vector<BuiltKernel> built = device_.kernels->get(texts);
     for (std::size_t l = 0; l < piece.launches.size(); ++l) {
       const Launch& launch = piece.launches[l];
-      cl_int code = CL_SUCCESS;
-      kernels_.emplace_back(device_.api->clCreateKernel(built[l].program->program, built[l].name.c_str(), &code), device_.api->clReleaseKernel);
-      check(code, "a kernel to measure");
-      cl_uint n = 0;
+      BoundKernel& kernel = kernels_.emplace_back(device_, built[l], label_);
+      cl_uint number = 0;
       for (const Arg& a : launch.args) {
         if (a.kind == Arg::Kind::scalar) {
-          check(device_.api->clSetKernelArg(kernels_.back().get(), n++, a.size, a.bytes.data()), "an argument");
+          kernel.set(number++, {a.bytes.data(), a.size});
           continue;
         }
         const std::uint32_t constant = a.kind == Arg::Kind::weight ? a.packed.constant : trial.buffers[a.tensor.buffer].constant;
         const Constant* c = constant == no_value ? nullptr : program.constants[constant].get();
-        cl_mem mem = c ? c->mem : memory_.at(a.tensor.buffer).get();
-        cl_ulong at = (c ? c->offset : 0) + (a.kind == Arg::Kind::weight ? 0 : static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype)));
-        check(device_.api->clSetKernelArg(kernels_.back().get(), n++, sizeof mem, &mem), "an argument");
-        check(device_.api->clSetKernelArg(kernels_.back().get(), n++, sizeof at, &at), "an argument");
+        const std::uint64_t at = a.kind == Arg::Kind::weight ? 0 : static_cast<std::uint64_t>(a.tensor.offset * storage_bytes(a.tensor.dtype));
+        kernel.set(number, c ? c->mem : memory_.at(a.tensor.buffer).get(), (c ? c->offset : 0) + at);
+        number += BoundKernel::parameters_of_buffer;
       }
     }
     launches_ = &piece.launches;
@@ -61,7 +58,7 @@ class Measurement {
     for (int run = 0; run < 4; ++run) {
       const double start = now_ns();
       for (std::size_t l = 0; l < kernels_.size(); ++l)
-        check(device_.api->clEnqueueNDRangeKernel(queue, kernels_[l].get(), 3, nullptr, (*launches_)[l].global.data(), (*launches_)[l].local.data(), 0, nullptr, nullptr), "measuring");
+        kernels_[l].enqueue(queue, (*launches_)[l].global, (*launches_)[l].local);
       check(device_.api->clFinish(queue), "measuring");
       const double ns = now_ns() - start;
       if (run > 0 && (best == 0 || ns < best)) best = ns;
@@ -72,7 +69,8 @@ class Measurement {
  private:
   const Device& device_;
   std::map<std::uint32_t, MemHandle> memory_;
-  std::vector<KernelHandle> kernels_;
+  const std::string label_ = "a kernel to measure";
+  std::vector<BoundKernel> kernels_;
   const std::vector<Launch>* launches_ = nullptr;
 };
 
