@@ -10,8 +10,6 @@
 namespace tenon::cpu {
 namespace {
 
-tenon_str str(std::string_view s) { return {s.data(), s.size()}; }
-
 std::string brand() {
   unsigned regs[12] = {};
   for (unsigned i = 0; i < 3; ++i)

@@ -17,17 +17,14 @@
 #include <type_traits>
 #include <vector>
 
-#include <tenon/provider.h>
+#include <tenon/provider.hpp>
 
 #include "plugins/cpu/isa.h"
 
 namespace tenon::cpu {
 
 // Thrown inside the provider only; provider.cpp turns it into a status.
-struct Failure {
-  std::int32_t code;
-  std::string text;
-};
+using Failure = plugin::Error;
 
 // What the session asked for.
 struct Options {

@@ -35,7 +35,7 @@ struct Step {
 
 class Plan {
  public:
-  // Calls the sink. Throws Failure (UNSUPPORTED_SHAPE among others) and HostFailure.
+  // Calls the sink. Throws Failure (UNSUPPORTED_SHAPE among others) and HostError.
   static std::unique_ptr<Plan> make(const Program& program, const tenon_plan_args& args, tenon_plan_sink* sink);
 
   // Failures inside steps go to the host's fail. Never throws.

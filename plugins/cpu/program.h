@@ -48,7 +48,7 @@ using FindRow = const OpRow* (*)(std::string_view domain, std::string_view op_ty
 
 class Program {
  public:
-  // Nodes, fused, laid out. Throws Failure and HostFailure. find: the rows to use.
+  // Nodes, fused, laid out. Throws Failure and HostError. find: the rows to use.
   static std::unique_ptr<Program> compile(const Host& host, const Options& options, const tenon_part& part, tenon_task* load,
                                           FindRow find = find_row);
   ~Program();

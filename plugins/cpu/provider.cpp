@@ -115,15 +115,13 @@ const tenon_provider_api& table() {
   return api;
 }
 
-tenon_str str(std::string_view s) { return {s.data(), s.size()}; }
-
 }  // namespace
 }  // namespace tenon::cpu
 
 const tenon_provider_desc* tenon_provider_query(const tenon_query_args* args) {
   const std::int32_t minor = tenon_negotiate(args);
   if (minor < 0) return nullptr;
-  using tenon::cpu::str;
+  using tenon::plugin::str;
   static const tenon_opset opsets[] = {
       {sizeof(tenon_opset), 27, str("")}, {sizeof(tenon_opset), 5, str("ai.onnx.ml")}, {sizeof(tenon_opset), 1, str("com.microsoft")},
       {sizeof(tenon_opset), 1, str("ai.onnx.preview.training")}};

@@ -20,7 +20,7 @@
 #include "plugins/opencl/codegen/types.h"
 #include "plugins/opencl/device/kernels.h"
 #include "plugins/opencl/device/profile.h"
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 #include "plugins/opencl/tensor.h"
 
 namespace tenon::opencl {

@@ -70,7 +70,7 @@ struct Trial {
 
 class Plan {
  public:
-  // Calls the sink. Throws Failure and HostFailure.
+  // Calls the sink. Throws Failure and HostError.
   static std::unique_ptr<Plan> make(std::shared_ptr<const Program> program, const tenon_plan_args& args, tenon_plan_sink* sink);
 
   std::shared_ptr<const Program> program;

@@ -6,7 +6,7 @@
 
 namespace tenon::opencl {
 
-// Fills plan.launches, programs and derived; plan.program is set. Calls the sink. Throws Failure and HostFailure.
+// Fills plan.launches, programs and derived; plan.program is set. Calls the sink. Throws Failure and HostError.
 void tell_steps(const Planner& planner, const tenon_plan_args& args, tenon_plan_sink* sink, Plan& plan);
 
 }  // namespace tenon::opencl

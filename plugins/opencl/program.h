@@ -51,7 +51,7 @@ struct Constant {
 
 class Program {
  public:
-  // Throws Failure and HostFailure.
+  // Throws Failure and HostError.
   // handle: the device as the host knows it.
   static std::unique_ptr<Program> compile(std::shared_ptr<Device> device, tenon_device* handle, const tenon_part& part, tenon_task* load);
   Program(const Program&) = delete;

@@ -33,6 +33,10 @@ struct Error {
   std::string text;
 };
 [[noreturn]] inline void raise(std::int32_t code, std::string text) { throw Error{code, std::move(text)}; }
+// A status that the host made: thrown by Host::check, handed back as it is.
+struct HostError {
+  tenon_status* status;
+};
 
 // Elements of a tenon_span, walked by its stride: newer hosts may use longer structs.
 template <class T>
@@ -46,6 +50,10 @@ class Span {
   const char* data_;
   std::size_t count_, stride_;
 };
+template <class T>
+const T& element(const tenon_span& span, std::uint64_t i) {
+  return Span<T>(span)[i];
+}
 
 // Runs fn and turns what it throws into a status of the host. Every entry of a C++ provider goes through it.
 template <class Fn>
@@ -53,6 +61,8 @@ tenon_status* guarded(const tenon_host_api* api, tenon_host* host, Fn&& fn) noex
   try {
     fn();
     return nullptr;
+  } catch (const HostError& e) {
+    return e.status;
   } catch (const Error& e) {
     return api->status_new(host, e.code, 0, str(e.text));
   } catch (const std::bad_alloc&) {
@@ -62,6 +72,44 @@ tenon_status* guarded(const tenon_host_api* api, tenon_host* host, Fn&& fn) noex
   } catch (...) {
     return api->status_new(host, TENON_UNKNOWN, 0, str("an exception of an unknown type"));
   }
+}
+
+// The host's table as C++: what create got, copied by value; the table outlives the provider. Any thread.
+struct Host {
+  const tenon_host_api* api = nullptr;
+  tenon_host* context = nullptr;
+
+  tenon_status* status(std::int32_t code, std::string_view text) const { return api->status_new(context, code, 0, str(text)); }
+  // Throws HostError unless status is null.
+  void check(tenon_status* status) const {
+    if (status) throw HostError{status};
+  }
+  void log(std::int32_t level, std::string_view text) const {
+    if (api->log_enabled(context, level)) api->log(context, level, str(text));
+  }
+  // Options by JSON pointer; fallback where the configuration (may be null) does not say.
+  bool bool_or(const tenon_config* config, std::string_view pointer, bool fallback) const {
+    std::int32_t value = 0;
+    return read(config, pointer, TENON_CONFIG_BOOL, &value) ? value != 0 : fallback;
+  }
+  std::int64_t int_or(const tenon_config* config, std::string_view pointer, std::int64_t fallback) const {
+    std::int64_t value = 0;
+    return read(config, pointer, TENON_CONFIG_INT, &value) ? value : fallback;
+  }
+  std::string text_or(const tenon_config* config, std::string_view pointer, std::string_view fallback) const {
+    tenon_str value{};
+    return std::string(read(config, pointer, TENON_CONFIG_STRING, &value) ? view(value) : fallback);
+  }
+
+ private:
+  bool read(const tenon_config* config, std::string_view pointer, std::int32_t type, void* value) const {
+    return config && api->config_get(config, str(pointer), type, value) == 1;
+  }
+};
+
+template <class Fn>
+tenon_status* guarded(const Host& host, Fn&& fn) noexcept {
+  return guarded(host.api, host.context, std::forward<Fn>(fn));
 }
 
 // A node of a graph view with checked access.

@@ -1,5 +1,5 @@
 #include "plugins/opencl/cl/api.h"
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 
 namespace tenon::opencl {
 namespace {

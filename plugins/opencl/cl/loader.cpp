@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 
 #include "plugins/opencl/cl/api.h"
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 
 namespace tenon::opencl {
 namespace {

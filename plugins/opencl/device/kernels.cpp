@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "plugins/opencl/device/sha256.h"
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 
 namespace tenon::opencl {
 namespace {

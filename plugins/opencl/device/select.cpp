@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <regex>
 
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 
 namespace tenon::opencl {
 namespace {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "plugins/opencl/device/select.h"
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 
 namespace tenon::opencl {
 namespace {

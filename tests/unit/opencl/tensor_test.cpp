@@ -1,7 +1,7 @@
 // Views: the same elements under other dims and strides.
 #include <gmock/gmock.h>
 
-#include "plugins/opencl/failure.h"
+#include "plugins/opencl/host.h"
 #include "plugins/opencl/tensor.h"
 
 namespace tenon::opencl {
