@@ -31,6 +31,7 @@ double flops_per_ns(Isa isa) {
   switch (isa) {
     case Isa::plain: return 2;
     case Isa::avx2: return 60;
+    case Isa::amx: return 250;
     default: return 90;
   }
 }
@@ -43,6 +44,8 @@ const char* isa_name(Isa isa) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::avx512_vnni: return "avx512_vnni";
+    case Isa::avx512_bf16: return "avx512_bf16";
+    case Isa::amx: return "amx";
   }
   return "";
 }

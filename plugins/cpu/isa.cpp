@@ -4,6 +4,12 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "plugins/cpu/amx/tiles.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace tenon::cpu {
 namespace {
 
@@ -16,16 +22,23 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
 }
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+bool has_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
 #else
 bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_vnni() { return false; }
+bool has_bf16() { return false; }
 #endif
 
 Isa detect() {
   const char* given = std::getenv("TENON_MAX_CPU_ISA");
   const std::string_view limit = given ? given : "";
   if (limit != "avx2") {
+    if (limit != "avx512" && has_bf16() && amx::available()) return Isa::amx;
+    if (has_bf16()) return Isa::avx512_bf16;
     if (has_vnni()) return Isa::avx512_vnni;
     if (has_avx512()) return Isa::avx512;
   }

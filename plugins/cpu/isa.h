@@ -7,9 +7,10 @@
 
 namespace tenon::cpu {
 
-enum class Isa : std::uint8_t { plain, avx2, avx512, avx512_vnni };
+// avx512_bf16 has VNNI too, amx has all of them: tiles of bytes and of bfloat16 (amx/tiles.h).
+enum class Isa : std::uint8_t { plain, avx2, avx512, avx512_vnni, avx512_bf16, amx };
 
-// The best that CPU and operating system support, capped by TENON_MAX_CPU_ISA=avx2|avx512 (avx512 includes VNNI).
+// The best that CPU and operating system support, capped by TENON_MAX_CPU_ISA=avx2|avx512 (avx512 includes VNNI and bfloat16, not tiles).
 Isa detect_isa();
 
 // The form of the vector code (simd.h): 0 the baseline, 1 AVX2, 2 AVX-512. That of detect_isa() until cap_simd_form.
