@@ -48,6 +48,22 @@ HWY_ATTR void pairs(const float* line, const std::int32_t* left, const std::int3
   for (; i < n; ++i) out[i] = line[left[i]] * left_weight[i] + line[right[i]] * right_weight[i];
 }
 
+// A permutation of registers: a gather takes one load for each number.
+HWY_ATTR void windows(const float* line, const std::int32_t* first, const std::int32_t* left, const std::int32_t* right,
+                      const float* left_weight, const float* right_weight, float* out, std::int64_t n) {
+  const D d;
+  const I di;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const auto x = hn::LoadU(d, line + *first++);
+    const auto a = hn::TableLookupLanes(x, hn::IndicesFromVec(d, hn::LoadU(di, left + i)));
+    const auto b = hn::TableLookupLanes(x, hn::IndicesFromVec(d, hn::LoadU(di, right + i)));
+    const auto y = hn::MulAdd(b, hn::LoadU(d, right_weight + i), a * hn::LoadU(d, left_weight + i));
+    if (n - i >= lanes) hn::StoreU(y, d, out + i);
+    else hn::BlendedStore(y, hn::FirstN(d, static_cast<std::size_t>(n - i)), d, out + i);
+  }
+}
+
 HWY_ATTR void vectors(const float* line, const std::int64_t* offsets, const float* weights, std::int64_t taps, std::int64_t inner,
                       float* out, std::int64_t n) {
   const D d;
@@ -70,7 +86,7 @@ HWY_ATTR void vectors(const float* line, const std::int64_t* offsets, const floa
 }  // namespace
 
 const ResizeKernels* table() {
-  static constexpr ResizeKernels kernels{weigh, add, pairs, vectors};
+  static constexpr ResizeKernels kernels{weigh, add, pairs, windows, vectors, HWY_LANES(float)};
   return &kernels;
 }
 
@@ -94,6 +110,11 @@ constexpr ResizeKernels plain{
        float* out, std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i) out[i] = line[left[i]] * left_weight[i] + line[right[i]] * right_weight[i];
     },
+    [](const float* line, const std::int32_t* first, const std::int32_t* left, const std::int32_t* right, const float* left_weight,
+       const float* right_weight, float* out, std::int64_t n) {
+      for (std::int64_t i = 0; i < n; ++i)
+        out[i] = line[first[i] + left[i]] * left_weight[i] + line[first[i] + right[i]] * right_weight[i];
+    },
     [](const float* line, const std::int64_t* offsets, const float* weights, std::int64_t taps, std::int64_t inner, float* out,
        std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i, offsets += taps, weights += taps)
@@ -103,6 +124,7 @@ constexpr ResizeKernels plain{
           *out++ = sum;
         }
     },
+    1,
 };
 
 }  // namespace

@@ -152,7 +152,7 @@ T narrowed(Acc v) {
 
 // The row's taps where there are two of them and elements are single numbers.
 struct RowPairs {
-  const std::int32_t *left = nullptr, *right = nullptr;
+  const std::int32_t *first = nullptr, *left = nullptr, *right = nullptr;  // first: of each window, where there are any
   const float *left_weight = nullptr, *right_weight = nullptr;
 };
 
@@ -193,6 +193,8 @@ struct BlendStep {
     const std::int64_t* offsets = axes.row.offsets;
     const Acc* w = axes.row.weights;
     if constexpr (single) {
+      if (pairs.first)
+        return kernels->windows(line, pairs.first, pairs.left, pairs.right, pairs.left_weight, pairs.right_weight, d, axes.row.out);
       if (pairs.left) return kernels->pairs(line, pairs.left, pairs.right, pairs.left_weight, pairs.right_weight, d, axes.row.out);
       if (inner >= 4 && !axes.row.outside) return kernels->vectors(line, offsets, w, taps, inner, d, axes.row.out);
     }
@@ -226,29 +228,42 @@ struct BlendStep {
   }
 };
 
-inline RowPairs pairs_of(PlanBuilder& b, const ResizeAxes<float>& axes) {
+inline RowPairs pairs_of(PlanBuilder& b, const ResizeAxes<float>& axes, std::int64_t lanes) {
   const ResizeAxis<float>& row = axes.row;
   if (row.taps != 2 || axes.inner != 1 || row.outside || axes.in > INT32_MAX) return {};
-  std::vector<std::int32_t> index[2];
+  std::vector<std::int32_t> first, index[2];
   std::vector<float> weight[2];
   for (std::int64_t i = 0; i < 2 * row.out; ++i) {
     index[i % 2].push_back(static_cast<std::int32_t>(row.offsets[i]));
     weight[i % 2].push_back(row.weights[i]);
   }
-  return {b.keep(std::span<const std::int32_t>(index[0])), b.keep(std::span<const std::int32_t>(index[1])),
-          b.keep(std::span<const float>(weight[0])), b.keep(std::span<const float>(weight[1]))};
+  const auto size = static_cast<std::size_t>((row.out + lanes - 1) / lanes * lanes), step = static_cast<std::size_t>(lanes);
+  for (int side = 0; side < 2; ++side) index[side].resize(size, index[side].back()), weight[side].resize(size);
+  for (std::size_t i = 0; i < size; i += step) {
+    std::int32_t low = INT32_MAX, high = 0;
+    for (std::size_t k = i; k < i + step; ++k)
+      for (const auto& side : index) low = std::min(low, side[k]), high = std::max(high, side[k]);
+    if (high - low >= lanes) break;
+    first.push_back(low);
+  }
+  const bool windows = first.size() * step == size;
+  for (std::size_t i = 0; windows && i < size; ++i)
+    for (auto& side : index) side[i] -= first[i / step];
+  return {windows ? b.keep(std::span<const std::int32_t>(first)) : nullptr, b.keep(std::span<const std::int32_t>(index[0])),
+          b.keep(std::span<const std::int32_t>(index[1])), b.keep(std::span<const float>(weight[0])),
+          b.keep(std::span<const float>(weight[1]))};
 }
 
 template <class T, class Acc>
 void emit_blend(PlanBuilder& b, std::span<const std::int64_t> dims, const std::vector<ResizeTable>& tables, double value) {
   BlendStep<T, Acc> s{lay_out_axes<Acc>(b, dims, tables, value), b.in_ref(0), b.out_ref(0), {}, 0, &resize_kernels(b.options().isa), {}};
-  if constexpr (BlendStep<T, Acc>::single) s.pairs = pairs_of(b, s.axes);
-  s.scratch_bytes = static_cast<std::uint64_t>(s.axes.in * s.axes.inner) * sizeof(Acc);
+  if constexpr (BlendStep<T, Acc>::single) s.pairs = pairs_of(b, s.axes, s.kernels->lanes);
+  s.scratch_bytes = static_cast<std::uint64_t>(s.axes.in * s.axes.inner + s.kernels->lanes) * sizeof(Acc);
   s.scratch = b.scratch(s.scratch_bytes);
   double taps = static_cast<double>(s.axes.row.taps);
   for (int k = 0; k < s.axes.count; ++k) taps += static_cast<double>(s.axes.outer[k].taps);
   StepOptions options;
-  options.est_ns = static_cast<double>(b.out(0).count()) * taps * 0.4;
+  options.est_ns = static_cast<double>(b.out(0).count()) * taps * (s.pairs.first ? 0.1 : 0.4);
   b.step("resize", s, options, {{s.src}}, {{s.dst}});
 }
 

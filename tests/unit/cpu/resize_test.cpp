@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tests/unit/cpu/family_check.h"
 #include "tests/unit/cpu/op_harness.h"
 
 namespace tenon::cpu::test {
@@ -95,6 +96,21 @@ TEST(Resize, BlocksAndWorkersChangeNothing) {
         if (first.empty()) first = r["y"].as<float>();
         EXPECT_THAT(r["y"].as<float>(), Pointwise(FloatNear(1e-6f), first));
       }
+  }
+}
+
+// Rows of float32 are blended by permutations where neighbours are near enough; every form agrees with the plain loops.
+TEST(Resize, LinearRowsOfEveryForm) {
+  for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{20, 320}, {7, 64}, {5, 23}, {33, 40}, {3, 5}, {64, 33}, {1, 9}}) {
+    const Tensor x = random_tensor({2, 3, 4, in});
+    const auto run = [&](Isa isa) {
+      return resized(x, {2, 3, 9, out}, {}, {2, 3, 9, out}, {{"mode", "linear"}}, {}, {.isa = isa, .workers = 2}).as<float>();
+    };
+    const std::vector<float> expected = run(Isa::plain);
+    for (Isa isa : {Isa::plain, Isa::avx2, Isa::avx512}) {
+      const IsaScope scope(isa);
+      EXPECT_THAT(run(detect_isa()), Pointwise(FloatNear(1e-5f), expected)) << in << " to " << out << ", instruction set " << int{static_cast<std::uint8_t>(isa)};
+    }
   }
 }
 
