@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "plugins/cpu/attention_fusion.h"
 #include "plugins/cpu/fusion.h"
 #include "plugins/cpu/layout.h"
 #include "plugins/cpu/packing.h"
@@ -135,6 +136,7 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
   }
   if (!options.plain) fuse_quantized(graph, program->values, program->units, packing);
   if (!options.plain) fuse(graph, program->values, program->units, packing);
+  if (!options.plain) fuse_attention(graph, program->values, program->units, packing);
 
   // Outputs but the first that nobody wants are not made.
   std::vector<bool> read(program->values.size());

@@ -6,7 +6,7 @@
 namespace tenon::cpu::gemm {
 namespace {
 
-constexpr std::int64_t kPanelBytes = 64 << 10;  // of a panel's part of a block of B: in L1 or close to it
+constexpr std::int64_t kPanelBytes = 96 << 10;  // of a panel's part of a block of B, which streams from L2
 constexpr std::int64_t kMaxDepth = 768;  // of a block
 constexpr std::int64_t kBlockA = 448 << 10;  // bytes of a packed block of A: part of L2
 constexpr std::int64_t kBlockB = 384 << 10;  // bytes of a block of B that is packed in a run

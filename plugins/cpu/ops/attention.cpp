@@ -7,6 +7,7 @@
 
 #include "plugins/cpu/families.h"
 #include "plugins/cpu/gemm/sgemm.h"
+#include "plugins/cpu/ops/attention_online.h"
 #include "plugins/cpu/ops/norm_kernels.h"
 #include "plugins/cpu/ops/reduce_types.h"
 #include "plugins/cpu/ops/rotary.h"
@@ -113,8 +114,10 @@ struct AttentionStep {
     for (std::int64_t j = 0; s.sink && j < n; ++j) top = std::max(top, p[j] + (mask ? mask[j] : 0.0f));
     if (n > 0) softmax_rows(p, mask, 1, 1, n, false, p);
     if (s.sink && n > 0) yield_to_sink(c, p, n, h, top);
-    // Nothing to look at is a row of zeros, not of NaN.
-    if (mask && n > 0 && p[0] != p[0] && std::all_of(mask, mask + n, [](float v) { return v == low; })) std::fill(p, p + n, 0.0f);
+    // Nothing to look at is a row of zeros, unless NaN is asked for.
+    if (n > 0 && p[0] != p[0] && s.nothing != Nothing::nan &&
+        (s.nothing == Nothing::zero_for_nan || (mask && std::all_of(mask, mask + n, [](float v) { return v == low; }))))
+      std::fill(p, p + n, 0.0f);
     std::fill(x, p, 0.0f);
     std::fill(p + n, x + keys, 0.0f);
     show(c, ScoreOutput::probabilities, x, b, h, i);
@@ -154,15 +157,15 @@ void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRef
     }
     gemm::Problem qk;
     qk.m = block.count, qk.n = block.keys, qk.k = s.depth;
-    qk.a_row = step.grouped ? s.q.head : s.q.row, qk.a_k = 1;
-    qk.b_k = 1, qk.b_column = s.k.row;
+    qk.a_row = step.grouped ? s.q.head : s.q.row, qk.a_k = s.q.element;
+    qk.b_k = s.k.element, qk.b_column = s.k.row;
     qk.c_row = s.keys, qk.c_column = 1;
     qk.alpha = static_cast<float>(s.scale);
     block.scores = gemm::plan(kernels, qk, false);
     gemm::Problem pv;
     pv.m = block.count, pv.n = s.value_depth, pv.k = block.keys;
     pv.a_row = s.keys, pv.a_k = 1;
-    pv.b_k = s.v.row, pv.b_column = 1;
+    pv.b_k = s.v.row, pv.b_column = s.v.element;
     pv.c_row = step.grouped ? s.y.head : s.y.row, pv.c_column = 1;
     block.values = gemm::plan(kernels, pv, false);
     gemm_scratch = std::max({gemm_scratch, block.scores.scratch_bytes, block.values.scratch_bytes});
@@ -335,6 +338,7 @@ Support supports(const NodeView& node) {
 void plan_attention(PlanBuilder& builder, const AttentionShape& shape, const AttentionRefs& refs, std::int32_t dtype, Isa isa,
                     std::span<const Ref> reads, std::span<const Ref> writes) {
   if (builder.options().plain || dtype != TENON_DTYPE_FLOAT) plan_attention_plain(builder, shape, refs, dtype, reads, writes);
+  else if (online_takes(shape, refs)) plan_online(builder, shape, refs, isa, reads, writes);
   else plan_fast(builder, shape, refs, isa, reads, writes);
 }
 

@@ -10,10 +10,13 @@
 
 namespace tenon::cpu {
 
-// Strides of [batch, head, row, element] in elements; elements are contiguous.
+// Strides of [batch, head, row, element] in elements. Only the running softmax reads operands whose elements are not contiguous.
 struct HeadStrides {
-  std::int64_t batch = 0, head = 0, row = 0;
+  std::int64_t batch = 0, head = 0, row = 0, element = 1;
 };
+
+// What a query that may look at nothing gets: a softmax of minus infinity alone is NaN. zero_for_nan: zeros wherever that is NaN.
+enum class Nothing : std::uint8_t { zero, nan, zero_for_nan };
 
 // What the fourth output shows. visible: as biased, with 0 instead of minus infinity for keys out of sight.
 enum class ScoreOutput : std::uint8_t { raw, capped, biased, probabilities, visible };
@@ -26,6 +29,7 @@ struct AttentionShape {
   std::int64_t left = -1, right = -1;  // window; -1: open
   ScoreOutput score_output = ScoreOutput::raw;
   std::int64_t scored = -1;  // keys that the fourth output has room for; -1: all
+  Nothing nothing = Nothing::zero;
   bool sink = false;  // the softmax has one more element that adds nothing: of refs.sinks, else 0
 
   // Blocks of keys that blocks of queries look at: refs.blocks is [layouts, most, most], one layout after another for the heads.

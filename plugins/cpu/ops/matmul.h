@@ -19,6 +19,7 @@ class MatMulOp final : public Op {
   bool pull(const NodeView& producer, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) override;
 
  private:
+  friend class SpelledAttention;  // takes two products over
   // How an operand is read: its input, permuted, then turned by the node's own attributes.
   struct Side {
     std::uint32_t input;

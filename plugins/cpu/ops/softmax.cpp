@@ -1,4 +1,6 @@
 // Softmax and LogSoftmax along any axis; along the last one with a scale and a mask of the producers in the same pass.
+#include "plugins/cpu/ops/softmax.h"
+
 #include "plugins/cpu/ops/norm_family.h"
 #include "plugins/cpu/ops/norm_kernels.h"
 #include "plugins/cpu/ops/reduce_types.h"
@@ -86,86 +88,76 @@ bool same_dims(const tenon_value& a, const tenon_value& b) {
   return true;
 }
 
-class SoftmaxOp final : public Op {
- public:
-  SoftmaxOp(const NodeView& node, CompileContext& context, bool log)
-      : axis_(node.int_or("axis", -1)), rank_(node.rank(0)), log_(log),
-        fuses_(node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain && rank_ > 0 && rank_ <= max_rank &&
-               (axis_ == -1 || axis_ == rank_ - 1)) {}
+void add_mask(RowStep& step, const Shape& in, const Shape& mask, Ref ref) {
+  step.mask = ref;
+  step.rank = static_cast<std::int32_t>(in.rank()) - 1;
+  const std::int64_t first = in.rank() - mask.rank();
+  if (mask[-1] != in[-1]) invalid_argument("a mask whose last dimension is not that of the scores");
+  for (std::int32_t d = 0; d < step.rank; ++d) {
+    step.dims[d] = in[d];
+    const std::int64_t at = d - first;
+    step.strides[d] = at >= 0 && mask[at] != 1 ? mask.inner(at) : 0;
+    if (at >= 0 && mask[at] != 1 && mask[at] != in[d]) invalid_argument("a mask that does not broadcast to the scores");
+  }
+}
 
-  // Softmax(x + mask), Softmax(x * factor), Softmax(x / divisor).
-  bool pull(const NodeView& producer, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) override {
-    if (!fuses_ || slot != data_ || !producer.domain().empty() || producer.input_count() != 2) return false;
-    if (producer.dtype(0) != TENON_DTYPE_FLOAT || producer.input(0).dtype != TENON_DTYPE_FLOAT) return false;
-    if (producer.op_type() == "Add" && mask_ == TENON_NO_VALUE && scale_ == 1.0f) {
-      for (std::uint32_t i : {0u, 1u}) {
-        if (!same_dims(producer.input(i), producer.output(0)) || !mask_fits(producer.input(1 - i))) continue;
-        data_ = i == 0 ? slot : first_input;
-        mask_ = i == 0 ? first_input : slot;
-        return true;
-      }
-      return false;
-    }
-    const bool mul = producer.op_type() == "Mul", div = producer.op_type() == "Div";
-    if (!mul && !div) return false;
+}  // namespace
+
+SoftmaxOp::SoftmaxOp(const NodeView& node, CompileContext& context, bool log)
+    : axis_(node.int_or("axis", -1)), rank_(node.rank(0)), log_(log),
+      fuses_(node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain && rank_ > 0 && rank_ <= max_rank &&
+             (axis_ == -1 || axis_ == rank_ - 1)) {}
+
+// Softmax(x + mask), Softmax(x * factor), Softmax(x / divisor).
+bool SoftmaxOp::pull(const NodeView& producer, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) {
+  if (!fuses_ || slot != data_ || !producer.domain().empty() || producer.input_count() != 2) return false;
+  if (producer.dtype(0) != TENON_DTYPE_FLOAT || producer.input(0).dtype != TENON_DTYPE_FLOAT) return false;
+  if (producer.op_type() == "Add" && mask_ == TENON_NO_VALUE && scale_ == 1.0f) {
     for (std::uint32_t i : {0u, 1u}) {
-      if ((div && i == 1) || !producer.is_constant(1 - i) || !same_dims(producer.input(i), producer.output(0))) continue;
-      const tenon_const_tensor factor = context.constant(producer, 1 - i);
-      if (factor.bytes != sizeof(float)) continue;
-      float value;
-      std::memcpy(&value, factor.data, sizeof value);
-      scale_ *= div ? 1.0f / value : value;
+      if (!same_dims(producer.input(i), producer.output(0)) || !mask_fits(producer.input(1 - i))) continue;
       data_ = i == 0 ? slot : first_input;
+      mask_ = i == 0 ? first_input : slot;
       return true;
     }
     return false;
   }
-
-  void plan(PlanBuilder& builder) const override {
-    const Shape& in = builder.in(data_);
-    const std::int64_t count = in.count();
-    if (count == 0) return;
-    const Ref x = builder.in_ref(data_), y = builder.out_ref(0);
-    const std::int64_t axis = in.rank() == 0 ? 0 : normal_axis(axis_, in.rank());
-    const std::int64_t n = in.rank() == 0 ? 1 : in[axis], outer = in.outer(axis), inner = in.rank() == 0 ? 1 : in.inner(axis);
-    builder.inplace(data_, 0);
-    if (scale_ == 1.0f && mask_ == TENON_NO_VALUE) {
-      plan_softmax(builder, in.dtype, outer, n, inner, log_, x, y);
-      return;
-    }
-    RowStep step{};
-    step.x = x, step.y = y, step.rows = outer, step.n = n, step.scale = scale_, step.log = log_;
-    if (mask_ != TENON_NO_VALUE) add_mask(step, in, builder.in(mask_), builder.in_ref(mask_));
-    builder.step("Softmax", step, {.est_ns = static_cast<double>(count) * 0.5});
+  const bool mul = producer.op_type() == "Mul", div = producer.op_type() == "Div";
+  if (!mul && !div) return false;
+  for (std::uint32_t i : {0u, 1u}) {
+    if ((div && i == 1) || !producer.is_constant(1 - i) || !same_dims(producer.input(i), producer.output(0))) continue;
+    const tenon_const_tensor factor = context.constant(producer, 1 - i);
+    if (factor.bytes != sizeof(float)) continue;
+    float value;
+    std::memcpy(&value, factor.data, sizeof value);
+    scale_ *= div ? 1.0f / value : value;
+    data_ = i == 0 ? slot : first_input;
+    return true;
   }
+  return false;
+}
 
- private:
-  // A full last dim (or one that is as unknown as the data's is not decided here): rows of the mask must be dense.
-  bool mask_fits(const tenon_value& mask) const {
-    return mask.dtype == TENON_DTYPE_FLOAT && mask.rank >= 1 && mask.rank <= rank_ && mask.dims[mask.rank - 1] != 1;
+// A full last dim (or one that is as unknown as the data's is not decided here): rows of the mask must be dense.
+bool SoftmaxOp::mask_fits(const tenon_value& mask) const {
+  return mask.dtype == TENON_DTYPE_FLOAT && mask.rank >= 1 && mask.rank <= rank_ && mask.dims[mask.rank - 1] != 1;
+}
+
+void SoftmaxOp::plan(PlanBuilder& builder) const {
+  const Shape& in = builder.in(data_);
+  const std::int64_t count = in.count();
+  if (count == 0) return;
+  const Ref x = builder.in_ref(data_), y = builder.out_ref(0);
+  const std::int64_t axis = in.rank() == 0 ? 0 : normal_axis(axis_, in.rank());
+  const std::int64_t n = in.rank() == 0 ? 1 : in[axis], outer = in.outer(axis), inner = in.rank() == 0 ? 1 : in.inner(axis);
+  builder.inplace(data_, 0);
+  if (scale_ == 1.0f && mask_ == TENON_NO_VALUE) {
+    plan_softmax(builder, in.dtype, outer, n, inner, log_, x, y);
+    return;
   }
-
-  void add_mask(RowStep& step, const Shape& in, const Shape& mask, Ref ref) const {
-    step.mask = ref;
-    step.rank = static_cast<std::int32_t>(in.rank()) - 1;
-    const std::int64_t first = in.rank() - mask.rank();
-    if (mask[-1] != in[-1]) invalid_argument("a mask whose last dimension is not that of the scores");
-    for (std::int32_t d = 0; d < step.rank; ++d) {
-      step.dims[d] = in[d];
-      const std::int64_t at = d - first;
-      step.strides[d] = at >= 0 && mask[at] != 1 ? mask.inner(at) : 0;
-      if (at >= 0 && mask[at] != 1 && mask[at] != in[d]) invalid_argument("a mask that does not broadcast to the scores");
-    }
-  }
-
-  std::int64_t axis_;
-  std::int32_t rank_;
-  bool log_, fuses_;
-  float scale_ = 1;
-  std::uint32_t data_ = 0, mask_ = TENON_NO_VALUE;
-};
-
-}  // namespace
+  RowStep step{};
+  step.x = x, step.y = y, step.rows = outer, step.n = n, step.scale = scale_, step.log = log_;
+  if (mask_ != TENON_NO_VALUE) add_mask(step, in, builder.in(mask_), builder.in_ref(mask_));
+  builder.step("Softmax", step, {.est_ns = static_cast<double>(count) * 0.5});
+}
 
 void plan_softmax(PlanBuilder& builder, std::int32_t dtype, std::int64_t outer, std::int64_t n, std::int64_t inner, bool log, Ref x,
                   Ref y) {

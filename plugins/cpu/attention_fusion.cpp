@@ -1,0 +1,202 @@
+#include "plugins/cpu/attention_fusion.h"
+
+#include <algorithm>
+
+#include "plugins/cpu/ops/attention.h"
+#include "plugins/cpu/ops/matmul.h"
+#include "plugins/cpu/ops/softmax.h"
+
+namespace tenon::cpu {
+
+// softmax(scale Q K + mask) V. Its inputs are those of the first product, of the softmax and of the second product, in a row.
+class SpelledAttention final : public Op {
+ public:
+  static bool takes_scores(const MatMulOp& p) { return bare(p) && p.out_perm_.empty(); }
+  static bool takes_softmax(const SoftmaxOp& s, std::uint32_t slot) { return s.fuses_ && !s.log_ && s.data_ == slot; }
+  static bool takes_values(const MatMulOp& p, std::uint32_t slot) {
+    return bare(p) && p.alpha_ == 1 && p.a_.input == slot && p.a_.perm.empty() && !p.a_.batch_last && !p.a_.transposed;
+  }
+
+  SpelledAttention(std::unique_ptr<Op> scores, std::unique_ptr<Op> softmax, std::unique_ptr<Op> values, std::uint32_t softmax_first,
+                   std::uint32_t values_first, Nothing nothing, Isa isa)
+      : scores_(std::move(scores)), softmax_(std::move(softmax)), values_(std::move(values)), softmax_first_(softmax_first),
+        values_first_(values_first), nothing_(nothing), isa_(isa) {}
+
+  void plan(PlanBuilder& builder) const override {
+    const auto& qk = static_cast<const MatMulOp&>(*scores_);
+    const auto& softmax = static_cast<const SoftmaxOp&>(*softmax_);
+    const auto& pv = static_cast<const MatMulOp&>(*values_);
+    const std::uint32_t v_input = values_first_ + pv.b_.input;
+    const gemm::View q = qk.view(qk.a_, builder.in(qk.a_.input).dims), k = qk.view(qk.b_, builder.in(qk.b_.input).dims);
+    const gemm::View v = pv.view(pv.b_, builder.in(v_input).dims);
+    gemm::View y = gemm::View::dense(builder.out(0));
+    if (!pv.out_perm_.empty()) {
+      std::vector<std::int32_t> back(pv.out_perm_.size());
+      for (std::size_t i = 0; i < back.size(); ++i) back[static_cast<std::size_t>(pv.out_perm_[i])] = static_cast<std::int32_t>(i);
+      y.permute(back);
+    }
+    AttentionShape s;
+    s.queries = q.dims[q.rank - 2], s.depth = q.dims[q.rank - 1], s.keys = k.dims[k.rank - 1], s.value_depth = v.dims[v.rank - 1];
+    bool fits = k.dims[k.rank - 2] == s.depth && v.dims[v.rank - 2] == s.keys && y.rank == std::max({q.rank, k.rank, v.rank}) &&
+                y.dims[y.rank - 2] == s.queries && y.dims[y.rank - 1] == s.value_depth;
+    s.batch = y.rank == 4 ? y.dims[0] : 1, s.heads = y.rank >= 3 ? y.dims[y.rank - 3] : 1;
+    s.kv_heads = s.heads;
+    s.q = strides(q, y, false, fits), s.k = strides(k, y, true, fits), s.v = strides(v, y, false, fits), s.y = strides(y, y, false, fits);
+    s.scale = static_cast<double>(qk.alpha_) * static_cast<double>(softmax.scale_);
+    s.nothing = nothing_;
+    AttentionRefs refs;
+    refs.q = builder.in_ref(qk.a_.input), refs.k = builder.in_ref(qk.b_.input), refs.v = builder.in_ref(v_input);
+    refs.y = builder.out_ref(0);
+    if (softmax.mask_ != TENON_NO_VALUE) {
+      const std::uint32_t input = softmax_first_ + softmax.mask_;
+      const Shape& mask = builder.in(input);
+      refs.mask = builder.in_ref(input);
+      s.mask_dtype = TENON_DTYPE_FLOAT, s.mask_keys = s.keys;
+      fits = fits && mask.rank() >= 1 && mask.rank() <= y.rank && mask[-1] == s.keys;
+      const std::int64_t sizes[3] = {s.batch, s.heads, s.queries};
+      for (std::int64_t d = 0; d < 3 && fits; ++d) {
+        const std::int64_t at = d - (4 - mask.rank());
+        if (at < 0 || mask[at] == 1) continue;
+        fits = mask[at] == sizes[d];
+        s.mask_strides[d] = mask.inner(at);
+      }
+    }
+    if (!fits) throw Failure{TENON_INVALID_ARGUMENT, "attention: the sizes of queries, keys, values and mask do not fit together"};
+    if (!refs.y.present() || builder.out(0).count() == 0) return;
+    plan_attention(builder, s, refs, TENON_DTYPE_FLOAT, isa_, {}, {});
+  }
+
+ private:
+  // Alpha times A B, and nothing else.
+  static bool bare(const MatMulOp& p) {
+    return !p.plain_ && p.dtype_ == TENON_DTYPE_FLOAT && !p.packed_ && p.has_columns_ && p.addend_ < 0 && p.bias_ < 0 && p.epilogue_.empty() &&
+           p.a_.input != p.b_.input;
+  }
+
+  // Of an operand as attention names dims; where it broadcasts, 0. turned: rows are the last dim.
+  static HeadStrides strides(const gemm::View& x, const gemm::View& y, bool turned, bool& fits) {
+    HeadStrides s;
+    s.row = x.strides[x.rank - (turned ? 1 : 2)], s.element = x.strides[x.rank - (turned ? 2 : 1)];
+    for (int d = 0; d + 2 < x.rank; ++d) {
+      const int at = d + y.rank - x.rank;
+      const std::int64_t stride = x.dims[d] == 1 ? 0 : x.strides[d];
+      fits = fits && at >= 0 && (x.dims[d] == 1 || x.dims[d] == y.dims[at]);
+      (at == y.rank - 3 ? s.head : s.batch) = stride;
+    }
+    return s;
+  }
+
+  std::unique_ptr<Op> scores_, softmax_, values_;
+  std::uint32_t softmax_first_, values_first_;
+  Nothing nothing_;
+  Isa isa_;
+};
+
+namespace {
+
+class Finder {
+ public:
+  Finder(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
+      : graph_(graph), values_(values), units_(units), context_(context), readers_(values.size()) {
+    for (std::uint32_t u = 0; u < units.size(); ++u) {
+      for (std::uint32_t v : units[u].inputs)
+        if (v != no_value) readers_[v].push_back(u);
+    }
+  }
+
+  void run() {
+    for (std::uint32_t u = 0; u < units_.size(); ++u)
+      if (units_[u].op) take(u);
+    std::erase_if(units_, [](const Unit& u) { return !u.op; });
+  }
+
+ private:
+  // The value that a unit makes for one reader alone; no_value otherwise.
+  std::uint32_t inner(const Unit& unit, std::size_t readers) const {
+    if (unit.data_dependent || unit.outputs.size() != 1) return no_value;
+    const std::uint32_t v = unit.outputs[0];
+    return v != no_value && !values_[v].is_output && readers_[v].size() == readers ? v : no_value;
+  }
+  static std::uint32_t slot_of(const Unit& unit, std::uint32_t v) {
+    const auto at = std::find(unit.inputs.begin(), unit.inputs.end(), v);
+    return static_cast<std::uint32_t>(at - unit.inputs.begin());
+  }
+  std::string_view op_of(const Unit& unit) const {
+    const NodeView node(graph_, unit.nodes[0]);
+    return unit.nodes.size() == 1 && node.domain().empty() ? node.op_type() : std::string_view();
+  }
+
+  // v is read by IsNaN and by a Where that puts 0 in NaN's place: the Where and the IsNaN.
+  bool zeros_for_nan(std::uint32_t v, std::uint32_t& where, std::uint32_t& is_nan) {
+    for (int i = 0; i < 2; ++i) {
+      is_nan = readers_[v][static_cast<std::size_t>(i)], where = readers_[v][static_cast<std::size_t>(1 - i)];
+      if (op_of(units_[is_nan]) != "IsNaN" || op_of(units_[where]) != "Where") continue;
+      const std::uint32_t flags = inner(units_[is_nan], 1);
+      const NodeView node(graph_, units_[where].nodes[0]);
+      float zero = 1;
+      if (flags != no_value && units_[where].inputs.size() == 3 && units_[where].inputs[0] == flags && units_[where].inputs[2] == v &&
+          constant_scalar(node, 1, context_, &zero) && zero == 0 && node.rank(1) <= node.rank(2))
+        return true;
+    }
+    return false;
+  }
+
+  void take(std::uint32_t u) {
+    Unit& qk = units_[u];
+    auto* product = dynamic_cast<MatMulOp*>(qk.op.get());
+    const std::uint32_t scores = product ? inner(qk, 1) : no_value;
+    if (scores == no_value || !SpelledAttention::takes_scores(*product)) return;
+    Unit& softmax = units_[readers_[scores][0]];
+    auto* rows = dynamic_cast<SoftmaxOp*>(softmax.op.get());
+    if (!rows || std::count(softmax.inputs.begin(), softmax.inputs.end(), scores) != 1 ||
+        !SpelledAttention::takes_softmax(*rows, slot_of(softmax, scores)))
+      return;
+    std::uint32_t chances = inner(softmax, 1), where = no_value, is_nan = no_value;
+    if (chances == no_value) {
+      chances = inner(softmax, 2);
+      if (chances == no_value || !zeros_for_nan(chances, where, is_nan)) return;
+      chances = inner(units_[where], 1);
+      if (chances == no_value) return;
+    }
+    const std::uint32_t last = readers_[chances][0];
+    Unit& pv = units_[last];
+    auto* second = dynamic_cast<MatMulOp*>(pv.op.get());
+    if (!second || pv.outputs.size() != 1 || std::count(pv.inputs.begin(), pv.inputs.end(), chances) != 1 ||
+        !SpelledAttention::takes_values(*second, slot_of(pv, chances)) || rank(pv.outputs[0]) > 4 || rank(pv.outputs[0]) < 2)
+      return;
+
+    const auto softmax_first = static_cast<std::uint32_t>(qk.inputs.size());
+    const auto values_first = softmax_first + static_cast<std::uint32_t>(softmax.inputs.size());
+    Unit made;
+    for (const Unit* part : {&qk, &softmax, &pv}) {
+      for (std::uint32_t v : part->inputs) made.inputs.push_back(v == scores || v == chances ? no_value : v);
+      made.nodes.insert(made.nodes.end(), part->nodes.begin(), part->nodes.end());
+    }
+    made.outputs = pv.outputs;
+    made.label = pv.label;
+    made.op = std::make_unique<SpelledAttention>(std::move(qk.op), std::move(softmax.op), std::move(pv.op), softmax_first, values_first,
+                                                 where == no_value ? Nothing::nan : Nothing::zero_for_nan, context_.options().isa);
+    for (std::uint32_t other : {where, is_nan}) {
+      if (other == no_value) continue;
+      made.nodes.insert(made.nodes.end(), units_[other].nodes.begin(), units_[other].nodes.end());
+      units_[other].op.reset();
+    }
+    units_[last] = std::move(made);
+  }
+
+  std::int32_t rank(std::uint32_t v) const { return element<tenon_value>(graph_.values, values_[v].graph_value).rank; }
+
+  const tenon_graph& graph_;
+  const std::vector<Value>& values_;
+  std::vector<Unit>& units_;
+  CompileContext& context_;
+  std::vector<std::vector<std::uint32_t>> readers_;
+};
+
+}  // namespace
+
+void fuse_attention(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context) {
+  Finder(graph, values, units, context).run();
+}
+
+}  // namespace tenon::cpu
