@@ -14,7 +14,7 @@ struct ByteConvSpec {
   bool matrix = false;             // rows of K bytes in place of windows of an image
   WindowAttributes window;
   std::int64_t channels = 0, kernel[kMaxSpatial] = {1, 1, 1};  // kernel ends with the last dim
-  gemm::ByteForm form;             // a piece for each tap, or all taps in one piece where channels do not fill quads
+  gemm::ByteForm form;             // a piece for each tap; where channels do not fill quads, for each line of taps or for all of them
   const std::int8_t* packed = nullptr;
   ByteColumns columns{};           // memory of the program
   bool x_signed = false;
@@ -23,7 +23,9 @@ struct ByteConvSpec {
   bool adds = false;               // input 1, of the output's shape
   ByteAddition addition{};
 
-  bool gathers() const { return form.segments == 1 && (matrix ? form.piece % 4 != 0 : form.piece != channels || channels % 4 != 0); }
+  // Lines of taps are read from a padded copy of the image, what is spread is gathered.
+  bool lines() const { return !matrix && channels % 4 != 0 && window.dilations[window.spatial - 1] == 1; }
+  bool gathers() const { return matrix ? form.piece % 4 != 0 : channels % 4 != 0 && !lines(); }
 };
 
 class ByteConvOp final : public Op {

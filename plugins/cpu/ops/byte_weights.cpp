@@ -62,7 +62,8 @@ bool product_form(const NodeView& op, const tenon_value& x, const tenon_value& w
   std::int64_t taps = 1;
   for (std::int32_t d = 2; d < w.rank; ++d) taps *= s.kernel[kMaxSpatial - w.rank + d] = w.dims[d];
   s.channels = w.dims[1];
-  s.form = s.channels % 4 == 0 ? gemm::ByteForm{w.dims[0], taps, s.channels} : gemm::ByteForm{w.dims[0], 1, taps * s.channels};
+  const std::int64_t piece = s.channels % 4 == 0 ? 1 : s.lines() ? s.kernel[kMaxSpatial - 1] : taps;  // taps
+  s.form = {w.dims[0], taps / piece, piece * s.channels};
   return taps * s.channels <= 1 << 15;
 }
 

@@ -1,0 +1,164 @@
+#include "plugins/cpu/ops/byte_tile.h"
+
+#include <cstring>
+#include <utility>
+
+#include "plugins/cpu/simd.h"
+// After simd.h.
+#include <hwy/base.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#if !defined(__clang__)  // gcc takes the intrinsics' "undefined" operands for mistakes
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+namespace tenon::cpu {
+namespace {
+
+constexpr int kPanels = 4;
+
+// What all rows of a tile need to become bytes.
+struct Finish {
+  __m512 low, high, last_low, last_high, scale, other_scale, less;
+  __m512i zero, flip, other_flip, order;
+
+  explicit Finish(const ByteTileWork& t) {
+    const ByteTarget& to = *t.to;
+    low = last_low = _mm512_set1_ps(to.low), high = last_high = _mm512_set1_ps(to.high);
+    std::int32_t end_zero = to.zero;
+    std::uint8_t end_flip = to.flip;
+    scale = other_scale = less = _mm512_setzero_ps();
+    other_flip = _mm512_setzero_si512();
+    if (const ByteAddition* a = t.addition) {
+      last_low = _mm512_set1_ps(a->to.low), last_high = _mm512_set1_ps(a->to.high);
+      end_zero = a->to.zero, end_flip = a->to.flip;
+      scale = _mm512_set1_ps(a->scale), other_scale = _mm512_set1_ps(a->other_scale);
+      less = _mm512_set1_ps(static_cast<float>(-a->other_zero) * a->other_scale);
+      other_flip = _mm512_set1_epi8(static_cast<char>(a->other_flip));
+    }
+    zero = _mm512_set1_epi16(static_cast<short>(end_zero));
+    flip = _mm512_set1_epi8(static_cast<char>(end_flip));
+    // Packing takes four numbers of each vector in turn.
+    order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  }
+};
+
+// Whole numbers from -255 to 255 of panel V, zero not yet added.
+template <int V, bool Adds>
+[[gnu::always_inline]] inline __m512i whole(__m512i sum, const ByteColumns& c, __m512i other, const Finish& f) {
+  const __m512 shift = c.shift ? _mm512_loadu_ps(c.shift + V * 16) : _mm512_setzero_ps();
+  __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(c.factor + V * 16), shift);
+  x = _mm512_min_ps(_mm512_max_ps(x, f.low), f.high);
+  if constexpr (Adds) {
+    const __m512 one = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 second = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(other, V)));
+    x = _mm512_fmadd_ps(one, f.scale, _mm512_fmadd_ps(second, f.other_scale, f.less));
+    x = _mm512_min_ps(_mm512_max_ps(x, f.last_low), f.last_high);
+  }
+  return _mm512_cvt_roundps_epi32(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+// Unrolled by packs of indices: with loops gcc keeps the sums in memory.
+template <int... I>
+using Indices = std::integer_sequence<int, I...>;
+template <int N>
+using UpTo = std::make_integer_sequence<int, N>;
+
+template <int P, int... I>
+[[gnu::always_inline]] inline void start(__m512i* sum, const std::int32_t* add, Indices<I...>) {
+  ((sum[I] = _mm512_loadu_si512(add + I % P * 16)), ...);
+}
+template <int... V>
+[[gnu::always_inline]] inline void load(__m512i* b, const std::int8_t* w, std::int64_t panel_bytes, Indices<V...>) {
+  ((b[V] = _mm512_loadu_si512(w + V * panel_bytes)), ...);
+}
+[[gnu::always_inline]] inline __m512i four(const std::uint8_t* x) {
+  std::int32_t bytes;
+  std::memcpy(&bytes, x, sizeof bytes);
+  return _mm512_set1_epi32(bytes);
+}
+template <int... V>
+[[gnu::always_inline]] inline void multiply_row(__m512i* sum, __m512i x, const __m512i* b, Indices<V...>) {
+  ((sum[V] = _mm512_dpbusd_epi32(sum[V], x, b[V])), ...);
+}
+template <int P, int... R>
+[[gnu::always_inline]] inline void multiply(__m512i* sum, const std::uint8_t* const* x, std::int64_t q, const __m512i* b, Indices<R...>) {
+  (multiply_row(sum + R * P, four(x[R] + q), b, UpTo<P>()), ...);
+}
+template <bool Adds, int... V>
+[[gnu::always_inline]] inline void finish_row(const ByteTileWork& t, std::int64_t r, const __m512i* sum, const Finish& f, __mmask64 inside,
+                                              Indices<V...>) {
+  __m512i other = _mm512_setzero_si512(), x[kPanels] = {other, other, other, other};
+  if constexpr (Adds) other = _mm512_xor_si512(_mm512_maskz_loadu_epi8(inside, t.other + r * t.out_row), f.other_flip);
+  ((x[V] = whole<V, Adds>(sum[V], t.columns, other, f)), ...);
+  const __m512i low = _mm512_add_epi16(_mm512_packs_epi32(x[0], x[1]), f.zero), high = _mm512_add_epi16(_mm512_packs_epi32(x[2], x[3]), f.zero);
+  const __m512i bytes = _mm512_xor_si512(_mm512_permutexvar_epi32(f.order, _mm512_packus_epi16(low, high)), f.flip);
+  _mm512_mask_storeu_epi8(t.out + r * t.out_row, inside, bytes);
+}
+template <int P, bool Adds, int... R>
+[[gnu::always_inline]] inline void finish(const ByteTileWork& t, const __m512i* sum, const Finish& f, __mmask64 inside, Indices<R...>) {
+  (finish_row<Adds>(t, R, sum + R * P, f, inside, UpTo<P>()), ...);
+}
+[[gnu::always_inline]] inline void in_register(__m512i& v) { asm("" : "+v"(v)); }
+// Sums that are needed behind the loop are in registers there: gcc would write them to the stack in every round of it.
+template <int... I>
+[[gnu::always_inline]] inline void settle(__m512i* sum, Indices<I...>) {
+  (in_register(sum[I]), ...);
+}
+template <int... R>
+[[gnu::always_inline]] inline void pieces(const std::uint8_t** x, const std::uint8_t* const* a, Indices<R...>) {
+  ((x[R] = a[R]), ...);
+}
+
+template <int R, int P, bool Adds>
+void vnni_tile(const ByteTileWork& t) {
+  __m512i sum[R * P];
+  start<P>(sum, t.columns.add, UpTo<R * P>());
+  const std::uint8_t* const* a = t.a;
+  const std::int8_t *w = t.w, *const stop = w + t.segments * t.quads * 64;
+  const std::int64_t panel_bytes = t.panel_bytes, length = 4 * t.quads;
+  for (; w < stop; a += R) {
+    const std::uint8_t* x[R];
+    pieces(x, a, UpTo<R>());
+    for (std::int64_t q = 0; q < length; q += 4, w += 64) {
+      __m512i b[P];
+      load(b, w, panel_bytes, UpTo<P>());
+      multiply<P>(sum, x, q, b, UpTo<R>());
+    }
+  }
+  settle(sum, UpTo<R * P>());
+  const __mmask64 inside = t.n >= 64 ? ~__mmask64{0} : (__mmask64{1} << t.n) - 1;
+  finish<P, Adds>(t, sum, Finish(t), inside, UpTo<R>());
+}
+
+template <int P, bool Adds>
+ByteTileFn of_rows(std::int64_t rows) {
+  static constexpr ByteTileFn table[gemm::byte_rows] = {&vnni_tile<1, P, Adds>, &vnni_tile<2, P, Adds>, &vnni_tile<3, P, Adds>,
+                                                        &vnni_tile<4, P, Adds>, &vnni_tile<5, P, Adds>, &vnni_tile<6, P, Adds>};
+  return table[rows - 1];
+}
+
+template <bool Adds>
+void vnni(const ByteTileWork& t) {
+  const ByteTileFn fn = t.panels == 4   ? of_rows<4, Adds>(t.rows)
+                        : t.panels == 3 ? of_rows<3, Adds>(t.rows)
+                        : t.panels == 2 ? of_rows<2, Adds>(t.rows)
+                                        : of_rows<1, Adds>(t.rows);
+  fn(t);
+}
+void vnni_any(const ByteTileWork& t) { return t.addition ? vnni<true>(t) : vnni<false>(t); }
+
+}  // namespace
+
+ByteTileFn byte_tile(Isa isa) { return isa >= Isa::avx512_vnni ? &vnni_any : nullptr; }
+
+}  // namespace tenon::cpu
+HWY_POP_ATTRIBUTES
+#else
+namespace tenon::cpu {
+ByteTileFn byte_tile(Isa) { return nullptr; }
+}  // namespace tenon::cpu
+#endif

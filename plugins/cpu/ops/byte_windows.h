@@ -1,0 +1,75 @@
+// ByteWindows: windows of a convolution or pool over images of bytes, channels last, and copies of images for them.
+//
+// Plain data made in plan; any thread.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "plugins/cpu/ops/conv_shape.h"
+
+namespace tenon::cpu {
+
+// The last dim is number 2.
+struct ByteWindows {
+  Window w[kMaxSpatial];
+  std::int64_t n = 1, channels = 1;
+
+  std::int64_t pixels() const { return w[0].out * w[1].out * w[2].out; }
+  bool whole(int d, std::int64_t o) const {
+    const std::int64_t first = o * w[d].stride - w[d].pad;
+    return first >= 0 && first + w[d].reach() <= w[d].in;
+  }
+  // Calls tap(number, source or null where it is padding) for each tap of an output pixel.
+  template <class F>
+  void taps(const std::uint8_t* x, std::int64_t row, F&& tap) const {
+    const std::int64_t image = row / pixels(), pixel = row % pixels();
+    const std::int64_t at[3] = {pixel / (w[1].out * w[2].out), pixel / w[2].out % w[1].out, pixel % w[2].out};
+    std::int64_t number = 0;
+    const std::uint8_t* start = x + image * w[0].in * w[1].in * w[2].in * channels;
+    const auto inside = [&](int d, std::int64_t k, std::int64_t& i) {
+      i = at[d] * w[d].stride - w[d].pad + k * w[d].dilation;
+      return i >= 0 && i < w[d].in;
+    };
+    // Mostly the whole window is inside.
+    if (whole(0, at[0]) && whole(1, at[1]) && whole(2, at[2])) {
+      const auto first = [&](int d) { return at[d] * w[d].stride - w[d].pad; };
+      const std::int64_t step = w[2].dilation * channels;
+      for (std::int64_t kd = 0; kd < w[0].kernel; ++kd)
+        for (std::int64_t kh = 0; kh < w[1].kernel; ++kh) {
+          const std::uint8_t* from =
+              start + (((first(0) + kd * w[0].dilation) * w[1].in + first(1) + kh * w[1].dilation) * w[2].in + first(2)) * channels;
+          for (std::int64_t kw = 0; kw < w[2].kernel; ++kw, from += step) tap(number++, from);
+        }
+      return;
+    }
+    std::int64_t i[3];
+    for (std::int64_t kd = 0; kd < w[0].kernel; ++kd) {
+      const bool in_d = inside(0, kd, i[0]);
+      for (std::int64_t kh = 0; kh < w[1].kernel; ++kh) {
+        const bool in_h = inside(1, kh, i[1]) && in_d;
+        for (std::int64_t kw = 0; kw < w[2].kernel; ++kw) {
+          const bool in_w = inside(2, kw, i[2]) && in_h;
+          tap(number++, in_w ? start + ((i[0] * w[1].in + i[1]) * w[2].in + i[2]) * channels : nullptr);
+        }
+      }
+    }
+  }
+
+  // All taps of an output pixel one after the other.
+  void gather(const std::uint8_t* x, std::int64_t row, std::uint8_t zero, std::uint8_t* to) const;
+  bool pointwise() const {
+    return std::all_of(w, w + kMaxSpatial, [](const Window& a) { return a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.in == a.out; });
+  }
+};
+
+// For these sizes. kernel ends with the last dim, as all three have it.
+ByteWindows byte_windows(const WindowAttributes& window, const std::int64_t* kernel, const Shape& x, const Shape& y, std::int64_t channels);
+
+// Emits a step that copies input 0 with its sign bits turned.
+Ref unsigned_bytes(PlanBuilder& builder);
+// Emits a step that copies input 0, blocked or dense, with all that the windows read, sign bits turned where it is signed, and makes
+// them windows over the copy. A few bytes behind it may be read.
+Ref pad_bytes(PlanBuilder& builder, ByteWindows& windows, bool is_signed, std::uint8_t zero);
+
+}  // namespace tenon::cpu
