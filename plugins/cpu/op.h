@@ -31,6 +31,7 @@ struct Options {
   bool plain = false;  // scalar loops only: the oracle
   Isa isa = Isa::plain;
   std::uint32_t max_workers = 1;
+  Precision precision = Precision::high;
 };
 
 // The largest element type that this provider knows.

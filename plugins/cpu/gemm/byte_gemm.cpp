@@ -33,6 +33,7 @@ void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int6
             sums[j] += v;
             *to++ = v;
           }
+  std::memset(sums + form.padded(), 0, 1024);
 }
 
 #if defined(__x86_64__)

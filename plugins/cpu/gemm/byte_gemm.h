@@ -22,7 +22,8 @@ struct ByteForm {
   std::int64_t panels() const { return (n + byte_columns - 1) / byte_columns; }
   std::int64_t padded() const { return panels() * byte_columns; }
   std::int64_t panel_bytes() const { return segments * quads() * 4 * byte_columns; }
-  std::int64_t bytes() const { return panels() * panel_bytes() + padded() * 4; }
+  // With what a tile reads behind the last panel (byte_tiles.h).
+  std::int64_t bytes() const { return panels() * panel_bytes() + padded() * 4 + 1024; }
   const std::int32_t* sums(const std::int8_t* packed) const {
     return reinterpret_cast<const std::int32_t*>(packed + panels() * panel_bytes());
   }

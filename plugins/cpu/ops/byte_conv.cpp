@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "plugins/cpu/amx/tiles.h"
+#include "plugins/cpu/gemm/byte_tiles.h"
 #include "plugins/cpu/ops/byte_tile.h"
 #include "plugins/cpu/ops/byte_windows.h"
 
@@ -21,7 +23,7 @@ struct ByteConvStep {
   ByteColumns columns;
   ByteTarget to;
   ByteAddition addition;
-  bool adds, matrix, gathers;
+  bool adds, matrix, gathers, tiles;
   std::uint8_t zero;
   std::int64_t m, block, chunk, chunks;  // rows, of a block; panels of a chunk
   const ByteWindows* windows;
@@ -30,58 +32,83 @@ struct ByteConvStep {
 
   std::int64_t row_bytes() const { return form.quads() * 4; }
   std::int64_t sums_row() const { return kernels->panels * gemm::byte_columns; }
-  std::uint64_t pointer_bytes() const { return static_cast<std::uint64_t>(block * form.segments) * sizeof(const std::uint8_t*); }
+  // Rows of a tile; on the matrix unit two groups.
+  std::int64_t tallest() const { return tiles ? 2 * gemm::byte_tile_rows : gemm::byte_rows; }
+  std::int64_t groups(std::int64_t rows) const { return (rows + gemm::byte_tile_rows - 1) / gemm::byte_tile_rows; }
+  std::uint64_t sums_at() const { return static_cast<std::uint64_t>(block * form.segments) * sizeof(const std::uint8_t*); }
+  std::uint64_t gathered_at() const { return sums_at() + static_cast<std::uint64_t>(tallest() * sums_row() * 4); }
+  std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(gathers ? block * row_bytes() : 0) + 63) / 64 * 64; }
   std::uint64_t scratch_bytes() const {
-    return pointer_bytes() + static_cast<std::uint64_t>(gemm::byte_rows * sums_row() * 4 + (gathers ? block * row_bytes() : 0));
+    return groups_at() + static_cast<std::uint64_t>(tiles ? groups(block) * gemm::byte_group_bytes(form) : 0);
   }
 
   void operator()(const StepContext& c) const {
+    if (!tiles) return run(c);
+#if defined(__x86_64__)
+    const amx::TileScope scope;
+    run(c);
+#endif
+  }
+  void run(const StepContext& c) const {
     auto* memory = worker_scratch<std::uint8_t>(c, scratch, scratch_bytes());
     auto** pieces = reinterpret_cast<const std::uint8_t**>(memory);
-    auto* sums = reinterpret_cast<std::int32_t*>(memory + pointer_bytes());
-    auto* gathered = reinterpret_cast<std::uint8_t*>(sums + gemm::byte_rows * sums_row());
+    auto* sums = reinterpret_cast<std::int32_t*>(memory + sums_at());
     const std::uint8_t* in = c.ptr<const std::uint8_t>(x);
     std::int64_t ready = -1;
     const std::int64_t blocks = (m + block - 1) / block;
     const auto [begin, end] = c.slice(blocks * chunks);
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = i / chunks * block, height = std::min(block, m - row);
-      // Tiles of about the same height.
-      const std::int64_t tiles = (height + gemm::byte_rows - 1) / gemm::byte_rows;
+      const std::int64_t row = i / chunks * block, height = std::min(block, m - row), count = (height + tallest() - 1) / tallest();
+      // Tiles of about the same height, or whole groups.
+      const auto edge = [&](std::int64_t t) { return tiles ? std::min(height, t * tallest()) : height * t / count; };
       if (i / chunks != ready)
-        for (std::int64_t t = 0; t < tiles; ++t) {
-          const std::int64_t r = height * t / tiles, count = height * (t + 1) / tiles - r;
-          prepare(in, row + r, count, pieces + r * form.segments, gathered + r * row_bytes());
-        }
+        for (std::int64_t t = 0; t < count; ++t)
+          prepare(in, row + edge(t), edge(t + 1) - edge(t), pieces + edge(t) * form.segments, memory + gathered_at() + edge(t) * row_bytes(),
+                  memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form));
       ready = i / chunks;
       const std::int64_t first = i % chunks * chunk, last = std::min(first + chunk, form.panels());
       for (std::int64_t p = first; p < last; p += kernels->panels)
-        for (std::int64_t t = 0; t < tiles; ++t) {
-          const std::int64_t r = height * t / tiles, count = height * (t + 1) / tiles - r, wide = std::min(kernels->panels, last - p);
-          multiply(c, pieces + r * form.segments, p, wide, row + r, count, sums);
-        }
+        for (std::int64_t t = 0; t < count; ++t)
+          multiply(c, pieces + edge(t) * form.segments, memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form), p,
+                   std::min(kernels->panels, last - p), row + edge(t), edge(t + 1) - edge(t), sums);
     }
   }
 
   // Panels [panel, panel + wide) of `count` rows, to bytes.
-  void multiply(const StepContext& c, const std::uint8_t* const* pieces, std::int64_t panel, std::int64_t wide, std::int64_t row,
-                std::int64_t count, std::int32_t* sums) const {
+  void multiply(const StepContext& c, const std::uint8_t* const* pieces, const std::uint8_t* group, std::int64_t panel, std::int64_t wide,
+                std::int64_t row, std::int64_t count, std::int32_t* sums) const {
     const std::int64_t column = panel * gemm::byte_columns, n = std::min(wide * gemm::byte_columns, form.n - column);
     const ByteColumns here{columns.add + column, columns.factor + column, columns.shift ? columns.shift + column : nullptr};
     const std::int8_t* w = packed + panel * form.panel_bytes();
     const std::int64_t at = row * form.n + column;
     std::uint8_t* out = c.ptr<std::uint8_t>(y) + at;
     const std::uint8_t* added = adds ? c.ptr<const std::uint8_t>(other) + at : nullptr;
-    if (whole)
-      return whole({pieces, form.segments, form.quads(), w, form.panel_bytes(), count, wide, n, here, &to, adds ? &addition : nullptr, added, out,
-                    form.n});
+    const ByteTileWork work{pieces, form.segments, form.quads(), w,  form.panel_bytes(), count, wide, n, here, &to, adds ? &addition : nullptr,
+                            added,  out,           form.n};
+    if (tiles) {
+      for (std::int64_t p = 0; p < wide; p += 2)
+        gemm::multiply_byte_tiles(form, {group, groups(count), w + p * form.panel_bytes(), std::min<std::int64_t>(2, wide - p),
+                                         here.add + p * gemm::byte_columns, sums + p * gemm::byte_columns, sums_row()});
+      return finish_byte_sums(work, sums, sums_row());
+    }
+    if (whole) return whole(work);
     kernels->tile(pieces, form.segments, form.quads(), w, form.panel_bytes(), count, wide, sums, sums_row());
     const ByteTile tile{sums, sums_row(), count, n, out, form.n};
     if (adds) finish->add(tile, here, to, addition, added);
     else finish->quantize(tile, here, to);
   }
 
-  void prepare(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered) const {
+  // Where the pieces of `count` rows are; for tiles their copies, a group after the other.
+  void prepare(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered,
+               std::uint8_t* group) const {
+    if (!tiles) return find(in, row, count, pieces, gathered);
+    for (std::int64_t r = 0; r < count; r += gemm::byte_tile_rows, group += gemm::byte_group_bytes(form)) {
+      const std::int64_t some = std::min(gemm::byte_tile_rows, count - r);
+      find(in, row + r, some, pieces, gathered);
+      gemm::gather_byte_rows(form, pieces, some, group);
+    }
+  }
+  void find(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered) const {
     for (std::int64_t r = 0; r < count; ++r) {
       if (gathers) {
         std::uint8_t* to_row = gathered + r * row_bytes();
@@ -148,6 +175,7 @@ void ByteConvOp::plan(PlanBuilder& b) const {
   s.form = spec_.form, s.packed = spec_.packed, s.columns = spec_.columns;
   s.to = spec_.to, s.addition = spec_.addition, s.adds = spec_.adds, s.matrix = spec_.matrix, s.zero = spec_.x_zero;
   s.gathers = spec_.gathers();
+  s.tiles = b.options().isa >= Isa::amx;
   s.m = y.count() / s.form.n;
   if (s.matrix) {
     require(x[-1] == s.form.piece, "A has " + std::to_string(x[-1]) + " columns, B has " + std::to_string(s.form.piece) + " rows");

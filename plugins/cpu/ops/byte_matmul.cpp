@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "plugins/cpu/amx/tiles.h"
+#include "plugins/cpu/gemm/byte_tiles.h"
 #include "plugins/cpu/ops/byte_finish.h"
 #include "plugins/cpu/ops/quantize.h"
 
@@ -10,8 +12,8 @@ namespace tenon::cpu {
 namespace {
 
 constexpr std::uint32_t a_input = 0, b_input = 1, a_zero_input = 2, b_zero_input = 3;
-constexpr std::int64_t block_rows = 4 * gemm::byte_rows;  // rows of A that are made ready together
-constexpr std::int64_t chunk_panels = 16;                 // panels of B between which rows are finished
+constexpr std::int64_t most_rows = 2 * gemm::byte_tile_rows;  // rows of A that are made ready together
+constexpr std::int64_t chunk_panels = 16;                     // panels of B between which rows are finished
 
 bool single(const NodeView& node, std::uint32_t input) {
   const tenon_value& v = node.input(input);
@@ -24,7 +26,7 @@ struct ByteProduct {
   gemm::ByteForm form;
   const std::int8_t* packed;
   const std::int32_t* zeros;  // of B's columns; null: all 0
-  bool a_signed, real;
+  bool a_signed, real, tiles;
   std::int64_t m, chunks;
   Ref a, a_zero, y, scratch;
   EpiloguePlan epilogue;
@@ -33,36 +35,53 @@ struct ByteProduct {
   std::int64_t row_bytes() const { return form.quads() * 4; }
   bool copies() const { return a_signed || form.piece % 4 != 0; }
   std::int64_t sums_row() const { return kernels->panels * gemm::byte_columns; }
-  std::uint64_t scratch_bytes() const {
-    return static_cast<std::uint64_t>(form.padded() * 4 + gemm::byte_rows * sums_row() * 4 + (copies() ? block_rows * row_bytes() : 0) +
-                                      64);
+  // Rows of a tile, and of a block of them.
+  std::int64_t tallest() const { return tiles ? most_rows : gemm::byte_rows; }
+  std::int64_t block_rows() const { return tiles ? most_rows : 4 * gemm::byte_rows; }
+  std::uint64_t groups_at() const {
+    const std::int64_t bytes = form.padded() * 4 + tallest() * sums_row() * 4 + (copies() ? block_rows() * row_bytes() : 0);
+    return static_cast<std::uint64_t>(bytes + 63) / 64 * 64;
   }
+  std::uint64_t scratch_bytes() const { return groups_at() + static_cast<std::uint64_t>(tiles ? 2 * gemm::byte_group_bytes(form) : 0); }
 
   void operator()(const StepContext& c) const {
+    if (!tiles) return run(c);
+#if defined(__x86_64__)
+    const amx::TileScope scope;
+    run(c);
+#endif
+  }
+  void run(const StepContext& c) const {
     auto* add = worker_scratch<std::int32_t>(c, scratch, scratch_bytes());
     auto* sums = add + form.padded();
-    auto* copied = reinterpret_cast<std::uint8_t*>(sums + gemm::byte_rows * sums_row());
+    auto* copied = reinterpret_cast<std::uint8_t*>(sums + tallest() * sums_row());
+    auto* groups = reinterpret_cast<std::uint8_t*>(add) + groups_at();
     std::int32_t zero =
         a_zero.present() ? read_quantized(c.ptr<const void>(a_zero), a_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, 0) : 0;
     if (a_signed) zero += 128;
     const std::int32_t* column_sums = form.sums(packed);
     for (std::int64_t j = 0; j < form.padded(); ++j) add[j] = -zero * column_sums[j];
-    const std::uint8_t *rows[block_rows], *tile[gemm::byte_rows];
-    std::int32_t row_sums[block_rows];
+    const std::uint8_t *rows[most_rows], *tile[gemm::byte_rows];
+    std::int32_t row_sums[most_rows];
     std::int64_t ready = -1;
-    const std::int64_t blocks = (m + block_rows - 1) / block_rows;
+    const std::int64_t blocks = (m + block_rows() - 1) / block_rows();
     const auto [begin, end] = c.slice(blocks * chunks);
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t block = i / chunks, first_row = block * block_rows, height = std::min(block_rows, m - first_row);
-      if (block != ready) prepare(c.ptr<const std::uint8_t>(a) + first_row * form.piece, height, zero, copied, rows, row_sums);
+      const std::int64_t block = i / chunks, first_row = block * block_rows(), height = std::min(block_rows(), m - first_row);
+      if (block != ready) {
+        prepare(c.ptr<const std::uint8_t>(a) + first_row * form.piece, height, zero, copied, rows, row_sums);
+        for (std::int64_t r = 0; tiles && r < height; r += gemm::byte_tile_rows)
+          gemm::gather_byte_rows(form, rows + r, std::min(gemm::byte_tile_rows, height - r),
+                                 groups + r / gemm::byte_tile_rows * gemm::byte_group_bytes(form));
+      }
       ready = block;
       const std::int64_t first = i % chunks * chunk_panels, last = std::min(first + chunk_panels, form.panels());
-      for (std::int64_t r = 0; r < height; r += gemm::byte_rows) {
-        const std::int64_t count = std::min(gemm::byte_rows, height - r), row = first_row + r;
-        std::copy_n(rows + r, count, tile);
+      for (std::int64_t r = 0; r < height; r += tallest()) {
+        const std::int64_t count = std::min(tallest(), height - r), row = first_row + r;
+        if (!tiles) std::copy_n(rows + r, count, tile);
         for (std::int64_t p = first; p < last; p += kernels->panels) {
           const std::int64_t wide = std::min(kernels->panels, last - p), column = p * gemm::byte_columns;
-          kernels->tile(tile, 1, form.quads(), packed + p * form.panel_bytes(), form.panel_bytes(), count, wide, sums, sums_row());
+          multiply(tile, groups, p, wide, count, sums);
           const std::int64_t n = std::min(wide * gemm::byte_columns, form.n - column);
           for (std::int64_t h = 0; h < count; ++h)
             store(c, sums + h * sums_row(), add + column, row_sums[r + h], column, n, (row + h) * form.n + column);
@@ -75,6 +94,15 @@ struct ByteProduct {
         }
       }
     }
+  }
+
+  void multiply(const std::uint8_t* const* tile, const std::uint8_t* groups, std::int64_t panel, std::int64_t wide, std::int64_t count,
+                std::int32_t* sums) const {
+    const std::int8_t* w = packed + panel * form.panel_bytes();
+    if (!tiles) return kernels->tile(tile, 1, form.quads(), w, form.panel_bytes(), count, wide, sums, sums_row());
+    for (std::int64_t p = 0; p < wide; p += 2)
+      gemm::multiply_byte_tiles(form, {groups, count > gemm::byte_tile_rows ? 2 : 1, w + p * form.panel_bytes(),
+                                       std::min<std::int64_t>(2, wide - p), nullptr, sums + p * gemm::byte_columns, sums_row()});
   }
 
   // Where the rows of a block are; their sums less zero points only where B's zero points need them.
@@ -154,6 +182,8 @@ void ByteMatMulOp::plan(PlanBuilder& b) const {
   p.a_signed = a.dtype == TENON_DTYPE_INT8;
   p.real = real_;
   p.m = a.count() / form_.piece;
+  // A few rows are a waste of tiles, and wait for the weights anyway.
+  p.tiles = b.options().isa >= Isa::amx && p.m > 4;
   p.chunks = (form_.panels() + chunk_panels - 1) / chunk_panels;
   p.a = b.in_ref(a_input), p.a_zero = b.in_ref(a_zero_input), p.y = b.out_ref(0);
   if (!epilogue_.empty()) p.epilogue = epilogue_.plan(b);

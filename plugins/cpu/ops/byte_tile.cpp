@@ -135,6 +135,24 @@ void vnni_tile(const ByteTileWork& t) {
 }
 
 template <int P, bool Adds>
+void finish_sums(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row) {
+  const Finish f(t);
+  const __mmask64 inside = t.n >= 64 ? ~__mmask64{0} : (__mmask64{1} << t.n) - 1;
+  for (std::int64_t r = 0; r < t.rows; ++r) {
+    __m512i sum[P];
+    start<P>(sum, sums + r * sums_row, UpTo<P>());
+    finish_row<Adds>(t, r, sum, f, inside, UpTo<P>());
+  }
+}
+template <bool Adds>
+void finish_any(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row) {
+  return t.panels == 4   ? finish_sums<4, Adds>(t, sums, sums_row)
+         : t.panels == 3 ? finish_sums<3, Adds>(t, sums, sums_row)
+         : t.panels == 2 ? finish_sums<2, Adds>(t, sums, sums_row)
+                         : finish_sums<1, Adds>(t, sums, sums_row);
+}
+
+template <int P, bool Adds>
 ByteTileFn of_rows(std::int64_t rows) {
   static constexpr ByteTileFn table[gemm::byte_rows] = {&vnni_tile<1, P, Adds>, &vnni_tile<2, P, Adds>, &vnni_tile<3, P, Adds>,
                                                         &vnni_tile<4, P, Adds>, &vnni_tile<5, P, Adds>, &vnni_tile<6, P, Adds>};
@@ -153,6 +171,9 @@ void vnni_any(const ByteTileWork& t) { return t.addition ? vnni<true>(t) : vnni<
 
 }  // namespace
 
+void finish_byte_sums(const ByteTileWork& work, const std::int32_t* sums, std::int64_t sums_row) {
+  return work.addition ? finish_any<true>(work, sums, sums_row) : finish_any<false>(work, sums, sums_row);
+}
 ByteTileFn byte_tile(Isa isa) { return isa >= Isa::avx512_vnni ? &vnni_any : nullptr; }
 
 }  // namespace tenon::cpu
@@ -160,5 +181,6 @@ HWY_POP_ATTRIBUTES
 #else
 namespace tenon::cpu {
 ByteTileFn byte_tile(Isa) { return nullptr; }
+void finish_byte_sums(const ByteTileWork&, const std::int32_t*, std::int64_t) {}
 }  // namespace tenon::cpu
 #endif

@@ -26,5 +26,7 @@ struct ByteTileWork {
 using ByteTileFn = void (*)(const ByteTileWork& work);
 // Null where sums go through memory.
 ByteTileFn byte_tile(Isa isa);
+// For sums that are in memory, ByteColumns::add among them: any number of rows, nothing is multiplied. REQUIRES byte_tile(isa).
+void finish_byte_sums(const ByteTileWork& work, const std::int32_t* sums, std::int64_t sums_row);
 
 }  // namespace tenon::cpu

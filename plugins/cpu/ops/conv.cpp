@@ -8,6 +8,7 @@
 #include "plugins/cpu/ops/conv_family.h"
 #include "plugins/cpu/ops/conv_fusion.h"
 #include "plugins/cpu/ops/conv_plain.h"
+#include "plugins/cpu/ops/conv_split.h"
 #include "plugins/cpu/ops/conv_weights.h"
 #include "plugins/cpu/ops/conv_winograd.h"
 
@@ -39,10 +40,11 @@ class Conv final : public Op {
       throw Failure{TENON_INVALID_ARGUMENT, error};
     oc_ = node.output(0).rank >= 2 ? node.output(0).dims[1] : -1;
     const tenon_value& w = node.input(1);
-    winograd_ = expects_winograd(node);
+    winograd_ = options_.precision != Precision::highest && expects_winograd(node);
     const tenon_value& x = node.input(0);  // its channels must be known: they are what is blocked
     depthwise_ = groups_ > 1 && oc_ == groups_ && w.rank >= 3 && w.dims[1] == 1 && x.rank >= 2 && x.dims[1] == groups_;
     if (plain_ || !node.is_constant(1)) return;
+    split_ = expects_split(node);
     const KernelDims k = KernelDims::of(node.input(1).dims, node.input(1).rank);
     if (!k.known || k.oc % groups_ != 0) return;
     forms_ = make_forms(k);
@@ -88,7 +90,10 @@ class Conv final : public Op {
     p.residual = fused.residual, p.low = fused.low, p.high = fused.high, p.all = fused.all, p.rest = fused.rest;
     const std::vector<Ref> reads = fused.reads(builder, weights);
     bool separate = false, in_place = y.block != 0;
-    if (forms.winograd) {
+    if (forms.split) {
+      separate = emit_split_conv(builder, *forms.split, g, p, reads, in_place);
+      builder.hold(forms.split);
+    } else if (forms.winograd) {
       separate = emit_winograd_conv(builder, *forms.winograd, g, p, reads);
       builder.hold(forms.winograd);
       in_place = direct_conv_reads_in_place(forms.winograd->packing(), y.block);
@@ -108,8 +113,10 @@ class Conv final : public Op {
     std::shared_ptr<const DirectForm> direct;
     std::shared_ptr<const DepthwiseForm> depthwise;
     std::shared_ptr<const WinogradForm> winograd;
+    std::shared_ptr<const SplitForm> split;
 
     std::shared_ptr<const ConvWeightsForm> any() const {
+      if (split) return split;
       if (depthwise) return depthwise;
       if (winograd) return winograd;
       return direct;
@@ -117,23 +124,32 @@ class Conv final : public Op {
   };
   Forms make_forms(const KernelDims& k) const {
     Forms f;
-    if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc);
+    const SplitConvKernels* kernels = split_ ? split_conv_kernels(options_.isa, options_.precision) : nullptr;
+    if (kernels) f.split = std::make_shared<SplitForm>(*kernels, groups_, k.ic, k.oc / groups_, k.kernel[kMaxSpatial - 2], k.kernel[kMaxSpatial - 1]);
+    else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc);
     else if (depthwise_) f.depthwise = std::make_shared<DepthwiseForm>(groups_, k.taps);
     else f.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, k.ic, k.oc / groups_, k.taps);
     return f;
   }
-  // By the sizes that the graph has or expects.
-  bool expects_winograd(const NodeView& node) const {
+  // For one image of the sizes that the graph has or expects. False where they are not known or there are three spatial dims.
+  bool expected(const NodeView& node, ConvGeometry& g) const {
     const tenon_value &x = node.input(0), &w = node.input(1);
-    if (window_.spatial != 2 || w.rank != 4 || w.dims[0] <= 0 || w.dims[1] <= 0) return false;
-    ConvGeometry g;
-    g.n = 1, g.groups = groups_, g.ic = w.dims[1], g.oc = w.dims[0];
+    if (window_.spatial > 2 || w.rank != window_.spatial + 2 || w.dims[0] <= 0 || w.dims[1] <= 0 || w.dims[0] % groups_ != 0) return false;
+    g.n = 1, g.groups = groups_, g.ic = w.dims[1], g.oc = w.dims[0] / groups_;
     Window* windows[] = {&g.h, &g.w};
-    for (int d = 0; d < 2; ++d) {
-      if (w.dims[2 + d] != 3 || x.dim_opt[2 + d] <= 0 || x.dim_opt[2 + d] > (1 << 24)) return false;
-      *windows[d] = window_.resolve(d, x.dim_opt[2 + d], 3);
+    for (int d = 0; d < window_.spatial; ++d) {
+      if (w.dims[2 + d] <= 0 || x.dim_opt[2 + d] <= 0 || x.dim_opt[2 + d] > (1 << 24)) return false;
+      *windows[2 - window_.spatial + d] = window_.resolve(d, x.dim_opt[2 + d], w.dims[2 + d]);
     }
-    return suits_winograd(g);
+    return true;
+  }
+  bool expects_winograd(const NodeView& node) const {
+    ConvGeometry g;
+    return expected(node, g) && window_.spatial == 2 && suits_winograd(g);
+  }
+  bool expects_split(const NodeView& node) const {
+    ConvGeometry g;
+    return split_conv_kernels(options_.isa, options_.precision) && expected(node, g) && suits_split_conv(g, options_.precision, winograd_);
   }
   static ConvDim dim(const Window& w) {
     ConvDim d;
@@ -165,7 +181,7 @@ class Conv final : public Op {
   WindowAttributes window_;
   std::int64_t groups_, oc_ = -1;
   Options options_;
-  bool has_bias_, plain_, depthwise_ = false, winograd_ = false;
+  bool has_bias_, plain_, depthwise_ = false, winograd_ = false, split_ = false;
   ConvFusion fusion_;
   Forms forms_;
   const float* packed_ = nullptr;

@@ -449,7 +449,7 @@ std::vector<std::int64_t> OpTest::actual_dims(std::uint32_t i) const { return im
 Results OpTest::run(const RunOptions& options) {
   Results results;
   std::vector<Value>& values = impl_->values;
-  Options op_options{options.plain, options.plain ? Isa::plain : options.isa, options.workers};
+  Options op_options{options.plain, options.plain ? Isa::plain : options.isa, options.workers, options.precision};
   TestCompile context(values, op_options);
   tenon_task task;
   const auto failed = [&](std::int32_t code, const std::string& text) {

@@ -105,6 +105,7 @@ struct RunOptions {
   bool fuse = false;            // chains of nodes: pull, then absorb
   std::int32_t block = 0;       // machine block for Op::layout: 0, 8 or 16
   bool inplace = false;         // share memory where the op says it may
+  Precision precision = Precision::high;
 };
 
 struct Results {

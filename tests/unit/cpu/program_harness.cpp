@@ -60,7 +60,7 @@ ProgramResults run_program(OpTest& test, const std::vector<std::string>& outputs
   tenon_plan_sink sink;
   std::vector<std::vector<std::int64_t>> dims;
   tenon_status* failed = guarded(host, [&] {
-    const Options session{options.plain, options.plain ? Isa::plain : options.isa, options.workers};
+    const Options session{options.plain, options.plain ? Isa::plain : options.isa, options.workers, options.precision};
     program = Program::compile(host, session, part, &load, options.find);
     std::vector<tenon_plan_value> values;
     for (std::uint32_t v = 0; v < graph.values.count; ++v) dims.push_back(test.actual_dims(v));

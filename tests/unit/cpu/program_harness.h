@@ -15,6 +15,7 @@ struct ProgramOptions {
   bool plain = false;
   std::uint32_t workers = 1;  // threads that meet at barriers
   FindRow find = find_row;
+  Precision precision = Precision::high;
 };
 
 struct ProgramResults {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "plugins/cpu/gemm/byte_gemm.h"
+#include "tests/unit/cpu/amx_emulator.h"
 #include "tests/unit/cpu/family_check.h"
 #include "tests/unit/cpu/program_harness.h"
 
@@ -16,6 +17,7 @@ std::vector<Isa> byte_isas() {
   std::vector<Isa> all;
   for (Isa isa : {Isa::avx2, Isa::avx512_vnni})
     if (isa <= detect_isa()) all.push_back(isa);
+  if (detect_isa() >= Isa::avx512_vnni) all.push_back(Isa::amx);  // tiles are emulated where there are none
   return all;
 }
 
@@ -36,6 +38,7 @@ Tensor one_byte(int value, bool is_signed) {
 void check_program(OpTest& test, const std::string& output, const std::string& step) {
   const ProgramResults expected = run_program(test, {output}, {.plain = true});
   ASSERT_EQ(expected.error, "");
+  const AmxEmulator emulator;
   for (Isa isa : byte_isas())
     for (std::uint32_t workers : {1u, 3u}) {
       const IsaScope scope(isa);
@@ -359,6 +362,7 @@ TEST_P(IntegerProduct, TakesWhatFollows) {
   t.node("Add", {"scaled", "bias"}, {"biased"});
   const ProgramResults expected = run_program(t, {"biased"}, {.plain = true});
   ASSERT_EQ(expected.error, "");
+  const AmxEmulator emulator;
   for (Isa isa : byte_isas())
     for (std::uint32_t workers : {1u, 3u}) {
       const IsaScope scope(isa);
@@ -389,6 +393,7 @@ TEST(Quantized, NothingSaturates) {
   t.constant("b", b);
   t.value("sum", TENON_DTYPE_INT32, {3, 20});
   t.node("MatMulInteger", {"a", "b"}, {"sum"});
+  const AmxEmulator emulator;
   for (Isa isa : byte_isas()) {
     const IsaScope scope(isa);
     const ProgramResults found = run_program(t, {"sum"}, {.isa = isa});
