@@ -119,6 +119,7 @@ Status Config::read(const Document& document) {
       if (value.contains("min")) s.min = value["min"].get<std::int64_t>();
       if (value.contains("opt")) s.opt = value["opt"].get<std::int64_t>();
       if (value.contains("max")) s.max = value["max"].get<std::int64_t>();
+      if (value.contains("grow")) s.grow = value["grow"].get<bool>();
     }
     shapes.push_back(std::move(s));
   }

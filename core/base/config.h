@@ -35,6 +35,7 @@ struct PlacementRule {
 struct ShapeEntry {
   std::string name;  // of the symbolic dim
   std::optional<std::int64_t> min, opt, max;
+  bool grow = false;               // it rises from run to run: plans are made for a range of it
 };
 
 enum class Optimize { none, basic, extended, all };

@@ -53,6 +53,8 @@ constexpr Option table[] = {
     {"/shapes/*/min", K::integer, "", "", 0, big, "least size", "core/provider/graph_view.cpp"},
     {"/shapes/*/opt", K::integer, "", "", 0, big, "size that costs are estimated for", "core/provider/graph_view.cpp"},
     {"/shapes/*/max", K::integer, "", "", 0, big, "greatest size", "core/provider/graph_view.cpp"},
+    {"/shapes/*/grow", K::boolean, "false", "", 0, 0, "it rises by one from run to run, as the past of a decoder: plans are made for a range of it at once",
+     "core/run/box.cpp"},
 
     {"/limits", K::section, "", "", 0, 0, "bounds on what a model may ask for", "core/base/limits.h"},
     {"/limits/memory", K::size, "\"64GiB\"", "", 1, big, "memory of one run, and of any one tensor", "core/plan"},

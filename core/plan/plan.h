@@ -89,6 +89,8 @@ struct Plan {
   std::vector<ConstantPtr> keep;    // what fixed storages point at
   std::vector<ValueId> open;        // tensors made here whose sizes the run decides
   std::vector<ValueId> fetched;     // values made here whose elements decide later sizes
+  std::vector<std::pair<ValueId, ValueId>> in_place;  // inputs of the graph that an output may be written over
+  std::vector<tenon_plan_value> values;  // what providers were told; in the plan of a box they keep looking at it
   std::uint64_t serial = 0;         // unique in the block: names what a following segment builds on
   bool last = true;                 // no segment follows
 

@@ -1,6 +1,7 @@
 #include "core/plan/planner.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "core/plan/host_reads.h"
@@ -26,6 +27,7 @@ class Planner {
 
   Result<std::unique_ptr<Plan>> run() {
     TENON_TRY(infer_sizes(in_, *plan_));
+    if (in_.box) TENON_TRY(own_elements());
     fill_values();
     read_on_host_ = host_reads(in_, segment_);
     for (const Item& item : *in_.items) {
@@ -37,6 +39,8 @@ class Planner {
     TENON_TRY(memory_.lay_out(in_.limits));
     schedule_.set_waits();
     set_storages();
+    if (in_.segment_count == 1) set_in_place();
+    if (!in_.box) std::vector<tenon_plan_value>().swap(plan_->values);
     return std::move(plan_);
   }
 
@@ -49,7 +53,21 @@ class Planner {
     MemoryPlace from, to;
   };
 
+  // In a box the elements of evaluated values change, where they are.
+  Status own_elements() {
+    for (ValueId v = 0; v < graph_.values.size(); ++v) {
+      ConstantPtr& known = plan_->shapes.values[v].known;
+      if (!known || graph_.values[v].constant || known->dtype == TENON_DTYPE_STRING) continue;
+      std::byte* data = nullptr;
+      TENON_ASSIGN(auto own, make_constant(known->dtype, known->dims, &data));
+      if (known->bytes) std::memcpy(data, known->data, known->bytes);
+      known = std::move(own);
+    }
+    return {};
+  }
+
   void fill_values() {
+    std::vector<tenon_plan_value>& values_ = plan_->values;
     values_.resize(graph_.values.size());
     for (ValueId v = 0; v < values_.size(); ++v) {
       const auto& entry = plan_->shapes.values[v];
@@ -114,6 +132,7 @@ class Planner {
     if (to_domain == 0) made_on_host(v);
     else memory_.make_arena(memory_.place(v, to_domain), bytes_of(v), 0, v);
     const MemoryPlace to = memory_.place(v, to_domain);
+    use(v, schedule_.now());
     PlannedCopy& c = plan_->copies.emplace_back();
     c.value = v;
     c.device = over.device;
@@ -140,7 +159,7 @@ class Planner {
       planned.program = &program;
       planned.queue = schedule_.queue_of(device);
     }
-    TENON_ASSIGN(ProgramSteps steps, plan_steps(in_, *plan_, program, values_, plan_->programs.back().handle));
+    TENON_ASSIGN(ProgramSteps steps, plan_steps(in_, *plan_, program, plan_->values, plan_->programs.back().handle));
     for (std::size_t i = 0; i < part.inputs.size(); ++i) {
       operands.places.push_back(memory_.place(part.inputs[i], part.input_on_host[i] ? 0 : domain));
       uses.push_back({operands.places.back(), part.inputs[i], false});
@@ -173,9 +192,15 @@ class Planner {
     const std::uint32_t start = schedule_.now();
     for (const StepUse& s : steps.steps) {
       for (const auto* list : {&s.reads, &s.writes})
-        for (std::uint32_t o : *list) memory_.touch(operands.places[o], start + s.stage);
+        for (std::uint32_t o : *list) {
+          memory_.touch(operands.places[o], start + s.stage);
+          if (o < operands.values.size()) use(operands.values[o], start + s.stage);
+        }
       if (steps.workspace) memory_.touch(operands.places.back(), start + s.stage);
-      for (const tenon_inplace& pair : s.inplace) memory_.may_share(operands.places[pair.read], operands.places[pair.write], start + s.stage);
+      for (const tenon_inplace& pair : s.inplace) {
+        memory_.may_share(operands.places[pair.read], operands.places[pair.write], start + s.stage);
+        over(operands, pair, start + s.stage);
+      }
     }
     PlannedProgram& planned = plan_->programs[index];
     planned.step_count = steps.steps.size();
@@ -188,11 +213,31 @@ class Planner {
     return {};
   }
 
+  // When a value of the caller is first and last touched.
+  void use(ValueId v, std::uint32_t time) {
+    const auto [it, fresh] = used_.try_emplace(v, time, time);
+    if (!fresh) it->second.first = std::min(it->second.first, time), it->second.second = std::max(it->second.second, time);
+  }
+  // A step that may write an output of the graph over an input, where the caller wants that.
+  void over(const OperandPlaces& operands, const tenon_inplace& pair, std::uint32_t time) {
+    if (pair.read >= operands.values.size() || pair.write >= operands.values.size()) return;
+    const ValueId in = operands.values[pair.read], out = operands.values[pair.write];
+    const bool both = operands.places[pair.read].kind == Storage::Kind::slot && operands.places[pair.write].kind == Storage::Kind::slot;
+    if (both && graph_.values[in].is_input && !graph_.values[in].is_output && graph_.values[out].is_output && bytes_of(in) == bytes_of(out)) overs_.push_back({in, out, time});
+  }
+  // Legal where nobody reads the old value later, and nobody touches the new one earlier.
+  void set_in_place() {
+    for (const Over& o : overs_)
+      if (used_.at(o.in).second == o.time && used_.at(o.out).first == o.time && !(*in_.host_read)[o.in] && plan_->queues.empty())
+        plan_->in_place.emplace_back(o.in, o.out);
+  }
+
   Status host_step(NodeId n) {
     std::vector<MemoryUse> uses;
     const auto read = [&](ValueId v) -> Status {
       if (v == none || graph_.values[v].constant) return {};
       TENON_TRY(bring(v, 0, nullptr));
+      use(v, schedule_.now());
       uses.push_back({memory_.place(v, 0), v, false});
       return {};
     };
@@ -202,6 +247,7 @@ class Planner {
     for (ValueId v : graph_.nodes[n].outputs)
       if (v != none) {
         memory_.place(v, 0).kind = Storage::Kind::slot;
+        use(v, schedule_.now());
         uses.push_back({memory_.place(v, 0), v, true});
       }
     schedule_.add(PlannedItem::Kind::host_step, n, none, std::move(uses));
@@ -229,8 +275,13 @@ class Planner {
   std::unique_ptr<Plan> plan_;
   PlanMemory memory_;
   Schedule schedule_;
-  std::vector<tenon_plan_value> values_;
   std::map<ValueId, std::pair<std::uint32_t, DevicePtr>> home_;  // values made in a device's memory: domain and maker
+  struct Over {
+    ValueId in, out;
+    std::uint32_t time;
+  };
+  std::vector<Over> overs_;
+  std::map<ValueId, std::pair<std::uint32_t, std::uint32_t>> used_;  // values at the border of parts: first and last time
   std::vector<OperandPlaces> operands_;                          // by program
   std::vector<CopyPlaces> copies_;                               // by copy
   std::vector<bool> read_on_host_;                               // by value

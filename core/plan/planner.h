@@ -17,6 +17,7 @@ struct PlanInput {
   GraphInference* inference = nullptr;
   std::uint32_t segment_count = 1;
   std::uint32_t max_workers = 1;
+  bool box = false;  // for the largest sizes of a box (plan/box.h)
   Limits limits;
   tenon_task* load = nullptr;
 };

@@ -86,7 +86,10 @@ Result<ProgramSteps> plan_steps(const PlanInput& input, const Plan& plan, const 
                                 tenon_plan*& handle) {
   PlanSink sink;
   if (program.device->has_plan()) {
-    const tenon_plan_args args{sizeof(args), input.max_workers, {values.data(), values.size(), sizeof(tenon_plan_value), 0}, {}, input.load};
+    // For a box: that there is one, and no symbol alone that makes it; the values say how large it is.
+    const tenon_symbol_range range{sizeof(range), TENON_NO_VALUE, 0, 0};
+    const tenon_span ranges{&range, input.box ? 1u : 0u, sizeof(range), 0};
+    const tenon_plan_args args{sizeof(args), input.max_workers, {values.data(), values.size(), sizeof(tenon_plan_value), 0}, ranges, input.load};
     TENON_SET(handle, program.device->plan(program.handle, args, sink));
     if (!sink.fault.empty()) return error(TENON_ABI_MISMATCH, "provider {}: {}", program.device->provider().id(), sink.fault);
   } else {

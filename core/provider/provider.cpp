@@ -75,6 +75,12 @@ DeviceBuffer::~DeviceBuffer() {
   if (buffer_) device_->api().buffer_free(device_->handle(), buffer_);
 }
 
+Device::Device(std::shared_ptr<Provider> provider, std::uint32_t index, DeviceInfo info, tenon_device* handle)
+    : provider_(std::move(provider)), index_(index), info_(std::move(info)), handle_(handle) {
+  const auto* resize = static_cast<const tenon_resize_extension*>(provider_->extension("tenon.resize", 1));
+  if (resize && resize->struct_size >= sizeof(tenon_resize_extension) && resize->plan_resize) resize_ = resize;
+}
+
 Device::~Device() {
   if (handle_) api().device_close(handle_);
 }
@@ -133,6 +139,10 @@ Result<tenon_plan*> Device::plan(tenon_program* program, const tenon_plan_args& 
   tenon_plan* plan = nullptr;
   TENON_TRY(call([&] { return api().program_plan(program, &args, &sink, &plan); }));
   return plan;
+}
+
+Status Device::resize(tenon_program* program, tenon_plan* plan, const tenon_resize_args& args) {
+  return call([&] { return resize_->plan_resize(program, plan, &args); });
 }
 
 void Device::plan_destroy(tenon_plan* plan) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <tenon/provider.h>
+#include <tenon/resize.h>
 
 #include "core/base/dynlib.h"
 #include "core/base/status.h"
@@ -72,8 +73,7 @@ class DeviceBuffer {
 // Opened once per process and closed with the last holder.
 class Device : public std::enable_shared_from_this<Device> {
  public:
-  Device(std::shared_ptr<Provider> provider, std::uint32_t index, DeviceInfo info, tenon_device* handle)
-      : provider_(std::move(provider)), index_(index), info_(std::move(info)), handle_(handle) {}
+  Device(std::shared_ptr<Provider> provider, std::uint32_t index, DeviceInfo info, tenon_device* handle);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -86,6 +86,7 @@ class Device : public std::enable_shared_from_this<Device> {
   bool lost() const { return lost_.load(std::memory_order_relaxed); }
   bool has_plan() const { return api().program_plan != nullptr; }
   bool has_bind() const { return has_plan() && api().plan_bind != nullptr; }
+  bool can_resize() const { return has_plan() && resize_ != nullptr; }  // extension "tenon.resize"
   bool has_streams() const { return api().stream_create != nullptr && api().stream_sync != nullptr; }
   bool has_events() const { return api().event_create != nullptr && api().event_record != nullptr && api().event_wait != nullptr; }
   // "" when the provider has none.
@@ -95,6 +96,8 @@ class Device : public std::enable_shared_from_this<Device> {
   Result<tenon_program*> compile(const tenon_part& part, const tenon_compile_options& options);
   void program_destroy(tenon_program* program);
   Result<tenon_plan*> plan(tenon_program* program, const tenon_plan_args& args, tenon_plan_sink& sink);  // may be null
+  // A plan for a box, to other sizes in it. REQUIRES can_resize().
+  Status resize(tenon_program* program, tenon_plan* plan, const tenon_resize_args& args);
   void plan_destroy(tenon_plan* plan);
   Result<tenon_binding*> bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint);
   Status binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses,
@@ -145,6 +148,7 @@ class Device : public std::enable_shared_from_this<Device> {
   std::uint32_t index_;
   DeviceInfo info_;
   tenon_device* handle_;
+  const tenon_resize_extension* resize_ = nullptr;
   std::atomic<bool> lost_{false};
   std::mutex compile_mutex_;
 };

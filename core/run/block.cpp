@@ -145,6 +145,7 @@ Status Block::prepare() {
   }
   inference_ = std::make_unique<GraphInference>(*environment_.model, graph_, environment_.import.custom);
   constants_ = std::make_unique<ShapeTable>(graph_);
+  read_growth();
   if (!environment_.devices.empty()) plan_task_ = std::make_unique<LoadTask>(*environment_.load, environment_.devices[0].device);
   return {};
 }

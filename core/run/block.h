@@ -69,8 +69,16 @@ class Block {
   void report_copies();
 
   // The plan of one segment for a key; parent: the plan of the segment before it, null for the first.
-  Result<std::shared_ptr<const Plan>> plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent, const RunContext& context) const;
+  Result<std::shared_ptr<const Plan>> plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent, RunContext& context,
+                                           std::span<const Datum* const> feeds) const;
   Result<std::shared_ptr<const Plan>> make(std::uint32_t segment, const Plan* parent, const RunContext& context) const;
+  // The plan for a key if there is one.
+  std::shared_ptr<const Plan> cached(const std::vector<std::int64_t>& key, std::uint64_t hash) const;
+  // The context's plan for a box of sizes, set to those of the feeds; null where that does not fit. box.cpp.
+  std::shared_ptr<const Plan> boxed(RunContext& context, std::span<const Datum* const> feeds) const;
+  std::unique_ptr<BoxPlan> make_box(RunContext& context, std::span<const Datum* const> feeds) const;
+  PlanInput plan_input() const;
+  void read_growth();
   std::unique_ptr<RunContext> take_context() const;
   void give_back(std::unique_ptr<RunContext> context) const;
 
@@ -86,6 +94,7 @@ class Block {
   std::vector<bool> known_feed_;   // by feed: its elements are part of the signature
   std::map<NodeId, std::vector<std::unique_ptr<Block>>> bodies_;
   std::unique_ptr<LoadTask> plan_task_;
+  Growth::Configured growth_;      // what the configuration says of the feeds' sizes
 
   struct Cached {
     std::vector<std::int64_t> key;

@@ -126,6 +126,10 @@ Status RunContext::fill(BoundPlan& bound) {
   return {};
 }
 
+void RunContext::forget(const std::shared_ptr<const Plan>& plan) {
+  std::erase_if(bound_, [&](const auto& b) { return b->plan == plan; });
+}
+
 Result<BoundPlan*> RunContext::bind(const std::shared_ptr<const Plan>& plan) {
   auto it = std::find_if(bound_.begin(), bound_.end(), [&](const auto& b) { return b->plan == plan; });
   bool fresh = it == bound_.end();

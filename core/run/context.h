@@ -8,7 +8,9 @@
 #include <memory>
 #include <vector>
 
+#include "core/plan/box.h"
 #include "core/plan/plan.h"
+#include "core/run/growth.h"
 #include "core/run/queues.h"
 #include "core/tensor/datum.h"
 
@@ -43,6 +45,8 @@ class RunContext {
 
   // The plan with up-to-date addresses. Errors: RESOURCE_EXHAUSTED, the provider's.
   Result<BoundPlan*> bind(const std::shared_ptr<const Plan>& plan);
+  // Its addresses are not needed any more.
+  void forget(const std::shared_ptr<const Plan>& plan);
   tenon_address address(const Plan& plan, const Storage& storage) const;
   RunQueues& queues() { return queues_; }
   // Gives slot v memory for these dims: what it has, where that is large enough and nobody else holds it.
@@ -52,6 +56,8 @@ class RunContext {
   std::vector<Datum> slots;       // by value
   std::vector<std::int64_t> key;  // scratch for signatures
   std::vector<std::pair<ValueId, Datum*>> destinations;  // scratch: where the caller wants outputs
+  Growth growth;                  // of the feeds' sizes
+  std::unique_ptr<BoxPlan> box;   // the plan for sizes that grow, null until some do
 
  private:
   struct Slab {
@@ -76,5 +82,7 @@ class RunContext {
 
 // Where a datum's bytes (or strings) are, as providers see it.
 tenon_address datum_address(Datum& datum);
+// A copy of a small tensor's elements as plan-time knowledge.
+Result<ConstantPtr> known_elements(const Datum& datum);
 
 }  // namespace tenon

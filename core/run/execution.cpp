@@ -109,10 +109,11 @@ Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outp
   std::shared_ptr<const Plan> plan;
   for (std::uint32_t segment = 0; segment < block_.segments_; ++segment) {
     if (segment > 0) TENON_TRY(segment_key(*plan));
-    TENON_ASSIGN(auto next, block_.plan(context_.key, segment, plan.get(), context_));
+    TENON_ASSIGN(auto next, block_.plan(context_.key, segment, plan.get(), context_, feeds));
     plan = std::move(next);
     plan_ = plan.get();
     TENON_TRY(prepare_slots(*plan));
+    if (segment == 0) TENON_TRY(check_overlap(*plan, feeds, outputs));
     TENON_ASSIGN(BoundPlan * bound, context_.bind(plan));
     TENON_TRY(items(*bound));
   }
@@ -220,6 +221,23 @@ Status Execution::prepare_slots(const Plan& plan) {
       slot.strings = out.strings;
       slot.keep.reset();
     }
+  return {};
+}
+
+// An output may stand where an input stands if the plan writes it there: the cache of a decoder.
+Status Execution::check_overlap(const Plan& plan, std::span<const Datum* const> feeds, std::span<const Datum> outputs) const {
+  const Graph& g = graph();
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    if (!outputs[o].data) continue;
+    for (std::size_t i = 0; i < feeds.size(); ++i) {
+      if (feeds[i]->kind != TENON_KIND_TENSOR || feeds[i]->data != outputs[o].data || !feeds[i]->bytes || !outputs[o].bytes) continue;
+      const std::pair<ValueId, ValueId> pair{block_.feeds_[i], g.outputs[o]};
+      const bool written = std::any_of(destinations_.begin(), destinations_.end(), [&](const auto& d) { return d.second == &outputs[o]; });
+      if (written && std::find(plan.in_place.begin(), plan.in_place.end(), pair) != plan.in_place.end()) continue;
+      return invalid("the memory given for output \"{}\" overlaps that of input \"{}\", and the model does not write one over the other",
+                     g.values[pair.second].name, g.values[pair.first].name);
+    }
+  }
   return {};
 }
 

@@ -46,6 +46,7 @@ class Execution {
   Status segment_key(const Plan& plan);
   void place_outputs(std::span<Datum> outputs, const std::vector<bool>* wanted);
   Status prepare_slots(const Plan& plan);
+  Status check_overlap(const Plan& plan, std::span<const Datum* const> feeds, std::span<const Datum> outputs) const;
   Status items(BoundPlan& bound);
   Status wait(const BoundPlan& bound, const PlannedItem& item);
   Status program(const PlannedProgram& planned, BoundProgram& bound, RunQueue* queue);

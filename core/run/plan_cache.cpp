@@ -18,7 +18,8 @@ std::uint64_t hash_of(const std::vector<std::int64_t>& key) {
   return h;
 }
 
-// A copy of a small tensor's elements as plan-time knowledge.
+}  // namespace
+
 Result<ConstantPtr> known_elements(const Datum& datum) {
   std::byte* data = nullptr;
   TENON_ASSIGN(auto c, make_constant(datum.dtype, datum.dims, &data));
@@ -26,25 +27,27 @@ Result<ConstantPtr> known_elements(const Datum& datum) {
   return ConstantPtr(std::move(c));
 }
 
-}  // namespace
+std::shared_ptr<const Plan> Block::cached(const std::vector<std::int64_t>& key, std::uint64_t hash) const {
+  std::lock_guard lock(cache_mutex_);
+  const auto [begin, end] = index_.equal_range(hash);
+  for (auto it = begin; it != end; ++it) {
+    if (it->second->key != key) continue;
+    cache_.splice(cache_.begin(), cache_, it->second);
+    ++cache_.front().uses;
+    return cache_.front().plan;
+  }
+  return nullptr;
+}
 
 Result<std::shared_ptr<const Plan>> Block::plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent,
-                                                const RunContext& context) const {
+                                                RunContext& context, std::span<const Datum* const> feeds) const {
   const std::uint64_t hash = hash_of(key);
-  const auto find = [&]() -> std::shared_ptr<const Plan> {
-    std::lock_guard lock(cache_mutex_);
-    const auto [begin, end] = index_.equal_range(hash);
-    for (auto it = begin; it != end; ++it) {
-      if (it->second->key != key) continue;
-      cache_.splice(cache_.begin(), cache_, it->second);
-      ++cache_.front().uses;
-      return cache_.front().plan;
-    }
-    return nullptr;
-  };
-  if (auto found = find()) return found;
+  if (context.box && segment == 0 && context.box->at(feeds)) return std::shared_ptr<const Plan>(context.box->plan());
+  if (auto found = cached(key, hash)) return found;
+  if (segment == 0 && segments_ == 1)
+    if (auto box = boxed(context, feeds)) return box;
   std::lock_guard making(plan_mutex_);
-  if (auto found = find()) return found;  // made while we waited
+  if (auto found = cached(key, hash)) return found;  // made while we waited
   TENON_ASSIGN(std::shared_ptr<const Plan> made, make(segment, parent, context));
   std::lock_guard lock(cache_mutex_);
   cache_.push_front({key, made, 1});
@@ -68,6 +71,22 @@ Result<std::shared_ptr<const Plan>> Block::plan(const std::vector<std::int64_t>&
   return made;
 }
 
+PlanInput Block::plan_input() const {
+  PlanInput input;
+  input.graph = &graph_;
+  input.cover = &placement_.cover;
+  input.programs = &programs_;
+  input.items = &items_;
+  input.host_read = &placement_.host_read;
+  input.readers = &readers_;
+  input.inference = inference_.get();
+  input.segment_count = segments_;
+  input.max_workers = environment_.max_workers;
+  input.limits = environment_.config->limits;
+  input.load = plan_task_.get();
+  return input;
+}
+
 Result<std::shared_ptr<const Plan>> Block::make(std::uint32_t segment, const Plan* parent, const RunContext& context) const {
   ShapeTable shapes = parent ? parent->shapes : *constants_;
   const auto take = [&](ValueId v, bool elements) -> Status {
@@ -85,19 +104,7 @@ Result<std::shared_ptr<const Plan>> Block::make(std::uint32_t segment, const Pla
     for (ValueId v : parent->open) TENON_TRY(take(v, false));
   if (parent)
     for (ValueId v : parent->fetched) TENON_TRY(take(v, true));
-  PlanInput input;
-  input.graph = &graph_;
-  input.cover = &placement_.cover;
-  input.programs = &programs_;
-  input.items = &items_;
-  input.host_read = &placement_.host_read;
-  input.readers = &readers_;
-  input.inference = inference_.get();
-  input.segment_count = segments_;
-  input.max_workers = environment_.max_workers;
-  input.limits = environment_.config->limits;
-  input.load = plan_task_.get();
-  TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(input, segment, std::move(shapes)));
+  TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(plan_input(), segment, std::move(shapes)));
   made->serial = ++plans_made_;
   log_debug("plan", "{}plan {} of segment {}: {} items", path_.empty() ? "" : path_ + ": ", made->serial, segment, made->items.size());
   if (log_enabled("plan", TENON_LOG_TRACE)) log_write("plan", TENON_LOG_TRACE, tenon::plan_text(*made, graph_));

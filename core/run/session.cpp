@@ -255,6 +255,7 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
     d.data = given.data, d.bytes = given.bytes;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const Datum& in = *scratch.pointers[i];
+      if (in.data == given.data && in.kind == TENON_KIND_TENSOR) continue;  // in place, if the plan can: the execution checks it
       if (in.data && in.data < given.data + given.bytes && given.data < in.data + in.bytes)
         return invalid("the memory given for output \"{}\" overlaps that of input \"{}\"", outputs[scratch.order[r]].name, inputs[i].name);
     }
@@ -335,5 +336,6 @@ const PlacementReport& Session::placement() const {
 
 std::string Session::graph_text() const { return tenon::graph_text(impl_->model->graph, impl_->model->symbols); }
 std::string Session::plan_text() const { return impl_->block->plan_text(); }
+std::uint64_t Session::plans_made() const { return impl_->block->plans_made(); }
 
 }  // namespace tenon

@@ -77,6 +77,8 @@ class Session {
   // Text of the optimised graph and of the plan for the last shapes run.
   std::string graph_text() const;
   std::string plan_text() const;
+  // Plans made so far for the graph itself: sizes that were planned, not runs.
+  std::uint64_t plans_made() const;
 
  private:
   struct Impl;

@@ -2,7 +2,17 @@
 
 #include <algorithm>
 
+#include "plugins/cpu/box_planner.h"
+
 namespace tenon::cpu {
+
+Plan::Plan() = default;
+Plan::~Plan() = default;
+
+void Plan::resize(const tenon_resize_args& args) {
+  if (!box_) throw Failure{TENON_FAILED_PRECONDITION, "the plan was made for one set of sizes"};
+  box_->resize(args);
+}
 
 void* Arena::alloc(std::size_t bytes, std::size_t alignment) {
   const auto fit = [&](const Chunk& c) {

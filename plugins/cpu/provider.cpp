@@ -4,6 +4,7 @@
 #include <memory>
 
 #include <tenon/provider.h>
+#include <tenon/resize.h>
 
 #include "plugins/cpu/device.h"
 #include "plugins/cpu/plan.h"
@@ -91,6 +92,15 @@ tenon_status* execute(tenon_program* program, const tenon_execute_args* args) {
   return nullptr;
 }
 
+tenon_status* plan_resize(tenon_program* program, tenon_plan* plan, const tenon_resize_args* args) {
+  return guarded(program->program->host, [&] { plan->plan->resize(*args); });
+}
+
+const void* get_extension(tenon_provider*, tenon_str name, std::uint32_t version) {
+  static const tenon_resize_extension resize{sizeof(tenon_resize_extension), 0, plan_resize};
+  return view(name) == "tenon.resize" && version == 1 ? &resize : nullptr;
+}
+
 const tenon_provider_api& table() {
   static const tenon_provider_api api = [] {
     tenon_provider_api a{};
@@ -101,6 +111,7 @@ const tenon_provider_api& table() {
     a.create = create;
     a.destroy = destroy;
     a.enumerate = enumerate;
+    a.get_extension = get_extension;
     a.device_open = device_open;
     a.device_close = device_close;
     a.fingerprint = fingerprint;

@@ -434,6 +434,44 @@ nb::object to_python(DatumPtr datum) {
   }
 }
 
+DatumPtr held_datum(nb::object value) {
+  need_numpy();
+  nb::object held = PyArray_Check(value.ptr()) ? value : steal(PyArray_FromAny(value.ptr(), nullptr, 0, 0, 0, nullptr));
+  const std::int32_t dtype = dtype_of(PyArray_DESCR(array(held)));
+  if (dtype == TENON_DTYPE_UNDEFINED)
+    throw Failure{TENON_INVALID_ARGUMENT, "no element type of ONNX is " + tensor_text(0, PyArray_DESCR(array(held))), {}};
+  Keep keep;
+  DatumPtr borrowed = tensor_from("value", dtype, nullptr, held.ptr(), keep);
+  if (keep.empty()) return borrowed;  // a copy
+  const auto release = [](void* object) {
+    const nb::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(object));
+  };
+  const tenon_datum* b = borrowed.get();
+  PyObject* owner = keep.back().ptr();
+  Py_INCREF(owner);
+  tenon_datum* made = nullptr;
+  tenon_status* status = tenon_datum_borrow_tensor(dtype, tenon_datum_dims(b), tenon_datum_rank(b), PyArray_DATA(reinterpret_cast<PyArrayObject*>(owner)),
+                                                   tenon_datum_bytes(b), release, owner, &made);
+  if (status) Py_DECREF(owner);
+  check(status);
+  return DatumPtr(made);
+}
+
+std::int32_t dtype_number(const nb::object& type) {
+  need_numpy();
+  if (PyLong_CheckExact(type.ptr())) {
+    const long number = PyLong_AsLong(type.ptr());
+    if (number > 0 && number < 1000 && (number == TENON_DTYPE_STRING || tenon_dtype_bits(static_cast<std::int32_t>(number)) > 0)) return static_cast<std::int32_t>(number);
+    throw Failure{TENON_INVALID_ARGUMENT, std::to_string(number) + " is no element type of ONNX", {}};
+  }
+  PyArray_Descr* descr = nullptr;
+  if (!PyArray_DescrConverter(type.ptr(), &descr)) raise();
+  const nb::object held = nb::steal(reinterpret_cast<PyObject*>(descr));
+  if (const std::int32_t dtype = dtype_of(descr)) return dtype;
+  throw Failure{TENON_INVALID_ARGUMENT, "no element type of ONNX is " + tensor_text(0, descr), {}};
+}
+
 std::string type_text(PyObject* value) {
   need_numpy();
   if (!PyArray_Check(value)) return Py_TYPE(value)->tp_name;

@@ -39,6 +39,10 @@ using Keep = std::vector<nanobind::object>;
 DatumPtr to_datum(const Input& input, PyObject* value, Keep& keep);
 // Arrays own the datum's memory; no copy but for packed types and strings.
 nanobind::object to_python(DatumPtr datum);
+// A datum over the memory of an array (anything array-like), which it keeps alive; a copy where that is not dense, packed, or text.
+DatumPtr held_datum(nanobind::object value);
+// The element type that numpy's dtype, or the number that ONNX gives it, names. Throws Failure.
+std::int32_t dtype_number(const nanobind::object& type);
 // "tensor(float)" of any value, for messages.
 std::string type_text(PyObject* value);
 

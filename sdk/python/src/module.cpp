@@ -13,6 +13,7 @@
 #include "convert.h"
 #include "failure.h"
 #include "interrupt.h"
+#include "value.h"
 
 namespace nb = nanobind;
 using namespace tenon::python;
@@ -160,6 +161,22 @@ class Session {
     for (std::size_t i = 0; i < count; ++i)
       PyList_SET_ITEM(all.ptr(), static_cast<Py_ssize_t>(i), to_python(std::move(results[i])).release().ptr());
     return all;
+  }
+
+  void run_bound(Binding& binding, CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile) const {
+    Interrupt interrupt(cancel ? cancel->raw.get() : nullptr);
+    tenon_run_options options{};
+    options.struct_size = sizeof options;
+    options.cancel = interrupt.token();
+    options.timeout_ns = timeout_ns;
+    options.profile = profile ? profile->raw.get() : nullptr;
+    tenon_status* status = nullptr;
+    {
+      const nb::gil_scoped_release released;
+      status = binding.run(session_.get(), options);
+    }
+    if (interrupt.finish()) after_interrupt(status, cancel);
+    else check(status);
   }
 
   std::vector<std::string> providers() const {
@@ -321,12 +338,15 @@ NB_MODULE(_core, m) {
       .def("outputs", [](const Session& s) { return s.describe(false); })
       .def("run", &Session::run, nb::arg("names").none(), nb::arg("feeds"), nb::arg("cancel").none() = nb::none(),
            nb::arg("timeout_ns") = 0, nb::arg("profile").none() = nb::none())
+      .def("run_bound", &Session::run_bound, nb::arg("binding"), nb::arg("cancel").none() = nb::none(), nb::arg("timeout_ns") = 0,
+           nb::arg("profile").none() = nb::none())
       .def("providers", &Session::providers)
       .def("model_text", &Session::model_text)
       .def("placement_text", &Session::placement_text)
       .def("graph_text", &Session::graph_text)
       .def("plan_text", &Session::plan_text);
 
+  add_values(m);
   m.def("provider_list", [] { return text(&tenon_provider_list, static_cast<const tenon_configuration*>(nullptr)); });
   m.def("provider_devices", [](const std::string& name) {
     return text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(nullptr));

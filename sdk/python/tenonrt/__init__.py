@@ -33,6 +33,7 @@ from ._options import ExecutionMode, ExecutionOrder, GraphOptimizationLevel, Run
 from ._providers import get_all_providers, get_available_providers, get_device
 from ._providers import report as providers_report
 from ._session import InferenceSession, ModelMetadata, NodeArg
+from ._values import IOBinding, OrtDevice, OrtValue
 
 __version__: str = _core.__version__
 
@@ -92,6 +93,7 @@ __all__ = [
     "ExecutionOrder",
     "Fail",
     "GraphOptimizationLevel",
+    "IOBinding",
     "InferenceSession",
     "InvalidArgument",
     "InvalidGraph",
@@ -104,6 +106,8 @@ __all__ = [
     "NodeArg",
     "NotFound",
     "NotImplemented",
+    "OrtDevice",
+    "OrtValue",
     "OutOfMemory",
     "RunOptions",
     "RuntimeException",

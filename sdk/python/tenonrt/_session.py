@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 
 from . import _core, _errors, _providers
 from ._options import RunOptions, SessionOptions
+from ._values import IOBinding, OrtValue
 
 
 class NodeArg:
@@ -109,6 +110,29 @@ class InferenceSession:
         if run_options is None:
             return self._sess.run(output_names, input_feed, None, 0, self._profile)
         return self._sess.run(output_names, input_feed, run_options._token, run_options._timeout_ns(), self._profile)
+
+    def io_binding(self) -> IOBinding:
+        """Inputs and outputs that are bound once and run many times; see run_with_iobinding."""
+        return IOBinding(self)
+
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
+        """Runs with what is bound: inputs are read and outputs written where they are."""
+        if run_options is None:
+            self._sess.run_bound(iobinding._binding, None, 0, self._profile)
+        else:
+            self._sess.run_bound(iobinding._binding, run_options._token, run_options._timeout_ns(), self._profile)
+
+    def run_with_ort_values(
+        self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue], run_options: RunOptions | None = None
+    ) -> list[OrtValue]:
+        """As run, with OrtValue in and out."""
+        binding = IOBinding(self)
+        for name, value in input_dict_ort_values.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in output_names or [arg.name for arg in self._outputs_meta]:
+            binding.bind_output(name)
+        self.run_with_iobinding(binding, run_options)
+        return binding.get_outputs()
 
     def get_inputs(self) -> list[NodeArg]:
         return [arg for arg in self._inputs_meta if not _is_overridable(arg)]

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/support/model_text.h"
+#include "tests/support/small_decoder.h"
 
 namespace {
 std::atomic<bool> counting{false};
@@ -87,6 +88,33 @@ TEST(SteadyState, AWarmRunOfAStaticModelAllocatesNothing) {
     EXPECT_TRUE(good);
     EXPECT_EQ(allocations.load(), 0) << threads << " threads";
   }
+}
+
+TEST(SteadyState, ADecoderWhosePastGrowsPlansNothingInsideABox) {
+  if (!can_count) GTEST_SKIP() << "a sanitizer owns operator new";
+  auto s = session(graph_bytes(small_decoder), with_providers({"cpu"}, "\"session\":{\"threads\":1}"));
+  ASSERT_TRUE(s);
+  constexpr std::int64_t most = 128;
+  std::vector<NamedDatum> out{{"y", *Datum::tensor(TENON_DTYPE_FLOAT, {1, 2, 1, 4})},
+                              {"k", *Datum::tensor(TENON_DTYPE_FLOAT, {1, 2, most, 4})},
+                              {"v", *Datum::tensor(TENON_DTYPE_FLOAT, {1, 2, most, 4})}};
+  std::vector<NamedDatum> feeds = decoder_feeds(1, most - 1);
+  long counted = 0;
+  std::uint64_t plans = 0;
+  for (std::int64_t past = 0; past < 60; ++past) {
+    feeds[1].datum.dims[2] = feeds[2].datum.dims[2] = past;
+    feeds[3].datum.dims[1] = past + 1;
+    if (past == 10) plans = s->plans_made();
+    allocations = 0;
+    counting = true;
+    const bool good = s->run(feeds, {}, out).ok();
+    counting = false;
+    ASSERT_TRUE(good);
+    ASSERT_EQ(out[1].datum.dims, (Dims{1, 2, past + 1, 4}));
+    if (past >= 10) counted += allocations.load();
+  }
+  EXPECT_LE(counted, 50 * 150);  // kernels that plan with lists
+  EXPECT_EQ(s->plans_made(), plans);
 }
 
 TEST(SteadyState, ResultsGoWhereTheCallerSays) {

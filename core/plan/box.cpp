@@ -1,0 +1,170 @@
+#include "core/plan/box.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/plan/memory.h"
+
+namespace tenon {
+namespace {
+
+Status outside(const Node& node, const char* what) { return error(TENON_UNSUPPORTED_SHAPE, "{}: {} than its plan has", node.label(), what); }
+
+// Its plan consists of programs that can be set to other sizes, and nothing of it is decided by the run.
+bool can_be(const PlanInput& input) {
+  if (input.segment_count != 1) return false;
+  for (const Item& item : *input.items)
+    if (item.kind != Item::Kind::program) return false;
+  for (const Program& p : *input.programs)
+    if (!p.device->can_resize() || p.device->has_bind() || p.device->has_streams()) return false;
+  return std::none_of(input.graph->nodes.begin(), input.graph->nodes.end(), [](const Node& n) { return n.control_flow(); });
+}
+
+}  // namespace
+
+BoxPlan::BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock)
+    : in_(input), graph_(*input.graph), feeds_(feeds), lock_(lock), rules_(graph_), capacity_(graph_.values.size()), seen_(graph_.values.size()) {}
+
+Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, std::mutex& lock) {
+  if (!can_be(input)) return std::unique_ptr<BoxPlan>();
+  std::unique_ptr<BoxPlan> box(new BoxPlan(input, feeds, lock));
+  PlanInput boxed = input;
+  boxed.box = true;
+  TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(boxed, 0, std::move(largest)));
+  if (!made->open.empty() || !made->fetched.empty() || !made->copies.empty()) return std::unique_ptr<BoxPlan>();
+  box->plan_ = std::move(made);
+  const ShapeTable& shapes = box->plan_->shapes;
+  for (ValueId v : feeds) {
+    if (!shapes.complete(v) || box->graph_.values[v].type.dtype == TENON_DTYPE_STRING) return std::unique_ptr<BoxPlan>();
+    box->most_.push_back(shapes.values[v].dims);
+    box->seen_[v] = true;
+  }
+  for (ValueId v = 0; v < box->graph_.values.size(); ++v) box->capacity_[v] = value_bytes(box->graph_, shapes, v);
+  for (NodeId n = 0; n < box->graph_.nodes.size(); ++n) {
+    const Node& node = box->graph_.nodes[n];
+    if (std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != none && box->seen_[v]; })) continue;
+    box->behind_.push_back(n);
+    for (ValueId v : node.outputs)
+      if (v != none) box->seen_[v] = true;
+  }
+  std::fill(box->seen_.begin(), box->seen_.end(), false);
+  return box;
+}
+
+bool BoxPlan::at(std::span<const Datum* const> feeds) const {
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    const ShapeTable::Entry& e = plan_->shapes.values[feeds_[i]];
+    const Datum& d = *feeds[i];
+    if (d.kind != TENON_KIND_TENSOR || d.dims != e.dims) return false;
+    if (e.known && e.known->bytes && std::memcmp(e.known->data, d.data, e.known->bytes) != 0) return false;
+  }
+  return true;
+}
+
+bool BoxPlan::holds(std::span<const Datum* const> feeds) const {
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    const Datum& d = *feeds[i];
+    if (d.kind != TENON_KIND_TENSOR || d.dims.size() != most_[i].size()) return false;
+    for (std::size_t k = 0; k < d.dims.size(); ++k)
+      if (d.dims[k] > most_[i][k]) return false;
+  }
+  return true;
+}
+
+Status BoxPlan::set(std::span<const Datum* const> feeds) {
+  changed_.clear();
+  std::fill(seen_.begin(), seen_.end(), false);
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    const ValueId v = feeds_[i];
+    ShapeTable::Entry& e = plan_->shapes.values[v];
+    const Datum& d = *feeds[i];
+    bool other = d.dims != e.dims;
+    std::copy(d.dims.begin(), d.dims.end(), e.dims.begin());
+    if (e.known) {
+      auto& own = const_cast<Constant&>(*e.known);
+      const std::uint64_t bytes = value_bytes(graph_, plan_->shapes, v);
+      other = other || std::memcmp(own.data, d.data, bytes) != 0;
+      own.dims.assign(d.dims.begin(), d.dims.end());
+      own.bytes = bytes;
+      if (bytes) std::memcpy(const_cast<std::byte*>(own.data), d.data, bytes);
+    }
+    if (other) TENON_TRY(changed(v));
+  }
+  for (NodeId n : behind_) {
+    const Node& node = graph_.nodes[n];
+    if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != none && seen_[v]; })) TENON_TRY(infer(n));
+  }
+  tenon_resize_args args{};
+  args.struct_size = sizeof args;
+  args.values = {plan_->values.data(), plan_->values.size(), sizeof(tenon_plan_value), 0};
+  args.changed = changed_.data();
+  args.changed_count = changed_.size();
+  args.load = in_.load;
+  for (PlannedProgram& p : plan_->programs) TENON_TRY(p.program->device->resize(p.program->handle, p.handle, args));
+  for (ValueId v : changed_)
+    if (Storage& s = plan_->on_host[v]; s.kind == Storage::Kind::fixed) s.bytes = plan_->shapes.values[v].known->bytes;
+  return {};
+}
+
+// Its outputs, and which of them are not what they were.
+Status BoxPlan::infer(NodeId n) {
+  const Node& node = graph_.nodes[n];
+  std::vector<ShapeTable::Entry>& values = plan_->shapes.values;
+  if (node.outputs.size() == 1 && node.outputs[0] != none) {
+    const ValueId v = node.outputs[0];
+    scratch_.assign(values[v].dims.begin(), values[v].dims.end());
+    const ConstantPtr& known = values[v].known;
+    if (known) bytes_.assign(known->data, known->data + known->bytes);
+    if (rules_.apply(n, plan_->shapes, capacity_)) {
+      const bool same = scratch_ == values[v].dims && (!known || (known->bytes == bytes_.size() && std::memcmp(known->data, bytes_.data(), bytes_.size()) == 0));
+      return same ? Status() : changed(v);
+    }
+  }
+  // As for any plan; what it says goes into the memory that providers know.
+  std::vector<ShapeTable::Entry> before;
+  for (ValueId v : node.outputs) before.push_back(v == none ? ShapeTable::Entry() : values[v]);
+  {
+    std::lock_guard lock(lock_);
+    TENON_TRY(in_.inference->run_node(n, plan_->shapes));
+  }
+  for (std::size_t o = 0; o < node.outputs.size(); ++o) {
+    const ValueId v = node.outputs[o];
+    if (v == none) continue;
+    ShapeTable::Entry& e = values[v];
+    const ConstantPtr own = before[o].known;
+    if (e.dims.size() != before[o].dims.size() || (own && (!e.known || e.known->bytes > capacity_[v]))) return outside(node, "other values");
+    bool other = e.dims != before[o].dims;
+    if (own && e.known != own) {
+      other = other || e.known->bytes != own->bytes || std::memcmp(e.known->data, own->data, own->bytes) != 0;
+      auto& to = const_cast<Constant&>(*own);
+      to.dims.assign(e.known->dims.begin(), e.known->dims.end());
+      to.bytes = e.known->bytes;
+      if (to.bytes) std::memcpy(const_cast<std::byte*>(to.data), e.known->data, to.bytes);
+    }
+    e.known = own;  // known where the box knows it
+    if (other) TENON_TRY(changed(v));
+  }
+  return {};
+}
+
+Status BoxPlan::changed(ValueId v) {
+  if (plan_->values[v].dims != plan_->shapes.values[v].dims.data()) return internal("value \"{}\": its sizes have moved", graph_.values[v].name);
+  if (value_bytes(graph_, plan_->shapes, v) > capacity_[v] || !plan_->shapes.complete(v) || !agrees(v))
+    return error(TENON_UNSUPPORTED_SHAPE, "value \"{}\" is larger than its plan allows or not what was declared", graph_.values[v].name);
+  seen_[v] = true;
+  changed_.push_back(v);
+  return {};
+}
+
+// Programs were compiled for the sizes that the graph declares.
+bool BoxPlan::agrees(ValueId v) const {
+  const Type& type = graph_.values[v].type;
+  if (!type.dims) return true;
+  const Dims& dims = plan_->shapes.values[v].dims;
+  if (type.dims->size() != dims.size()) return false;
+  for (std::size_t d = 0; d < dims.size(); ++d)
+    if ((*type.dims)[d].fixed() && (*type.dims)[d].value != dims[d]) return false;
+  return true;
+}
+
+}  // namespace tenon

@@ -1,0 +1,55 @@
+// BoxPlan: one plan for a box of sizes: laid out for the largest, set to the sizes of each run.
+//
+// What a run inside the box costs is inference of the sizes that changed and the steps of the providers that see them; offsets,
+// operands, stages stay. Only for plans that consist of nothing but programs of devices that can resize theirs (tenon.resize),
+// whose sizes are all known before the run. Owned by one run context, and so used by one run at a time.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "core/plan/planner.h"
+#include "core/plan/size_rules.h"
+#include "core/tensor/datum.h"
+
+namespace tenon {
+
+class BoxPlan {
+ public:
+  // largest: the feeds at the upper corner of the box. lock guards input.inference and is held by the caller. Null where such
+  // a plan cannot be. Errors: as make_plan.
+  static Result<std::unique_ptr<BoxPlan>> make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, std::mutex& lock);
+
+  const std::shared_ptr<Plan>& plan() const { return plan_; }
+  // These are the sizes (and elements) that it is set to.
+  bool at(std::span<const Datum* const> feeds) const;
+  // No size is above the box.
+  bool holds(std::span<const Datum* const> feeds) const;
+  // Sets it to these feeds. REQUIRES holds. After an error the plan is not to be used any more; UNSUPPORTED_SHAPE and whatever
+  // else it is, planning for these very sizes is what is left.
+  Status set(std::span<const Datum* const> feeds);
+
+ private:
+  BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock);
+  Status infer(NodeId node);
+  Status changed(ValueId v);
+  bool agrees(ValueId v) const;
+
+  PlanInput in_;
+  const Graph& graph_;
+  std::vector<ValueId> feeds_;
+  std::mutex& lock_;
+  SizeRules rules_;
+  std::shared_ptr<Plan> plan_;
+  std::vector<Dims> most_;                  // by feed
+  std::vector<NodeId> behind_;              // nodes that depend on feeds, in order
+  std::vector<std::uint64_t> capacity_;     // by value: bytes at the largest sizes
+  std::vector<bool> seen_;                  // by value: changed in this call
+  std::vector<std::uint32_t> changed_;
+  Dims scratch_;
+  std::vector<std::byte> bytes_;
+};
+
+}  // namespace tenon

@@ -1,0 +1,83 @@
+// Boxes of a block: plans for sizes that grow from run to run. Part of Block.
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/ops/evaluator.h"
+#include "core/run/block.h"
+
+namespace tenon {
+
+// Dimensions whose names the configuration says to grow.
+void Block::read_growth() {
+  for (ValueId v : feeds_) {
+    const Type& type = graph_.values[v].type;
+    auto& by = growth_.by.emplace_back();
+    auto& limits = growth_.limits.emplace_back();
+    if (!type.is_tensor() || !type.dims) continue;
+    by.assign(type.dims->size(), 0);
+    limits.assign(type.dims->size(), INT64_MAX);
+    for (std::size_t d = 0; d < by.size(); ++d) {
+      const Dim& dim = (*type.dims)[d];
+      if (dim.fixed()) continue;
+      const std::string& name = environment_.model->symbols.name(dim.symbol);
+      for (const ShapeEntry& s : environment_.config->shapes) {
+        if (s.name != name) continue;
+        if (s.grow) by[d] = 1, growth_.any = true;
+        if (s.max) limits[d] = *s.max;
+      }
+    }
+  }
+}
+
+std::shared_ptr<const Plan> Block::boxed(RunContext& context, std::span<const Datum* const> feeds) const {
+  Growth& growth = context.growth;
+  growth.see(feeds);
+  for (int attempt = 0; attempt < 2 && !growth.hopeless(); ++attempt) {
+    if (context.box && context.box->holds(feeds)) {
+      const Status set = context.box->set(feeds);
+      if (set.ok()) return context.box->plan();
+      log_debug("plan", "{}the plan for growing sizes is given up: {}", path_.empty() ? "" : path_ + ": ", set.text());
+      growth.failed();
+      context.forget(context.box->plan());
+      context.box.reset();
+      return nullptr;
+    }
+    if (attempt == 1) break;
+    std::unique_ptr<BoxPlan> made = make_box(context, feeds);
+    if (!made) return nullptr;
+    if (context.box) context.forget(context.box->plan());
+    context.box = std::move(made);
+  }
+  return nullptr;
+}
+
+// Null where sizes do not grow, or the box cannot be.
+std::unique_ptr<BoxPlan> Block::make_box(RunContext& context, std::span<const Datum* const> feeds) const {
+  std::vector<Dims> corner;
+  if (!context.growth.box(feeds, growth_, corner)) return nullptr;
+  ShapeTable shapes = *constants_;
+  for (std::size_t i = 0; i < feeds_.size(); ++i) {
+    const Datum& d = *feeds[i];
+    if (d.kind != TENON_KIND_TENSOR) return nullptr;
+    ShapeTable::Entry& e = shapes.values[feeds_[i]];
+    e.dims = corner[i];
+    e.ranked = true;
+    if (!known_feed_[i] || d.strings || d.count() > small_elements * 4) continue;
+    if (e.dims != d.dims) return nullptr;  // what its elements would be is not known
+    Result<ConstantPtr> known = known_elements(d);
+    if (!known.ok()) return nullptr;
+    e.known = *std::move(known);
+  }
+  std::lock_guard making(plan_mutex_);
+  Result<std::unique_ptr<BoxPlan>> made = BoxPlan::make(plan_input(), feeds_, std::move(shapes), plan_mutex_);
+  if (!made.ok() || !*made) {
+    log_debug("plan", "{}no plan for growing sizes: {}", path_.empty() ? "" : path_ + ": ", made.ok() ? "it would not consist of programs alone" : made.status().text());
+    context.growth.failed();
+    return nullptr;
+  }
+  ++plans_made_;
+  log_debug("plan", "{}plan {} for sizes up to {}", path_.empty() ? "" : path_ + ": ", plans_made_, dims_text(corner.back()));
+  return *std::move(made);
+}
+
+}  // namespace tenon

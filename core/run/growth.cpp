@@ -1,0 +1,60 @@
+#include "core/run/growth.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace tenon {
+namespace {
+
+// Boxes end at multiples of this, or of a quarter of the size: a plan is made once for so many tokens.
+constexpr std::int64_t grain = 128;
+
+}  // namespace
+
+void Growth::see(std::span<const Datum* const> feeds) {
+  scratch_.clear();
+  for (const Datum* d : feeds) scratch_.insert(scratch_.end(), d->dims.begin(), d->dims.end());
+  if (scratch_ == last_) return;  // the same again says nothing
+  steady_ = scratch_.size() == last_.size() && step_.size() == last_.size();
+  if (!steady_) step_.assign(scratch_.size(), 0);
+  bool grows = false;
+  for (std::size_t i = 0; i < scratch_.size() && i < last_.size(); ++i) {
+    const std::int64_t by = scratch_[i] - last_[i];
+    steady_ = steady_ && by == step_[i];
+    if (scratch_.size() == last_.size()) step_[i] = by;
+    if (by < 0) steady_ = false;
+    grows = grows || by > 0;
+  }
+  steady_ = steady_ && grows;
+  last_.swap(scratch_);
+}
+
+bool Growth::box(std::span<const Datum* const> feeds, const Configured& configured, std::vector<Dims>& corner) const {
+  if (hopeless() || !(steady_ || configured.any)) return false;
+  corner.clear();
+  std::int64_t runs = INT64_MAX, most = 0, of_most = 1;  // how often it can grow; the largest size that does, and its step
+  std::size_t at = 0;
+  const auto step = [&](std::size_t feed, std::size_t d) {
+    if (steady_) return step_[at];
+    return d < configured.by[feed].size() ? configured.by[feed][d] : 0;
+  };
+  for (std::size_t f = 0; f < feeds.size(); ++f)
+    for (std::size_t d = 0; d < feeds[f]->dims.size(); ++d, ++at) {
+      const std::int64_t by = step(f, d), size = feeds[f]->dims[d];
+      if (by <= 0) continue;
+      if (size >= most) most = size, of_most = by;
+      if (d < configured.limits[f].size()) runs = std::min(runs, (configured.limits[f][d] - size) / by);
+    }
+  const auto wide = std::max<std::int64_t>(grain, static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most / 4))));
+  runs = std::min(runs, ((most + wide / 2) / wide * wide + wide - most) / of_most);
+  if (runs < 1) return false;
+  at = 0;
+  for (std::size_t f = 0; f < feeds.size(); ++f) {
+    corner.push_back(feeds[f]->dims);
+    for (std::size_t d = 0; d < corner[f].size(); ++d, ++at)
+      if (const std::int64_t by = step(f, d); by > 0) corner[f][d] += by * runs;
+  }
+  return true;
+}
+
+}  // namespace tenon

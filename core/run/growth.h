@@ -1,0 +1,38 @@
+// Growth: watches the sizes of a block's feeds in one run context, and says when a box of sizes is worth a plan of its own.
+//
+// Sizes that rise by the same steps in two runs after each other (the past of a decoder and its mask) will go on so; sizes that
+// the configuration says to grow do from the first run on. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/tensor/datum.h"
+
+namespace tenon {
+
+class Growth {
+ public:
+  // by: how much each feed's sizes grow by configuration, 0 where nothing is said; empty where that is no size at all.
+  // limits: the largest that it allows.
+  struct Configured {
+    std::vector<std::vector<std::int64_t>> by, limits;
+    bool any = false;
+  };
+
+  // The sizes of this run.
+  void see(std::span<const Datum* const> feeds);
+  // True where the next runs are likely to need larger sizes than this one; corner: the feeds' sizes at the end of the box.
+  bool box(std::span<const Datum* const> feeds, const Configured& configured, std::vector<Dims>& corner) const;
+  // A box for these sizes could not be made, or did not hold what it promised: boxes are given up for good after a few.
+  void failed() { ++failures_; }
+  bool hopeless() const { return failures_ > 3; }
+
+ private:
+  std::vector<std::int64_t> last_, step_, scratch_;  // all sizes of all feeds; what the last run added
+  bool steady_ = false;                              // it added the same as the one before
+  int failures_ = 0;
+};
+
+}  // namespace tenon
