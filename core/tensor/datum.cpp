@@ -1,8 +1,9 @@
 #include "core/tensor/datum.h"
 
 #include <cstring>
+#include <utility>
 
-#include <new>
+#include "core/base/host_memory.h"
 
 namespace tenon {
 
@@ -21,10 +22,10 @@ Result<Datum> Datum::tensor(DType dtype, Dims dims) {
   if (!needed.valid()) return needed.get("tensor of shape " + dims_text(d.dims)).status().clone();
   const std::int64_t bytes = needed.value();
   d.bytes = static_cast<std::uint64_t>(bytes);
-  void* memory = ::operator new(d.bytes + 64, std::align_val_t(64), std::nothrow);
+  std::shared_ptr<void> memory = host_memory(d.bytes + 64);
   if (!memory) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a tensor of {} bytes", bytes);
-  d.keep = std::shared_ptr<void>(memory, [](void* p) { ::operator delete(p, std::align_val_t(64)); });
-  d.data = static_cast<std::byte*>(memory);
+  d.data = static_cast<std::byte*>(memory.get());
+  d.keep = std::move(memory);
   return d;
 }
 

@@ -8,10 +8,16 @@ namespace tenon::cpu {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// What one worker may hold of its second-level cache: input rows, and weights of a tile.
-constexpr std::int64_t kBandBytes = 256 << 10, kPanelBytes = 256 << 10;
+// What one worker may hold of its second-level cache: input rows, and weights of a tile. Machines with AVX-512 have 1 MiB or
+// more, others 512 KiB.
+constexpr std::int64_t kBandBytesWide = 512 << 10, kBandBytes = 256 << 10, kPanelBytes = 256 << 10;
 // The epilogue runs over this many results at a time, while they are in the first-level cache.
 constexpr std::int64_t kEpilogueFloats = 4096;
+
+// Output columns that the same taps of a kernel row reach: [low, high) of those in use, the others meet padding there.
+struct ColumnSpan {
+  std::int64_t begin, end, low, high;
+};
 
 struct DirectConv {
   const ConvTiles* tiles;
@@ -23,6 +29,8 @@ struct DirectConv {
   bool unpacked, flat, merged, prunes, separate;
   bool chained;                             // packed rows follow each other without gaps: tiles reach over their ends
   std::int64_t last_row;                    // columns of the last row of a flat image
+  const ColumnSpan* spans;                  // null: all columns have all taps
+  std::int64_t span_count;
   const ConvChannels* channels;
   std::int64_t channel_count, group_floats;
   const std::uint8_t* whole;                // per tile of channels: stores straight into dst
@@ -166,22 +174,33 @@ class Pass {
         const std::int64_t columns = c_.columns(r) * rows, pixel = c_.pixel(r);
         const float* row = from + (r - begin_) * row_step_;
         float* results = results_ + (r - begin_) * c_.w.out * kind.channels;
-        const std::int64_t pieces = (columns + kind.columns - 1) / kind.columns;
-        for (std::int64_t p = 0; p < pieces; ++p) {
-          const std::int64_t x = columns * p / pieces, count = columns * (p + 1) / pieces - x;
-          args.src = row + x * column_;
-          args.prefetch =
-              reinterpret_cast<const char*>(next) + pass++ * args.prefetch_step * args.blocks * args.block_weight / kind.channels;
-          for (std::int64_t j = 0; j < vectors; ++j) {
-            if (whole) {
-              const std::int64_t at = c_.dst.at(channel + j * kind.lanes, pixel + x * c_.w.dst_step);
-              args.dst[j] = dst_ + at;
-              args.residual[j] = residual_ && starts ? residual_ + at : nullptr;
-            } else {
-              args.dst[j] = results + x * kind.channels + j * kind.lanes;
+        const auto run = [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t pieces = (end - begin + kind.columns - 1) / kind.columns;
+          for (std::int64_t p = 0; p < pieces; ++p) {
+            const std::int64_t x = begin + (end - begin) * p / pieces, count = begin + (end - begin) * (p + 1) / pieces - x;
+            args.src = row + x * column_;
+            args.prefetch =
+                reinterpret_cast<const char*>(next) + pass++ * args.prefetch_step * args.blocks * args.block_weight / kind.channels;
+            for (std::int64_t j = 0; j < vectors; ++j) {
+              if (whole) {
+                const std::int64_t at = c_.dst.at(channel + j * kind.lanes, pixel + x * c_.w.dst_step);
+                args.dst[j] = dst_ + at;
+                args.residual[j] = residual_ && starts ? residual_ + at : nullptr;
+              } else {
+                args.dst[j] = results + x * kind.channels + j * kind.lanes;
+              }
             }
+            kind.tiles[count - 1](args);
           }
-          kind.tiles[count - 1](args);
+        };
+        if (c_.spans) {
+          const std::span<const ConvTap> all(args.taps, static_cast<std::size_t>(args.tap_count));
+          for (std::int64_t s = 0; s < c_.span_count; ++s) {
+            pick_taps(all, taps_per_row, c_.spans[s], args);
+            run(c_.spans[s].begin, c_.spans[s].end);
+          }
+        } else {
+          run(0, columns);
         }
         if (!ends) continue;
         if (!whole) scatter_pixels(results, kind.channels, columns, dst_, c_.dst, channel, channels.count, pixel, c_.w.dst_step);
@@ -201,6 +220,15 @@ class Pass {
     const std::int64_t high = std::max(low, std::min(h.used(), at >= h.in ? 0 : (h.in - at + h.step - 1) / h.step));
     args.taps += low * taps_per_row;
     args.tap_count = (high - low) * taps_per_row;
+  }
+
+  // Of whole kernel rows those taps that the columns reach, listed behind taps_.
+  void pick_taps(std::span<const ConvTap> all, std::int64_t taps_per_row, const ColumnSpan& span, ConvTileArgs& args) const {
+    ConvTap* to = taps_ + c_.d.used() * c_.h.used() * taps_per_row;
+    args.taps = to;
+    for (std::size_t row = 0; row < all.size(); row += static_cast<std::size_t>(taps_per_row))
+      for (std::int64_t t = span.low; t < span.high; ++t) *to++ = all[row + static_cast<std::size_t>(t)];
+    args.tap_count = to - args.taps;
   }
 
   void finish(const EpiloguePlan& epilogue, std::int64_t channel, std::int64_t count, std::int64_t begin, std::int64_t end) const {
@@ -247,20 +275,48 @@ bool stores_whole(const ConvPacking& packing, const ConvChannels& c, std::int64_
   return dst_block % lanes == 0 && dst_block != 0 && c.count == c.width && (packing.groups == 1 || packing.oc % lanes == 0);
 }
 
-// A 1x1 convolution sees no neighbours: its pixels may be cut into rows as the tiles like it.
+// A convolution whose only tap is the pixel itself (1x1, or dilated beyond the image) sees no neighbours: its pixels may be cut
+// into rows as the tiles like it.
 bool flatten(DirectConv& c) {
   for (const ConvDim* dim : {&c.d, &c.h, &c.w})
-    if (dim->taps != 1 || dim->stride != 1 || dim->first != 0 || dim->in != dim->out || dim->dst_step != 1 || dim->dst_size != dim->out)
+    if (dim->used() != 1 || dim->stride != 1 || dim->origin() != 0 || dim->in != dim->out || dim->dst_step != 1 || dim->dst_size != dim->out)
       return false;
   const std::int64_t pixels = c.d.out * c.h.out * c.w.out, piece = c.tiles->kinds[0].columns;
   const std::int64_t width = std::min(pixels, (56 + piece - 1) / piece * piece), rows = (pixels + width - 1) / width;
+  const std::int64_t taps = c.d.taps * c.h.taps * c.w.taps;
+  const std::int64_t tap = (c.d.tap_begin * c.h.taps + c.h.tap_begin) * c.w.taps + c.w.tap_begin;
   c.d = {};
   c.h = {};
   c.w = {};
   c.h.in = c.h.out = c.h.dst_size = rows;
   c.w.in = c.w.out = c.w.dst_size = width;
+  c.w.taps = taps, c.w.tap_begin = tap, c.w.tap_end = tap + 1, c.w.first = -tap;
   c.last_row = pixels - (rows - 1) * width;
   return true;
+}
+
+// Where columns differ in the taps that reach them, and leaving out the others is worth smaller tiles.
+std::vector<ColumnSpan> find_spans(const ConvDim& w) {
+  std::vector<std::int64_t> bounds{0, w.out};
+  const auto reach = [&](std::int64_t t) {  // columns whose tap t lies inside
+    const std::int64_t at = w.origin() + t * w.step;
+    const std::int64_t low = at >= 0 ? 0 : (-at + w.stride - 1) / w.stride, high = at >= w.in ? 0 : (w.in - at + w.stride - 1) / w.stride;
+    return std::pair{std::min(low, w.out), std::clamp<std::int64_t>(high, 0, w.out)};
+  };
+  for (std::int64_t t = 0; t < w.used(); ++t) bounds.push_back(reach(t).first), bounds.push_back(reach(t).second);
+  std::sort(bounds.begin(), bounds.end());
+  std::vector<ColumnSpan> spans;
+  std::int64_t products = 0;
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
+    ColumnSpan s{bounds[i], bounds[i + 1], w.used(), 0};
+    if (s.begin == s.end) continue;
+    for (std::int64_t t = 0; t < w.used(); ++t)
+      if (reach(t).first <= s.begin && s.end <= reach(t).second) s.low = std::min(s.low, t), s.high = t + 1;
+    if (s.low >= s.high) s.low = s.high = 0;
+    products += (s.end - s.begin) * (s.high - s.low);
+    spans.push_back(s);
+  }
+  return products * 5 <= w.out * w.used() * 4 ? spans : std::vector<ColumnSpan>{};
 }
 
 DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const ConvProblem& problem) {
@@ -279,8 +335,8 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   c.weights_offset = problem.weights_offset;
   c.low = problem.low, c.high = problem.high;
   c.all = problem.all, c.rest = problem.rest;
-  c.flat = flatten(c);
   for (ConvDim* dim : {&c.d, &c.h, &c.w}) dim->find_taps();
+  c.flat = flatten(c);
 
   std::vector<std::uint8_t> whole;
   bool aligned = c.d.dst_step == 1 && c.h.dst_step == 1 && c.w.dst_step == 1;
@@ -300,20 +356,29 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   const std::int64_t most = c.tiles->kinds[0].columns;
   const bool one_tap = c.d.used() == 1 && c.h.used() == 1 && c.w.used() == 1 && c.d.dst_step == 1 && c.h.dst_step == 1 && c.w.dst_step == 1;
   c.chained = one_tap && !c.flat && (c.w.out + most - 1) / most * most * 4 > c.w.out * 5;
-  if (!c.chained && whole_blocks && c.d.inside() && c.h.inside() && c.w.inside() && (taps == 1 || problem.src_block == c.block)) {
+  c.merged = c.w.used() == 1 || c.w.step == 1;
+  c.prunes = c.d.used() == 1 && !c.flat && !c.chained;
+  if (c.prunes && !c.merged) {
+    const std::vector<ColumnSpan> spans = find_spans(c.w);
+    c.span_count = static_cast<std::int64_t>(spans.size());
+    if (!spans.empty()) c.spans = builder.keep<ColumnSpan>(spans);
+  }
+  // Where rows and columns are pruned, no padding is read.
+  const bool inside = c.d.inside() && (c.spans || (c.h.inside() && c.w.inside()));
+  if (!c.chained && whole_blocks && inside && (taps == 1 || problem.src_block == c.block)) {
     c.unpacked = true;
     c.block = c.last = problem.src_block;  // with one tap the weights are in channel order, whatever the block
     c.blocks = c.ic / c.block;
   }
-  c.merged = c.w.used() == 1 || c.w.step == 1;
-  c.prunes = c.d.used() == 1 && !c.flat && !c.chained;
 
   const auto row_bytes = [&](std::int64_t rows) {
     return c.ic == 0 ? 0 : c.blocks * c.block * c.d.used() * c.h.reach(rows) * c.packed_width() * static_cast<std::int64_t>(sizeof(float));
   };
   std::int64_t rows = c.h.out;
-  while (rows > 1 && row_bytes(rows) > kBandBytes)
-    rows = std::max(rows / 2, std::min<std::int64_t>(rows - 1, kBandBytes / std::max<std::int64_t>(1, row_bytes(1))));
+  // All rows in one band read the weights once.
+  const std::int64_t band = c.tiles->kinds[0].lanes == 16 && row_bytes(rows) <= kBandBytesWide ? kBandBytesWide : kBandBytes;
+  while (rows > 1 && row_bytes(rows) > band && !(c.unpacked && c.spans))  // far apart rows are no band
+    rows = std::max(rows / 2, std::min<std::int64_t>(rows - 1, band / std::max<std::int64_t>(1, row_bytes(1))));
   // Rows that bands share are packed twice: not more than half of them.
   if (!c.unpacked) rows = std::min(c.h.out, std::max(rows, (c.h.reach(1) + c.h.stride - 1) / c.h.stride));
   c.rows_per_band = std::max<std::int64_t>(1, rows);
@@ -327,7 +392,7 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   }
 
   c.taps_at = static_cast<std::uint64_t>(c.unpacked ? 0 : (row_bytes(c.rows_per_band) + 63) / 64 * 64);
-  const std::int64_t listed = c.d.used() * c.h.used() * (c.merged ? 1 : c.w.used());
+  const std::int64_t listed = c.d.used() * c.h.used() * (c.merged ? 1 : c.w.used()) * (c.spans ? 2 : 1);
   c.results_at = c.taps_at + (static_cast<std::uint64_t>(listed) * sizeof(ConvTap) + 63) / 64 * 64;
   c.scratch_bytes =
       c.results_at + (all_whole ? 0 : static_cast<std::uint64_t>(c.rows_per_band * c.w.out * c.tiles->kinds[0].channels) * sizeof(float));
