@@ -52,7 +52,7 @@ double peak(const gemm::Kernels& kr) {
   const std::int64_t k = 128;
   Aligned a(static_cast<std::size_t>(kr.rows * k)), b(static_cast<std::size_t>(kr.columns * k)),
       c(static_cast<std::size_t>(kr.rows * kr.columns));
-  gemm::TileArgs t{a.p, 1, kr.rows, b.p, kr.columns, k, c.p, kr.columns, c.p, 1, false, false, nullptr, 0};
+  gemm::TileArgs t{a.p, 1, kr.rows, b.p, kr.columns, k, c.p, kr.columns, c.p, nullptr, 1, false, false, nullptr, 0};
   const double flops = 2.0 * static_cast<double>(kr.rows * kr.columns * k);
   return flops / fastest(flops, [&] { kr.tiles[0][kr.rows - 1](t); }) * 1e-9;
 }

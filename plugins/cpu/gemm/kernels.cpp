@@ -66,6 +66,13 @@ void tile(const TileArgs& args) {
     __builtin_prefetch(c + i * args.c_row, 1);
     if constexpr (kNv * kLanes > 16) __builtin_prefetch(c + i * args.c_row + kNv * kLanes - 1, 1);
   }
+  if (args.addend) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kMr; ++i) {
+      __builtin_prefetch(args.addend + i * args.c_row, 0, 2);
+      if constexpr (kNv * kLanes > 16) __builtin_prefetch(args.addend + i * args.c_row + kNv * kLanes - 1, 0, 2);
+    }
+  }
   if (args.prefetch) multiply<kMr, kNv, true>(args, sum);
   else multiply<kMr, kNv, false>(args, sum);
 
@@ -82,6 +89,11 @@ void tile(const TileArgs& args) {
 #pragma GCC unroll 16
       for (int i = 0; i < kMr; ++i) sum[i][j] = mul_add(sum[i][j], alpha, bias);
     }
+    if (args.addend)
+#pragma GCC unroll 16
+      for (int i = 0; i < kMr; ++i)
+#pragma GCC unroll 2
+        for (int j = 0; j < kNv; ++j) sum[i][j] = add(sum[i][j], load(args.addend + i * args.c_row + j * kLanes));
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kMr; ++i)
@@ -122,7 +134,10 @@ void gemv(const TileArgs& args) {
   for (int j = 0; j < kNv; ++j) {
     Vec v = add(add(sum[0][j], sum[1][j]), add(sum[2][j], sum[3][j]));
     if (args.accumulate) v = add(load(args.c + j * kLanes), v);
-    if (args.last) v = mul_add(v, set(args.alpha), load(args.bias + j * kLanes));
+    if (args.last) {
+      v = mul_add(v, set(args.alpha), load(args.bias + j * kLanes));
+      if (args.addend) v = add(v, load(args.addend + j * kLanes));
+    }
     store(v, args.c + j * kLanes);
   }
 }

@@ -13,7 +13,8 @@ namespace tenon::cpu::gemm {
 constexpr std::int64_t kMaxRows = 14;     // rows of the tallest tile of any instruction set
 constexpr std::int64_t kMaxColumns = 64;  // columns of the widest
 
-// C[i, j] = alpha * (C[i, j] if accumulate + sum over k of A[i, k] B[k, j]) + bias[j]; alpha and bias only if last.
+// C[i, j] = alpha * (C[i, j] if accumulate + sum over k of A[i, k] B[k, j]) + bias[j] + addend[i, j]; alpha and what follows it
+// only if last.
 struct TileArgs {
   const float* a;         // A[i, k] = a[i * a_row + k * a_k]
   std::int64_t a_row, a_k;
@@ -23,6 +24,7 @@ struct TileArgs {
   float* c;
   std::int64_t c_row;
   const float* bias;      // one value per column, never null
+  const float* addend;    // rows as far apart as those of C; may be null, never the memory of C
   float alpha;
   bool accumulate, last;
   const float* prefetch;  // read ahead, prefetch_k floats further per k; may be null

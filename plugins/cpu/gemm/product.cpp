@@ -105,6 +105,7 @@ void ProductStep::operator()(const StepContext& context) const {
   args.b = context.ptr<const float>(b);
   args.c = context.ptr<float>(c);
   if (bias.present()) args.bias = context.ptr<const float>(bias);
+  if (residual.present()) args.addend = context.ptr<const float>(residual);
   args.scratch = gemm.scratch_bytes ? worker_scratch<void>(context, scratch, gemm.scratch_bytes) : nullptr;
   args.worker = context.worker;
   args.workers = context.workers;
@@ -117,6 +118,14 @@ void ProductStep::operator()(const StepContext& context) const {
 
 void emit(PlanBuilder& builder, const char* name, ProductStep step, std::span<const Ref> reads, std::span<const Ref> writes) {
   if (step.gemm.mode == Mode::nothing) return;
+  // A sum with another tensor is made in registers.
+  if (step.gemm.mode == Mode::tiles && step.epilogue.count > 0 && !step.addend.y.present()) {
+    const PlannedItem& first = step.epilogue.items[0];
+    if (first.item.binary && first.item.op == Binary::add && first.item.input != TENON_NO_VALUE && first.broadcast == Broadcast::full) {
+      step.residual = first.y;
+      ++step.epilogue.items, --step.epilogue.count;
+    }
+  }
   if (step.gemm.scratch_bytes) step.scratch = builder.scratch(step.gemm.scratch_bytes);
   const double elements = static_cast<double>(step.gemm.batch_count * step.gemm.p.m * step.gemm.p.n);
   StepOptions options;

@@ -41,6 +41,7 @@ struct ProductStep {
   Gemm gemm;
   Ref a, b, c, bias, scratch;
   Addend addend;
+  Ref residual;              // added to C behind the bias, in the same places: the first of the epilogue, taken out by emit
   std::int64_t columns = 1;  // of C, where there is an addend
   EpiloguePlan epilogue;
 

@@ -5,7 +5,7 @@
 namespace tenon::cpu::gemm {
 namespace {
 
-constexpr std::int64_t kFinishBytes = 128 << 10;  // C that is finished while it is in L2
+constexpr std::int64_t kFinishBytes = 256 << 10;  // C that is finished while it is in L2
 
 alignas(64) constexpr float kNoBias[kMaxColumns] = {};
 
@@ -176,17 +176,24 @@ struct Walk {
     const int half = panel.width == kr.lanes;
     const TileFn fn = p.m == 1 ? kr.gemv[half] : kr.tiles[half][rows - 1];
     float* out = k.c + row * p.c_row + panel.column;
+    const float* addend = t.last && args.addend ? args.addend + (out - args.c) : nullptr;
     if (panel.valid == panel.width) {
       t.c = out;
       t.c_row = p.c_row;
+      t.addend = addend;
       return fn(t);
     }
+    t.addend = nullptr;
     t.c = c_tile;
     t.c_row = panel.width;
     if (t.accumulate)
       for (std::int64_t r = 0; r < rows; ++r) std::copy_n(out + r * p.c_row, panel.valid, c_tile + r * panel.width);
     fn(t);
-    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(c_tile + r * panel.width, panel.valid, out + r * p.c_row);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::copy_n(c_tile + r * panel.width, panel.valid, out + r * p.c_row);
+      if (addend)
+        for (std::int64_t j = 0; j < panel.valid; ++j) out[r * p.c_row + j] += addend[r * p.c_row + j];
+    }
   }
 
   void finish(const Block& k, std::int64_t t0, std::int64_t t1, std::int64_t q0, std::int64_t q1) {

@@ -78,6 +78,7 @@ struct RunArgs {
   std::uint32_t worker = 0, workers = 1;
   FinishFn finish = nullptr;
   const void* finish_context = nullptr;
+  const float* addend = nullptr;  // added behind the bias, in the places of C; only in Mode::tiles, never the memory of C
 };
 void run(const Gemm& gemm, const RunArgs& args);
 

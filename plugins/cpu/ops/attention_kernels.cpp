@@ -48,21 +48,23 @@ HWY_INLINE HWY_ATTR V exp2_negative(D d, V x) {
 }
 
 // Masked scores are natural logarithms: a mask of the least float must not become minus infinity.
-template <bool kMasked>
-HWY_ATTR void online_row(const OnlineRow& r) {
+template <bool kMasked, class D, class V = hn::Vec<D>>
+HWY_INLINE HWY_ATTR V power(D d, V x) {
+  return exp2_negative(d, kMasked ? hn::Mul(x, hn::Set(d, 1.44269504088896341f)) : x);
+}
+
+// Adds the mask; the greatest score.
+HWY_ATTR float online_top(const OnlineRow& r) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
-  const V log2_e = hn::Set(d, 1.44269504088896341f);
-  const auto power = [&](V x) HWY_ATTR { return exp2_negative(d, kMasked ? hn::Mul(x, log2_e) : x); };
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), n = r.end - r.begin;
   const V low = hn::Set(d, -HUGE_VALF);
   for (std::int64_t j = 0; j < r.begin; ++j) r.x[j] = 0;
   for (std::int64_t j = r.end; j < r.n; ++j) r.x[j] = 0;
-  if (n <= 0) return;
   float* x = r.x + r.begin;
   V t0 = low, t1 = low;
   std::int64_t i = 0;
-  if constexpr (kMasked) {
+  if (r.mask) {
     for (; i + lanes <= n; i += lanes) {
       const V v = hn::Add(hn::LoadU(d, r.mask + i), hn::LoadU(d, x + i));
       hn::StoreU(v, d, x + i);
@@ -81,31 +83,41 @@ HWY_ATTR void online_row(const OnlineRow& r) {
     for (; i + lanes <= n; i += lanes) t0 = hn::Max(t0, hn::LoadU(d, x + i));
     if (i < n) t1 = hn::Max(t1, norm_math::load_tail(d, x + i, n - i, low));
   }
-  const float old = r.state[0], here = hn::GetLane(hn::MaxOfLanes(d, hn::Max(t0, t1)));
-  const float top = here <= old ? old : here;  // NaN stays
+  return hn::GetLane(hn::MaxOfLanes(d, hn::Max(t0, t1)));
+}
+
+// Exponentials; here: the greatest of these scores.
+template <bool kMasked>
+HWY_ATTR void online_row(const OnlineRow& r, float here) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), n = r.end - r.begin;
+  if (n <= 0) return;
+  float* x = r.x + r.begin;
+  const float old = r.state[0], top = here <= old ? old : here;  // NaN stays
   // Where all is minus infinity so far the exponentials are 0, not NaN.
-  const V from = hn::Set(d, top == -HUGE_VALF ? 0.0f : top);
+  const V from = hn::Set(d, top == -HUGE_VALF ? 0.0f : top), low = hn::Set(d, -HUGE_VALF);
   V s0 = hn::Zero(d), s1 = s0;
-  i = 0;
+  std::int64_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const V e0 = power(hn::Sub(hn::LoadU(d, x + i), from)), e1 = power(hn::Sub(hn::LoadU(d, x + i + lanes), from));
+    const V e0 = power<kMasked>(d, hn::Sub(hn::LoadU(d, x + i), from)), e1 = power<kMasked>(d, hn::Sub(hn::LoadU(d, x + i + lanes), from));
     hn::StoreU(e0, d, x + i);
     hn::StoreU(e1, d, x + i + lanes);
     s0 = hn::Add(s0, e0), s1 = hn::Add(s1, e1);
   }
   for (; i + lanes <= n; i += lanes) {
-    const V e = power(hn::Sub(hn::LoadU(d, x + i), from));
+    const V e = power<kMasked>(d, hn::Sub(hn::LoadU(d, x + i), from));
     hn::StoreU(e, d, x + i);
     s0 = hn::Add(s0, e);
   }
   if (i < n) {
-    const V e = power(hn::Sub(norm_math::load_tail(d, x + i, n - i, low), from));
+    const V e = power<kMasked>(d, hn::Sub(norm_math::load_tail(d, x + i, n - i, low), from));
     norm_math::store_tail(e, d, x + i, n - i);
     s1 = hn::Add(s1, e);
   }
   float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
   if (top != old && old != -HUGE_VALF) {
-    const V factor = power(hn::Set(d, old - top));
+    const V factor = power<kMasked>(d, hn::Set(d, old - top));
     sum += r.state[1] * hn::GetLane(factor);
     for (std::int64_t j = 0; j < r.width; j += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, r.gathered + j), factor), d, r.gathered + j);
   } else {
@@ -114,8 +126,11 @@ HWY_ATTR void online_row(const OnlineRow& r) {
   r.state[0] = top, r.state[1] = sum;
 }
 
+// All maxima first: no row's exponentials wait for its own.
 HWY_ATTR void online_rows_kernel(const OnlineRow* rows, std::int64_t count) {
-  for (std::int64_t r = 0; r < count; ++r) rows[r].mask ? online_row<true>(rows[r]) : online_row<false>(rows[r]);
+  float tops[gemm::kMaxRows];
+  for (std::int64_t r = 0; r < count; ++r) tops[r] = online_top(rows[r]);
+  for (std::int64_t r = 0; r < count; ++r) rows[r].mask ? online_row<true>(rows[r], tops[r]) : online_row<false>(rows[r], tops[r]);
 }
 
 HWY_ATTR void online_scale_kernel(float* x, std::int64_t n, float factor) {

@@ -8,9 +8,9 @@ namespace {
 
 constexpr double log2_e = 1.4426950408889634;
 constexpr std::int64_t few_rows = 4;          // up to here dot products beat packing
-constexpr std::int64_t most_keys = 256;       // of a block: a tile's scores stay in the first-level cache
+constexpr std::int64_t most_keys = 512;       // of a block: a tile's scores stay in the first-level cache
 constexpr std::int64_t block_floats = 32768;  // of a block of keys or values: both stay in the second-level cache
-constexpr std::int64_t query_floats = 24576;  // of the queries that share a block
+constexpr std::int64_t query_floats = 65536;  // of the queries that share a block
 constexpr std::int64_t row_pad = 16;          // keeps rows of scores from the same cache sets
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -141,8 +141,8 @@ struct OnlineStep {
 }  // namespace
 
 bool online_takes(const AttentionShape& s, const AttentionRefs& refs) {
-  return s.queries > few_rows && s.depth > 0 && s.value_depth > 0 && s.keys > 0 && refs.y.present() && !refs.scores.present() && !refs.blocks.present() &&
-         !s.sink && s.softcap == 0;
+  return s.queries > few_rows && s.depth > 0 && s.value_depth > 0 && s.keys > 0 && refs.y.present() && !refs.scores.present() &&
+         !refs.blocks.present() && !s.sink && s.softcap == 0;
 }
 
 void plan_online(PlanBuilder& builder, const AttentionShape& s, const AttentionRefs& refs, Isa isa, std::span<const Ref> reads,
@@ -151,10 +151,11 @@ void plan_online(PlanBuilder& builder, const AttentionShape& s, const AttentionR
   step.s = s, step.refs = refs, step.kernels = &gemm::kernels(isa);
   const gemm::Kernels& kr = *step.kernels;
   const std::int64_t depth = std::max(s.depth, s.value_depth);
-  // Few heads make more blocks, for the workers.
-  const std::int64_t tallest = std::clamp<std::int64_t>(query_floats / depth, 64, 384);
-  const std::int64_t shared = std::min(ceil_div(8, s.batch * s.heads), ceil_div(s.queries, 2 * kr.rows));
-  step.blocks = std::max(ceil_div(s.queries, tallest), shared);
+  // Blocks of queries change no result, so there may be as many as the workers need; each packs all keys and values.
+  const std::int64_t workers = builder.options().max_workers, heads = s.batch * s.heads;
+  step.blocks = ceil_div(s.queries, std::clamp<std::int64_t>(query_floats / depth, 64, 1024));
+  while (heads * step.blocks < 4 * workers && heads * step.blocks % workers != 0 && s.queries / (step.blocks + 1) >= 2 * kr.rows)
+    ++step.blocks;
   // Blocks of even sizes; a last panel may be half a panel.
   const std::int64_t most = std::clamp<std::int64_t>(block_floats / depth / kr.columns * kr.columns, 2 * kr.columns, most_keys);
   step.key_block = round_up(ceil_div(s.keys, ceil_div(s.keys, most)), kr.columns);

@@ -26,7 +26,7 @@ struct OnlineRow {
   std::int64_t width;
   float* state;                 // greatest score, sum of exponentials
 };
-void online_rows(const OnlineRow* rows, std::int64_t count);
+void online_rows(const OnlineRow* rows, std::int64_t count);  // at most gemm::kMaxRows
 // x *= factor
 void online_scale(float* x, std::int64_t n, float factor);
 // y = gathered / sum

@@ -39,7 +39,7 @@ struct Random {
 
 struct Case {
   std::int64_t m, n, k;
-  bool a_turned = false, b_turned = false, c_turned = false, packed = false, bias = false;
+  bool a_turned = false, b_turned = false, c_turned = false, packed = false, bias = false, addend = false;
   float alpha = 1;
   std::uint32_t workers = 1;
   std::int64_t batch = 1;
@@ -48,7 +48,7 @@ struct Case {
 
 std::string name(const Case& c) {
   return std::to_string(c.batch) + "x" + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) +
-         (c.a_turned ? " At" : "") + (c.b_turned ? " Bt" : "") + (c.packed ? " packed" : "") + (c.bias ? " bias" : "") +
+         (c.a_turned ? " At" : "") + (c.b_turned ? " Bt" : "") + (c.packed ? " packed" : "") + (c.bias ? " bias" : "") + (c.addend ? " addend" : "") +
          (c.shared_b ? " shared" : "") + " w" + std::to_string(c.workers);
 }
 
@@ -65,7 +65,7 @@ void count(const void* p, float* x, std::int64_t n) {
 std::vector<float> check(Isa isa, const Case& c) {
   const Kernels& kr = kernels(isa);
   Random r;
-  const auto a = r.vector(c.batch * c.m * c.k), b = r.vector((c.shared_b ? 1 : c.batch) * c.k * c.n), bias = r.vector(c.n);
+  const auto a = r.vector(c.batch * c.m * c.k), b = r.vector((c.shared_b ? 1 : c.batch) * c.k * c.n), bias = r.vector(c.n), addend = r.vector(c.batch * c.m * c.n);
   std::vector<float> out(static_cast<std::size_t>(c.batch * c.m * c.n), -77.0f);
   Problem p;
   p.m = c.m, p.n = c.n, p.k = c.k, p.alpha = c.alpha;
@@ -89,6 +89,7 @@ std::vector<float> check(Isa isa, const Case& c) {
     RunArgs args{
         a.data(), c.packed ? packed.data() : b.data(), out.data(), c.bias ? bias.data() : nullptr, scratch.data(), w, c.workers, count,
         &counter};
+    if (c.addend && g.mode == Mode::tiles) args.addend = addend.data();
     run(g, args);
   }
   // The same case for other instruction sets and workers has the same reference.
@@ -97,7 +98,7 @@ std::vector<float> check(Isa isa, const Case& c) {
   };
   static std::map<std::string, std::vector<Number>> references;
   Case key = c;
-  key.workers = 0, key.packed = false;
+  key.workers = 0, key.packed = false, key.addend = c.addend && g.mode == Mode::tiles;
   auto& reference = references[name(key) + std::to_string(c.alpha)];
   if (reference.empty())
     for (std::int64_t i = 0; i < c.batch; ++i)
@@ -111,6 +112,7 @@ std::vector<float> check(Isa isa, const Case& c) {
             x.sum += term, x.size += std::fabs(term);
           }
           x.sum = x.sum * static_cast<double>(c.alpha) + (c.bias ? static_cast<double>(bias[static_cast<std::size_t>(n)]) : 0);
+          if (key.addend) x.sum += static_cast<double>(addend[reference.size()]);
           reference.push_back(x);
         }
   for (std::size_t i = 0; i < out.size(); ++i)
@@ -129,7 +131,7 @@ TEST(Gemm, EverySmallSize) {
       for (std::int64_t n = 1; n <= 70; n += n < 36 ? 1 : 5)
         for (std::int64_t k : {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 33, 70}) {
           Case c{m, n, k};
-          c.a_turned = r.below(2), c.b_turned = r.below(2), c.packed = r.below(2), c.bias = r.below(2);
+          c.a_turned = r.below(2), c.b_turned = r.below(2), c.packed = r.below(2), c.bias = r.below(2), c.addend = r.below(2);
           c.alpha = r.below(3) ? 1.0f : 0.5f;
           c.workers = static_cast<std::uint32_t>(1 + r.below(3));
           check(isa, c);
