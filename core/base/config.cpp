@@ -104,6 +104,10 @@ Status Config::read(const Document& document) {
   const Json t = get("/session/threads");
   threads = t.is_string() ? 0 : t.get<int>();
   deterministic = get("/session/deterministic").get<bool>();
+  const std::string folder = get("/session/cache").get<std::string>();
+  cache.folder = folder.empty() ? "" : absolute(folder, document.folder);
+  cache.limit = size_of(get("/session/cache_size"));
+  cache.check_content = get("/session/cache_check") == "content";
   const Json p = get("/session/precision");
   precision = p.is_string() ? p.get<std::string>() : "";
 

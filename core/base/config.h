@@ -53,6 +53,11 @@ class Config {
   Optimize optimize = Optimize::all;
   int threads = 0;  // 0: as many as the process may use
   bool deterministic = false;
+  struct {
+    std::string folder;                  // absolute; "" none
+    std::uint64_t limit = std::uint64_t{8} << 30;
+    bool check_content = false;
+  } cache;
   std::string precision;  // "highest", "high", "medium"; "" each provider's own default
   std::vector<ShapeEntry> shapes;
   Limits limits;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +11,10 @@
 #include "core/base/status.h"
 
 namespace tenon {
+
+// Path, inode, size and the times of the last write and of the last change, which nobody can set: equal identities, equal
+// bytes. "" where there is no such file.
+std::string file_identity(const std::string& path);
 
 class FileMap {
  public:
@@ -20,14 +25,18 @@ class FileMap {
   FileMap& operator=(const FileMap&) = delete;
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // Copies bytes [offset, offset + bytes) without touching the mapping: no page of it becomes resident. Errors: DATA_LOSS
+  // where the file has become shorter.
+  Status read(std::uint64_t offset, void* to, std::uint64_t bytes) const;
   const std::string& path() const { return path_; }
-  // Path, inode, size and time of the last change: two maps with equal identities hold equal bytes.
+  // file_identity at the time of opening.
   const std::string& identity() const { return identity_; }
 
  private:
   FileMap() = default;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  int file_ = -1;
   std::string path_, identity_;
 };
 

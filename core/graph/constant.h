@@ -14,6 +14,8 @@
 
 namespace tenon {
 
+class FileMap;
+
 struct Constant {
   std::uint64_t id = 0;  // unique in the process, never 0
   DType dtype = TENON_DTYPE_UNDEFINED;
@@ -24,7 +26,8 @@ struct Constant {
   std::shared_ptr<const void> keep;  // mapping or buffer
   bool mapped = false;               // data points into a file mapping (may be misaligned)
   std::string file;                  // identity of the file (FileMap), when mapped: with offset that of packed forms
-  std::uint64_t offset = 0;
+  const FileMap* source = nullptr;   // that file, which `keep` holds; null where there is none
+  std::uint64_t offset = 0;          // in it
 
   std::int64_t count() const { return element_count(dims).value(); }
 };

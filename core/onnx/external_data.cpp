@@ -43,7 +43,8 @@ Result<ExternalRange> external_range(const onnx::TensorProto& proto, std::uint64
   if (offset > content.size() || content.size() - offset < bytes)
     return error(TENON_DATA_LOSS, "{}: bytes {} to {} are wanted, \"{}\" has {}", where, offset, offset + bytes, path.string(),
                  content.size());
-  return ExternalRange{content.data() + offset, offset, std::static_pointer_cast<const FileMap>(map)->identity(), map};
+  auto file = std::static_pointer_cast<const FileMap>(map);
+  return ExternalRange{content.data() + offset, offset, file->identity(), file};
 }
 
 }  // namespace tenon

@@ -11,7 +11,7 @@ struct ExternalRange {
   const std::byte* data = nullptr;
   std::uint64_t offset = 0;
   std::string file;  // identity of the mapped file
-  std::shared_ptr<const void> keep;
+  std::shared_ptr<const FileMap> keep;
 };
 
 // Errors: PERMISSION_DENIED outside the folder; NOT_FOUND; DATA_LOSS for ranges that leave the file; INVALID_ARGUMENT.

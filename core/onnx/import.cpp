@@ -70,6 +70,7 @@ Result<std::unique_ptr<Model>> import_file(const std::string& path, const Import
   Payloads payloads;
   payloads.bytes = map->bytes();
   payloads.keep = map;
+  payloads.source = map.get();
   payloads.path = canonical.string();
   payloads.file = map->identity();
   payloads.folder = canonical.parent_path().string();

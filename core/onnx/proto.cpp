@@ -189,8 +189,9 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
   if (proto.data_location() == onnx::TensorProto::EXTERNAL) {
     TENON_ASSIGN(ExternalRange range, external_range(proto, static_cast<std::uint64_t>(bytes), payloads));
     if (packed) return unpacked(dtype, std::move(dims), range.data);
-    auto c = wrap_constant(dtype, dims, range.data, static_cast<std::uint64_t>(bytes), std::move(range.keep));
+    auto c = wrap_constant(dtype, dims, range.data, static_cast<std::uint64_t>(bytes), range.keep);
     c->mapped = true;
+    c->source = range.keep.get();
     c->file = std::move(range.file);
     c->offset = range.offset;
     return ConstantPtr(c);
@@ -202,6 +203,7 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
       auto c = wrap_constant(dtype, dims, payloads.bytes.data() + lifted->offset, lifted->bytes, payloads.keep);
       c->mapped = true;
       c->file = payloads.file;
+      c->source = payloads.source;
       c->offset = lifted->offset;
       return ConstantPtr(c);
     }

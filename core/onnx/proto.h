@@ -23,6 +23,7 @@ struct Payloads {
   const SlimModel* slim = nullptr;
   std::span<const std::byte> bytes;   // the original model
   std::shared_ptr<const void> keep;
+  const FileMap* source = nullptr;    // the mapped model, which keep holds; null for bytes
   std::string path;                   // canonical; "" for bytes
   std::string file;                   // identity of the mapped model; "" for bytes
   std::string folder;                 // where external data may lie; "" for none

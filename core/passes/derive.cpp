@@ -59,6 +59,7 @@ ConstantPtr with_dims(const ConstantPtr& c, Dims dims) {
   out->strings = c->strings;
   out->mapped = c->mapped;
   out->file = c->file;
+  out->source = c->source;
   out->offset = c->offset;
   return out;
 }

@@ -4,13 +4,12 @@
 #include <condition_variable>
 #include <cstring>
 #include <map>
-#include <new>
 
-#include <sys/mman.h>
-#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "core/base/file_map.h"
+#include "core/base/pages.h"
 #include "core/provider/host.h"
 
 namespace tenon {
@@ -35,13 +34,12 @@ std::uint64_t LoadContext::packed_bytes() const {
 
 namespace {
 
-Status unknown(std::uint64_t id) { return error(TENON_NOT_FOUND, "there is no constant {} in this session", id); }
+constexpr std::uint64_t read_from = 65536;                     // bytes of a constant that are worth a system call of their own
+constexpr std::uint64_t spare_bytes = std::uint64_t{16} << 20;  // larger copies are not kept for the next constant
+constexpr std::size_t spare_count = 8;
+constexpr std::uint64_t cached_from = 32768;                   // bytes of a packed form that are worth a file
 
-std::shared_ptr<void> aligned(std::uint64_t bytes, std::uint64_t alignment) {
-  void* memory = nullptr;
-  if (::posix_memalign(&memory, std::max<std::uint64_t>(alignment, 64), bytes ? bytes : 1) != 0) return nullptr;
-  return {memory, ::free};
-}
+Status unknown(std::uint64_t id) { return error(TENON_NOT_FOUND, "there is no constant {} in this session", id); }
 
 // Packed forms of all sessions: one per key, made by the first who asks, alive as long as any session holds it.
 struct PackedStore {
@@ -60,8 +58,6 @@ PackedStore& store() {
 
 }  // namespace
 
-namespace {
-
 // The pack function that runs on this thread: what it reads of constants is given back when it has returned, so that a
 // model's weights are in memory once, not mapped, aligned and packed at the same time.
 struct PackScope {
@@ -76,65 +72,113 @@ struct PackScope {
 };
 thread_local PackScope* PackScope::now = nullptr;
 
-}  // namespace
+std::shared_ptr<void> LoadContext::copy_memory(std::uint64_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto fits = [&](const Spare& s) { return s.bytes >= bytes && s.bytes / 2 <= bytes; };
+    if (const auto found = std::find_if(spare_.begin(), spare_.end(), fits); found != spare_.end()) {
+      std::shared_ptr<void> memory = std::move(found->memory);
+      spare_.erase(found);
+      return memory;
+    }
+  }
+  return large_memory(bytes);
+}
+
+// Read from the file where there is one: the mapping stays without pages, and the bytes are in memory once.
+Result<std::shared_ptr<void>> LoadContext::aligned_copy(const Constant& c) {
+  std::shared_ptr<void> copy = copy_memory(c.bytes);
+  if (!copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for an aligned copy of {} bytes", c.bytes);
+  if (c.source && c.bytes >= read_from) TENON_TRY(c.source->read(c.offset, copy.get(), c.bytes));
+  else std::memcpy(copy.get(), c.data, c.bytes);
+  return copy;
+}
 
 void LoadContext::drop(std::uint64_t id) {
   auto it = exposed_.find(id);
   if (it == exposed_.end()) return;
   const ConstantPtr c = it->second.constant;
+  if (std::shared_ptr<void>& copy = it->second.copy; copy && c->bytes >= read_from && c->bytes <= spare_bytes && spare_.size() < spare_count)
+    spare_.push_back({std::move(copy), c->bytes});
   exposed_.erase(it);
   // Clean pages of the mapping go back to the system; they are read again if anyone asks.
-  if (!c || !c->mapped || c->bytes < 65536) return;
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<std::uintptr_t>(c->data) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<std::uintptr_t>(c->data) + c->bytes) / page * page;
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  if (c && c->mapped && c->bytes >= read_from) forget_pages(c->data, c->bytes);
+}
+
+void LoadContext::finish() {
+  {
+    std::lock_guard lock(mutex_);
+    spare_.clear();
+    artifacts_.clear();
+  }
+  if (cache) cache->trim();
 }
 
 Status LoadTask::const_data(std::uint64_t id, tenon_const_tensor* out) {
   const ConstantPtr c = context_.constants.find(id);
   if (!c) return unknown(id);
-  std::lock_guard lock(context_.mutex_);
-  LoadContext::Exposed& e = context_.exposed_[id];
-  if (!e.constant) {
-    tenon_const_tensor t{};
-    t.struct_size = sizeof t;
-    t.dtype = c->dtype;
-    t.dims = c->dims.data();
-    t.rank = c->dims.size();
-    t.data = c->data;
-    t.bytes = c->bytes;
-    if (c->dtype == TENON_DTYPE_STRING) {
-      t.bytes = c->strings.size() * sizeof(tenon_str);
-      e.copy = aligned(t.bytes, 64);
-      if (!e.copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for {} strings", c->strings.size());
-      auto* strings = static_cast<tenon_str*>(e.copy.get());
-      for (std::size_t i = 0; i < c->strings.size(); ++i) strings[i] = str(c->strings[i]);
-      t.data = strings;
-    } else if (c->bytes && reinterpret_cast<std::uintptr_t>(c->data) % 64 != 0) {
-      e.copy = aligned(c->bytes, 64);
-      if (!e.copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for an aligned copy of {} bytes", c->bytes);
-      std::memcpy(e.copy.get(), c->data, c->bytes);
-      t.data = e.copy.get();
-    }
-    e.tensor = t;
-    e.constant = c;
-  }
   PackScope* scope = PackScope::now;
-  if (!scope || scope->context != &context_) {
+  if (scope && scope->context != &context_) scope = nullptr;
+  std::unique_lock lock(context_.mutex_);
+  for (;;) {
+    const auto [it, fresh] = context_.exposed_.try_emplace(id);
+    if (fresh) break;
+    if (!it->second.busy) {
+      note_reader(it->second, scope, id);
+      *out = it->second.tensor;
+      return {};
+    }
+    context_.exposed_changed_.wait(lock);
+  }
+  lock.unlock();  // other constants are not kept waiting
+  Result<Exposed> made = expose(c);
+  lock.lock();
+  if (!made.ok()) context_.exposed_.erase(id);
+  else note_reader(context_.exposed_[id] = *std::move(made), scope, id), *out = context_.exposed_[id].tensor;
+  context_.exposed_changed_.notify_all();
+  return std::move(made.status());
+}
+
+Result<LoadTask::Exposed> LoadTask::expose(const ConstantPtr& c) {
+  Exposed e;
+  tenon_const_tensor t{};
+  t.struct_size = sizeof t;
+  t.dtype = c->dtype;
+  t.dims = c->dims.data();
+  t.rank = c->dims.size();
+  t.data = c->data;
+  t.bytes = c->bytes;
+  if (c->dtype == TENON_DTYPE_STRING) {
+    t.bytes = c->strings.size() * sizeof(tenon_str);
+    e.copy = large_memory(t.bytes);
+    if (!e.copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for {} strings", c->strings.size());
+    auto* strings = static_cast<tenon_str*>(e.copy.get());
+    for (std::size_t i = 0; i < c->strings.size(); ++i) strings[i] = str(c->strings[i]);
+    t.data = strings;
+  } else if (c->bytes && reinterpret_cast<std::uintptr_t>(c->data) % 64 != 0) {
+    TENON_SET(e.copy, context_.aligned_copy(*c));
+    t.data = e.copy.get();
+  }
+  e.tensor = t;
+  e.constant = c;
+  e.busy = false;
+  return e;
+}
+
+// With the lock held: who reads it decides when it may go.
+void LoadTask::note_reader(Exposed& e, PackScope* scope, std::uint64_t id) {
+  if (!scope) {
     e.for_packing = false;
   } else if (std::find(scope->read.begin(), scope->read.end(), id) == scope->read.end()) {
     scope->read.push_back(id);
     ++e.packers;
   }
-  *out = e.tensor;
-  return {};
 }
 
 void LoadTask::const_release(std::uint64_t id) {
   std::lock_guard lock(context_.mutex_);
   auto it = context_.exposed_.find(id);
-  if (it != context_.exposed_.end() && it->second.packers == 0) context_.drop(id);
+  if (it != context_.exposed_.end() && !it->second.busy && it->second.packers == 0) context_.drop(id);
 }
 
 Status LoadTask::run_pack(const tenon_pack_request& request, void* to) {
@@ -187,14 +231,51 @@ Result<std::string> LoadTask::pack_key(const tenon_pack_request& request) {
   return key;
 }
 
+// The same for the cache on disk, where ids mean nothing: constants that are in no file are named by their content, and the
+// provider by the very library, as one that was built again may pack otherwise under the same version.
+Result<std::string> LoadTask::disk_key(const tenon_pack_request& request) {
+  TENON_ASSIGN(std::string key, artifact_key({nullptr, 0}));
+  key += fmt::format("\npacked {} {}", view(request.layout_id), request.bytes);
+  for (std::uint64_t i = 0; i < request.const_count; ++i) {
+    const ConstantPtr c = context_.constants.find(request.const_ids[i]);
+    if (!c) return unknown(request.const_ids[i]);
+    key += fmt::format("\n{}{}", dtype_name(c->dtype), dims_text(c->dims));
+    if (!c->file.empty()) {
+      key += fmt::format(" {}@{}+{}", c->file, c->offset, c->bytes);
+    } else {
+      std::uint64_t hash[2];
+      TENON_TRY(const_hash(c->id, hash));
+      key += fmt::format(" {:016x}{:016x}", hash[1], hash[0]);
+    }
+  }
+  return key;
+}
+
+Result<std::string> LoadTask::artifact_key(tenon_str key) {
+  const Provider& provider = device_->provider();
+  TENON_ASSIGN(const std::string fingerprint, device_->fingerprint());
+  return fmt::format("{} {}\n{}\n{}\n{}", provider.id(), provider.version(), provider.library_identity(), fingerprint, view(key));
+}
+
 Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pack_request& request) {
   if (!request.pack) return invalid("packed_weight: no pack function");
   auto made = std::make_shared<PackedWeight>();
   const auto& domains = device_->info().domains;
   if (request.domain >= domains.size()) return invalid("packed_weight: domain {} of {}", request.domain, domains.size());
-  std::shared_ptr<void> host = aligned(request.bytes, request.alignment);
+  const bool cached = context_.cache && domains[request.domain].host() && request.bytes >= cached_from && request.alignment <= 4096;
+  std::string key;
+  if (cached) {
+    TENON_SET(key, disk_key(request));
+    if (auto found = context_.cache->get(key, context_.check); found && found->bytes.size() == request.bytes) {
+      made->address = {const_cast<std::byte*>(found->bytes.data()), 0, request.bytes};
+      made->memory = std::move(found->keep);
+      return std::shared_ptr<const PackedWeight>(std::move(made));
+    }
+  }
+  std::shared_ptr<void> host = large_memory(request.bytes, request.alignment);
   if (!host) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a packed weight of {} bytes", request.bytes);
   TENON_TRY(run_pack(request, host.get()));
+  if (cached) context_.cache->put(key, {static_cast<const std::byte*>(host.get()), request.bytes});
   if (domains[request.domain].host()) {
     made->address = {host.get(), 0, request.bytes};
     made->memory = std::move(host);
@@ -238,6 +319,25 @@ Status LoadTask::packed_weight(const tenon_pack_request& request, tenon_address*
   *out = packed->address;
   std::lock_guard lock(context_.mutex_);
   context_.packed_.push_back(std::move(packed));
+  return {};
+}
+
+Status LoadTask::artifact_get(tenon_str key, const void** data, std::uint64_t* bytes) {
+  if (!context_.cache) return error(TENON_NOT_FOUND, "artifact_get: this session has no cache (session.cache)");
+  TENON_ASSIGN(const std::string full, artifact_key(key));
+  auto found = context_.cache->get(full, FileCache::Check::content);
+  if (!found) return error(TENON_NOT_FOUND, "artifact_get: nothing is stored under this key");
+  *data = found->bytes.data(), *bytes = found->bytes.size();
+  std::lock_guard lock(context_.mutex_);
+  context_.artifacts_.push_back(*std::move(found));
+  return {};
+}
+
+Status LoadTask::artifact_put(tenon_str key, const void* data, std::uint64_t bytes) {
+  if (bytes && !data) return invalid("artifact_put: no data");
+  if (!context_.cache) return {};
+  TENON_ASSIGN(const std::string full, artifact_key(key));
+  context_.cache->put(full, {static_cast<const std::byte*>(data), bytes});
   return {};
 }
 

@@ -1,15 +1,17 @@
 // LoadTask: what a provider may ask for while a session is loaded: constants, their hashes, packed weights.
 //
-// LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A LoadTask is made
+// Packed weights of a file come from, and go to, the cache on disk where the session has one. LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A LoadTask is made
 // per device and passed to query, compile and program_plan. Threads: all functions may be called by several at once.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/file_cache.h"
 #include "core/graph/constant.h"
 #include "core/provider/provider.h"
 #include "core/provider/task.h"
@@ -30,16 +32,20 @@ class ConstantTable {
 // One packed form, shared by sessions.
 struct PackedWeight {
   tenon_address address{};
-  std::shared_ptr<void> memory;  // host buffer or DeviceBuffer
+  std::shared_ptr<const void> memory;  // host buffer, mapped file or DeviceBuffer
 };
 
 struct LoadContext {
   ConstantTable constants;
   std::function<bool()> cancelled;        // may be empty
   std::function<void(double)> progress;   // may be empty
+  std::shared_ptr<FileCache> cache;       // of packed weights and artifacts; null: none
+  FileCache::Check check = FileCache::Check::header;
 
   // Bytes of packed weights that this session holds.
   std::uint64_t packed_bytes() const;
+  // Gives back what only the load needed. Called once, when all programs have been compiled.
+  void finish();
 
  private:
   friend class LoadTask;
@@ -47,15 +53,29 @@ struct LoadContext {
     std::shared_ptr<void> copy;  // aligned bytes, or the array of tenon_str
     tenon_const_tensor tensor{};
     ConstantPtr constant;
+    bool busy = true;            // the copy is being made
     bool for_packing = true;     // nobody but pack functions has asked
     std::uint32_t packers = 0;   // pack functions that run and have asked
   };
+  // Memory for aligned copies that only packing needs: used again, so that a load does not take and clear pages for each weight.
+  struct Spare {
+    std::shared_ptr<void> memory;
+    std::uint64_t bytes = 0;
+  };
+  std::shared_ptr<void> copy_memory(std::uint64_t bytes);
+  Result<std::shared_ptr<void>> aligned_copy(const Constant& constant);
   void drop(std::uint64_t const_id);  // with mutex_ held
+
   mutable std::mutex mutex_;
+  std::condition_variable exposed_changed_;
   std::unordered_map<std::uint64_t, Exposed> exposed_;
+  std::vector<Spare> spare_;
   std::unordered_map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> hashes_;
   std::vector<std::shared_ptr<const PackedWeight>> packed_;
+  std::vector<FileCache::Entry> artifacts_;
 };
+
+struct PackScope;  // load.cpp
 
 class LoadTask : public tenon_task {
  public:
@@ -69,9 +89,16 @@ class LoadTask : public tenon_task {
   void const_release(std::uint64_t const_id) override;
   Status const_hash(std::uint64_t const_id, std::uint64_t out[2]) override;
   Status packed_weight(const tenon_pack_request& request, tenon_address* out) override;
+  Status artifact_get(tenon_str key, const void** data, std::uint64_t* bytes) override;
+  Status artifact_put(tenon_str key, const void* data, std::uint64_t bytes) override;
 
  private:
+  using Exposed = LoadContext::Exposed;
+  Result<Exposed> expose(const ConstantPtr& constant);
+  static void note_reader(Exposed& exposed, PackScope* scope, std::uint64_t const_id);
   Result<std::string> pack_key(const tenon_pack_request& request);
+  Result<std::string> disk_key(const tenon_pack_request& request);
+  Result<std::string> artifact_key(tenon_str key);
   Status run_pack(const tenon_pack_request& request, void* to);
   Result<std::shared_ptr<const PackedWeight>> make_packed(const tenon_pack_request& request);
   LoadContext& context_;

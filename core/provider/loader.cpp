@@ -113,6 +113,7 @@ Result<LoadedLibrary> load_library(const Manifest& manifest) {
   keep_for_ever(library);
   TENON_ASSIGN(LoadedLibrary loaded,
                negotiate(reinterpret_cast<const tenon_provider_desc* (*)(const tenon_query_args*)>(symbol), library->path(), manifest.id));
+  loaded.identity = file_identity(library->path());
   loaded.library = std::move(library);
   log_debug("loader", "loaded {} {} from {}", loaded.id, loaded.version, loaded.library->path());
   return loaded;

@@ -161,6 +161,7 @@ struct OpsetRange {
 // What the loader got out of a library: negotiated, checked, the table copied into one of full size.
 struct LoadedLibrary {
   std::shared_ptr<Dynlib> library;
+  std::string identity;  // of its file (file_identity)
   tenon_provider_api api{};
   std::string id, version, build_id;
   std::vector<OpsetRange> opsets;
@@ -176,6 +177,7 @@ class Provider : public std::enable_shared_from_this<Provider> {
 
   const std::string& id() const { return library_.id; }
   const std::string& version() const { return library_.version; }
+  const std::string& library_identity() const { return library_.identity; }  // of its file: another build, another identity
   const Manifest& manifest() const { return manifest_; }
   const tenon_provider_api& api() const { return library_.api; }
   const std::vector<OpsetRange>& opsets() const { return library_.opsets; }

@@ -71,6 +71,12 @@ struct Session::Impl {
     const unsigned threads = config.threads > 0 ? static_cast<unsigned>(config.threads) : ThreadPool::instance().size();
     ThreadPool::instance().reserve(threads);
     load.cancelled = [this] { return (options.cancel && options.cancel->cancelled()) || Clock::now() >= deadline; };
+    if (!config.cache.folder.empty()) {
+      Result<std::shared_ptr<FileCache>> cache = FileCache::open(config.cache.folder, config.cache.limit);
+      if (cache.ok()) load.cache = *std::move(cache);
+      else report.notes.push_back(fmt::format("/session/cache: {}; the session goes without", cache.status().text()));
+      if (config.cache.check_content) load.check = FileCache::Check::content;
+    }
     environment.model = model.get();
     environment.config = &options.config;
     environment.import = import_options();
@@ -82,6 +88,7 @@ struct Session::Impl {
     (void)dim_bounds(config.shapes, model->symbols, &unknown);
     for (const std::string& name : unknown) report.notes.push_back(fmt::format("/shapes/{}: the model has no dimension of that name", name));
     TENON_SET(block, Block::build(environment, graph, ""));
+    load.finish();
     report.weight_bytes = load.packed_bytes();
     deadline = Clock::time_point::max();  // plans made by runs are no part of the load
     TENON_TRY(step(1, "done"));

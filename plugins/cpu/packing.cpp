@@ -75,23 +75,24 @@ tenon_const_tensor Packing::fetch(std::uint64_t id) const {
 
 tenon_const_tensor Packing::raw_constant(const NodeView& node, std::uint32_t i) {
   if (!node.is_constant(i)) throw Failure{TENON_INTERNAL, "input " + std::to_string(i) + " is not constant"};
-  uses_[node.input(i).const_id].read = true;
+  note(node.input(i).const_id, [](Use& use) { use.read = true; });
   return fetch(node.input(i).const_id);
 }
 
 tenon_const_tensor Packing::constant(const NodeView& node, std::uint32_t i) {
   tenon_const_tensor t = raw_constant(node, i);
   if (compute_dtype(t.dtype) == t.dtype) return t;
-  Use& use = uses_[node.input(i).const_id];
-  use.read = true;
   const std::uint64_t bytes = t.bytes * 2;
-  if (!use.wide) {
-    use.wide = packed(node, i, "f32", bytes, [](const tenon_const_tensor& from, void* to) {
+  const void* wide = nullptr;
+  note(node.input(i).const_id, [&](Use& use) { wide = use.wide; });
+  if (!wide) {
+    wide = packed(node, i, "f32", bytes, [](const tenon_const_tensor& from, void* to) {
       if (from.bytes) std::memcpy(to, from.data, from.bytes);
     });
+    note(node.input(i).const_id, [&](Use& use) { use.wide = wide; });
   }
   t.dtype = TENON_DTYPE_FLOAT;
-  t.data = use.wide;
+  t.data = wide;
   t.bytes = bytes;
   return t;
 }
@@ -100,7 +101,7 @@ const void* Packing::packed(const NodeView& node, std::uint32_t i, std::string_v
                             const std::function<void(const tenon_const_tensor&, void*)>& fill) {
   if (!node.is_constant(i)) throw Failure{TENON_INTERNAL, "input " + std::to_string(i) + " is not constant"};
   const std::uint64_t id = node.input(i).const_id;
-  uses_[id].packers.push_back(node.index());
+  note(id, [&](Use& use) { use.packers.push_back(node.index()); });
   const std::string layout = std::string(layout_id) + "/" + isa_name(program_.options.isa) + "/" + std::to_string(bytes);
   const std::function<tenon_const_tensor()> source = [&] { return fetch(id); };
   const PackCall call{&program_.host, &source, &fill};

@@ -1,9 +1,10 @@
 // Packing: what ops get in compile: the bytes of constants, packed forms shared through the host, private memory.
 //
-// One per compile; one thread. What it hands out belongs to the host or to the program and outlives it.
+// One per compile; ops are made by several threads at once. What it hands out belongs to the host or to the program and outlives it.
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -36,10 +37,16 @@ class Packing final : public CompileContext {
     std::vector<std::uint32_t> packers; // nodes that took a packed form
   };
   tenon_const_tensor fetch(std::uint64_t id) const;
+  template <class Fn>
+  void note(std::uint64_t id, Fn&& change) {
+    std::lock_guard lock(mutex_);
+    change(uses_[id]);
+  }
 
   const Program& program_;
   const tenon_graph& graph_;
   tenon_task* load_;
+  std::mutex mutex_;
   std::map<std::uint64_t, Use> uses_;
 };
 

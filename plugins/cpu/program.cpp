@@ -1,6 +1,8 @@
 #include "plugins/cpu/program.h"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <unordered_map>
 
 #include "plugins/cpu/attention_fusion.h"
@@ -30,6 +32,57 @@ auto at(const std::string& label, Fn&& fn) {
 std::int32_t machine_block(const Options& options) {
   if (options.plain || options.isa == Isa::plain) return 0;
   return options.isa >= Isa::avx512 ? 16 : 8;
+}
+
+// What an op is made from.
+struct Making {
+  const OpRow* row;
+  NodeView node;
+};
+
+std::uint64_t constant_bytes(const tenon_graph& graph) {
+  std::uint64_t bytes = 0;
+  for (std::uint64_t v = 0; v < graph.values.count; ++v) {
+    const auto& value = element<tenon_value>(graph.values, v);
+    if (value.const_id == 0) continue;
+    const std::int64_t count = element_count({value.dims, static_cast<std::size_t>(std::max(value.rank, 0))});
+    bytes += count > 0 ? static_cast<std::uint64_t>(count) * sizeof(float) : 0;
+  }
+  return bytes;
+}
+
+// Makes the op of every unit: most of the time is spent on packing weights, so several threads take one node after the
+// other. The failure of the first node in order is thrown, whoever met it.
+void make_ops(Program& program, std::vector<Making>& making, Packing& packing, tenon_task* load, std::uint64_t weights) {
+  struct Work {
+    Program& program;
+    std::vector<Making>& making;
+    Packing& packing;
+    tenon_task* load;
+    std::atomic<std::size_t> next{0};
+    std::atomic<bool> failed{false};
+    std::vector<std::exception_ptr> failures;
+  } work{program, making, packing, load, {}, {}, std::vector<std::exception_ptr>(making.size())};
+  const auto loop = [](void* context, std::uint64_t, std::uint64_t, std::uint32_t) {
+    Work& w = *static_cast<Work*>(context);
+    for (std::size_t n; !w.failed.load(std::memory_order_relaxed) && (n = w.next.fetch_add(1, std::memory_order_relaxed)) < w.making.size();) {
+      try {
+        Unit& unit = w.program.units[n];
+        unit.op = at(unit.label, [&] { return w.making[n].row->make(w.making[n].node, w.packing); });
+        if (!unit.op) throw Failure{TENON_INTERNAL, unit.label + ": no operator was made"};
+        if (w.program.host.api->cancelled(w.load)) throw Failure{TENON_CANCELLED, "the load was cancelled"};
+      } catch (...) {
+        w.failures[n] = std::current_exception();
+        w.failed.store(true, std::memory_order_relaxed);
+      }
+    }
+  };
+  constexpr std::uint64_t worth_threads = std::uint64_t{2} << 20;  // bytes of weights
+  const std::uint64_t threads = weights < worth_threads ? 1 : std::min<std::uint64_t>(program.options.max_workers, making.size());
+  if (threads > 1) program.host.api->parallel_for(nullptr, threads, 1, loop, &work);
+  else loop(&work, 0, 1, 0);
+  for (const std::exception_ptr& failure : work.failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 // Numbers the values of a part: one for each value of the graph that its nodes touch.
@@ -116,6 +169,7 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
   for (std::uint32_t o = 0; o < part.output_count; ++o) numbering.boundary(part.outputs[o], program->input_count + o, true);
 
   Packing packing(*program, graph, load);
+  std::vector<Making> making;
   for (std::uint64_t c = 0; c < part.claims.count; ++c) {
     const auto& chosen = element<tenon_chosen>(part.claims, c);
     for (std::uint32_t k = 0; k < chosen.node_count; ++k) {
@@ -128,12 +182,11 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
       unit.nodes = {chosen.nodes[k]};
       for (std::uint32_t i = 0; i < node.input_count(); ++i) unit.inputs.push_back(numbering.of(node.raw().inputs[i]));
       for (std::uint32_t o = 0; o < node.output_count(); ++o) unit.outputs.push_back(numbering.of(node.raw().outputs[o]));
-      unit.op = at(unit.label, [&] { return row->make(node, packing); });
-      if (!unit.op) throw Failure{TENON_INTERNAL, unit.label + ": no operator was made"};
       program->units.push_back(std::move(unit));
-      if (host.api->cancelled(load)) throw Failure{TENON_CANCELLED, "the load was cancelled"};
+      making.push_back({row, node});
     }
   }
+  make_ops(*program, making, packing, load, constant_bytes(graph));
   if (!options.plain) fuse_quantized(graph, program->values, program->units, packing);
   if (!options.plain) fuse(graph, program->values, program->units, packing);
   if (!options.plain) fuse_attention(graph, program->values, program->units, packing);

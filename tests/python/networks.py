@@ -197,3 +197,29 @@ def control(opset):
 
 
 NETWORKS = {"cnn": cnn, "transformer": transformer, "control": control}
+
+
+def wide_network(seed=1):
+    """Weights that are worth a file each: convolutions with and without the form of Winograd, products."""
+    rng = np.random.default_rng(seed)
+    weights, nodes = [], []
+
+    def weight(name, *shape):
+        array = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def op(kind, inputs, output, **attributes):
+        nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+    x = op("Conv", ["x", weight("w0", 64, 32, 3, 3)], "conv", pads=[1, 1, 1, 1])
+    x = op("Relu", [x], "relu")
+    x = op("Conv", [x, weight("w1", 128, 64, 1, 1)], "point")
+    x = op("Conv", [x, weight("w2", 64, 128, 3, 3)], "stride", strides=[2, 2])
+    x = op("GlobalAveragePool", [x], "pool")
+    x = op("Flatten", [x], "flat")
+    x = op("Gemm", [x, weight("w3", 64, 256)], "gemm")
+    x = op("MatMul", [x, weight("w4", 256, 200)], "y")
+    graph = helper.make_graph(nodes, "wide", [helper.make_tensor_value_info("x", F, [1, 32, 24, 24])],
+                              [helper.make_tensor_value_info("y", F, [1, 200])], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()

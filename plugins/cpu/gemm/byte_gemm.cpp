@@ -15,6 +15,33 @@
 #endif
 
 namespace tenon::cpu::gemm {
+namespace {
+
+inline std::int32_t sum_of_four(std::uint32_t v) {
+  return static_cast<std::int8_t>(v) + static_cast<std::int8_t>(v >> 8) + static_cast<std::int8_t>(v >> 16) + static_cast<std::int8_t>(v >> 24);
+}
+
+// A quad of a panel that lies inside the weights whole, for the two orders in which weights are stored.
+void pack_quad_by_k(const std::uint8_t* from, std::int64_t by_column, std::uint32_t turn, std::int32_t* sums, std::int8_t* to) {
+  for (std::int64_t lane = 0; lane < byte_columns; ++lane) {
+    std::uint32_t v;
+    std::memcpy(&v, from + lane * by_column, sizeof v);
+    v ^= turn;
+    sums[lane] += sum_of_four(v);
+    std::memcpy(to + 4 * lane, &v, sizeof v);
+  }
+}
+void pack_quad_by_column(const std::uint8_t* from, std::int64_t by_k, std::uint32_t turn, std::int32_t* sums, std::int8_t* to) {
+  const std::uint8_t *a = from, *b = a + by_k, *c = b + by_k, *d = c + by_k;
+  for (std::int64_t lane = 0; lane < byte_columns; ++lane) {
+    const std::uint32_t v =
+        (a[lane] | static_cast<std::uint32_t>(b[lane]) << 8 | static_cast<std::uint32_t>(c[lane]) << 16 | static_cast<std::uint32_t>(d[lane]) << 24) ^ turn;
+    sums[lane] += sum_of_four(v);
+    std::memcpy(to + 4 * lane, &v, sizeof v);
+  }
+}
+
+}  // namespace
 
 void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int64_t by_segment, std::int64_t by_k, std::int64_t by_column,
                        std::int8_t* to) {
@@ -24,7 +51,15 @@ void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int6
   std::memset(sums, 0, static_cast<std::size_t>(form.padded()) * sizeof *sums);
   for (std::int64_t panel = 0; panel < form.panels(); ++panel)
     for (std::int64_t s = 0; s < form.segments; ++s)
-      for (std::int64_t q = 0; q < form.quads(); ++q)
+      for (std::int64_t q = 0; q < form.quads(); ++q) {
+        const std::int64_t first = panel * byte_columns;
+        if (4 * q + 4 <= form.piece && first + byte_columns <= form.n && (by_k == 1 || by_column == 1)) {
+          const std::uint8_t* quad = from + s * by_segment + 4 * q * by_k + first * by_column;
+          if (by_k == 1) pack_quad_by_k(quad, by_column, turn * 0x01010101u, sums + first, to);
+          else pack_quad_by_column(quad, by_k, turn * 0x01010101u, sums + first, to);
+          to += 4 * byte_columns;
+          continue;
+        }
         for (std::int64_t lane = 0; lane < byte_columns; ++lane)
           for (std::int64_t k = 4 * q; k < 4 * q + 4; ++k) {
             const std::int64_t j = panel * byte_columns + lane;
@@ -33,6 +68,7 @@ void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int6
             sums[j] += v;
             *to++ = v;
           }
+      }
   std::memset(sums + form.padded(), 0, 1024);
 }
 

@@ -81,11 +81,14 @@ void pack_product(CompileContext& context, const NodeView& op, const NodeView& o
         // Channels to the end: the numbers of a tap together.
         const std::int64_t depth = form.segments * form.piece, taps = depth / channels;
         const auto* from = static_cast<const std::uint8_t*>(t.data);
+        if (taps == 1) return gemm::pack_byte_weights(form, from, flip, form.piece, 1, depth, out);
         std::vector<std::uint8_t> last(static_cast<std::size_t>(form.n * depth));
         for (std::int64_t j = 0; j < form.n; ++j)
-          for (std::int64_t c = 0; c < channels; ++c)
-            for (std::int64_t tap = 0; tap < taps; ++tap)
-              last[static_cast<std::size_t>(j * depth + tap * channels + c)] = from[(j * channels + c) * taps + tap];
+          for (std::int64_t tap = 0; tap < taps; ++tap) {
+            std::uint8_t* tail = last.data() + j * depth + tap * channels;
+            const std::uint8_t* head = from + j * depth + tap;
+            for (std::int64_t c = 0; c < channels; ++c) tail[c] = head[c * taps];
+          }
         gemm::pack_byte_weights(form, last.data(), flip, form.piece, 1, depth, out);
       }));
 }
