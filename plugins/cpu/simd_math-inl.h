@@ -126,13 +126,23 @@ HWY_INLINE V log1p_unit(D d, V t) {
   return t * polynomial(d, t, c);
 }
 
+template <class V>
+struct Fraction {
+  V p, q;
+};
+// tanh(x) = p / q, but for the last place next to 1 and -1.
 template <class D, class V>
-HWY_INLINE V tanh(D d, V x) {
+HWY_INLINE Fraction<V> tanh_fraction(D d, V x) {
   constexpr float p[] = {1.0f, 0.133797154f, 0.00349403243f, 2.05834458e-05f, 1.33190259e-08f};
   constexpr float q[] = {1.0f, 0.467130303f, 0.0258710645f, 0.000328308932f, 7.76200011e-07f};
   x = hn::Min(hn::Set(d, 9.02f), hn::Max(hn::Set(d, -9.02f), x));
-  const V z = x * x, y = x * polynomial(d, z, p) / polynomial(d, z, q);
-  return hn::Min(hn::Set(d, 1.0f), hn::Max(hn::Set(d, -1.0f), y));
+  const V z = x * x;
+  return {x * polynomial(d, z, p), polynomial(d, z, q)};
+}
+template <class D, class V>
+HWY_INLINE V tanh(D d, V x) {
+  const Fraction<V> f = tanh_fraction(d, x);
+  return hn::Min(hn::Set(d, 1.0f), hn::Max(hn::Set(d, -1.0f), f.p / f.q));
 }
 template <class D, class V>
 HWY_INLINE V erf(D d, V x) {

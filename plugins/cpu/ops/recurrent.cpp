@@ -14,7 +14,8 @@
 namespace tenon::cpu {
 namespace {
 
-constexpr std::int64_t max_chunk = 16;  // sequences that walk together
+constexpr std::int64_t max_chunk = 16;     // sequences that walk together
+constexpr std::int64_t sum_floats = 4096;  // of panels that are summed before their cells, which then overlap
 
 struct RecurrenceStep {
   RecurrentForm form;
@@ -112,56 +113,60 @@ struct RecurrenceStep {
     if (refs.y_c.present()) std::copy(cell + from, cell + to, c.ptr<float>(refs.y_c) + offset + from);
   }
 
-  // z and r * h of every row.
-  void gru_first(const StepContext& c, std::int64_t d, const Row* rows, std::int64_t count, std::int64_t begin, std::int64_t end) const {
-    alignas(64) float sums[max_chunk * 2 * max_panel_lanes];
-    const float* h[max_chunk];
-    for (std::int64_t i = 0; i < count; ++i) h[i] = rows[i].h;
-    const std::int64_t lanes = packing.lanes, hidden = sizes.hidden;
-    const float* w = c.ptr<const float>(weights) + d * packing.recurrent_floats();
-    for (std::int64_t p = begin; p < end; ++p) {
-      panel_products(2, count, h, w + p * 2 * lanes * hidden, hidden, sums);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t at = p * lanes;
-        gru_gates(sums + i * 2 * lanes, rows[i].projection + p * packing.gates * lanes, rows[i].h + at, form.clip,
-                  form.activations[d][0], rows[i].third + at, rows[i].fourth + at);
+  // Calls fn(row, at, panels) for the sums of each row with weights of so many gates, some panels at a time: `at` is the first.
+  template <class Fn>
+  void sum_panels(std::int64_t gates, const float* weights, const float* const* h, std::int64_t count, std::int64_t begin, std::int64_t end,
+                  const Row* rows, Fn&& fn) const {
+    alignas(64) float sums[sum_floats];
+    static_assert(sum_floats >= max_chunk * max_gates * max_panel_lanes);
+    const std::int64_t lanes = packing.lanes, floats = packing.panel_floats(gates), sum_step = count * gates * lanes;
+    const auto products = packing.compact ? compact_panel_products : panel_products;
+    for (std::int64_t p = begin; p < end;) {
+      const std::int64_t some = std::min(end - p, sum_floats / sum_step);
+      for (std::int64_t i = 0; i < some; ++i) products(gates, count, h, weights + (p + i) * floats, packing.depth(), sums + i * sum_step);
+      for (std::int64_t r = 0; r < count; ++r) {
+        fn(rows[r], p * lanes, Panels{some, sum_step, sums + r * gates * lanes, rows[r].projection + p * packing.gates * lanes, form.clip});
       }
+      p += some;
     }
   }
 
+  // z and r * h of every row.
+  void gru_first(const StepContext& c, std::int64_t d, const Row* rows, std::int64_t count, std::int64_t begin, std::int64_t end) const {
+    const float* h[max_chunk];
+    for (std::int64_t i = 0; i < count; ++i) h[i] = rows[i].h;
+    const float* w = c.ptr<const float>(weights) + d * packing.recurrent_floats();
+    sum_panels(2, w, h, count, begin, end, rows, [&](const Row& row, std::int64_t at, const Panels& panels) {
+      gru_gates(panels, row.h + at, form.activations[d][0], row.third + at, row.fourth + at);
+    });
+  }
+
   void advance(const StepContext& c, std::int64_t d, const Row* rows, std::int64_t count, std::int64_t begin, std::int64_t end) const {
-    alignas(64) float sums[max_chunk * max_gates * max_panel_lanes];
     const bool split = packing.split_hidden_gate;
-    const std::int64_t lanes = packing.lanes, hidden = sizes.hidden, gates = split ? 1 : packing.gates;
     const float* h[max_chunk];
     for (std::int64_t i = 0; i < count; ++i) h[i] = split ? rows[i].fourth : rows[i].h;
     const float* w = c.ptr<const float>(weights) + d * packing.recurrent_floats();
-    if (split) w += packing.panels() * 2 * lanes * hidden;
+    if (split) w += packing.panels() * packing.panel_floats(2);
     const Activation* f = form.activations[d];
-    for (std::int64_t p = begin; p < end; ++p) {
-      panel_products(gates, count, h, w + p * gates * lanes * hidden, hidden, sums);
-      const std::int64_t at = p * lanes, valid = std::min(lanes, hidden - at);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const Row& row = rows[i];
-        const float *sum = sums + i * gates * lanes, *projected = row.projection + p * packing.gates * lanes;
-        if (form.kind == RecurrentKind::rnn) {
-          rnn_cell(sum, projected, form.clip, f[0], row.next + at);
-        } else if (form.kind == RecurrentKind::lstm) {
-          const float* peep = peepholes.present() ? c.ptr<const float>(peepholes) + d * 3 * packing.padded() + at : nullptr;
-          lstm_cell({sum, projected, peep, peep ? peep + packing.padded() : nullptr, peep ? peep + 2 * packing.padded() : nullptr,
-                     row.third + at, row.next + at, form.clip, form.input_forget},
-                    f[0], f[1], f[2]);
-        } else if (split) {
-          gru_cell(sum, projected + 2 * lanes, row.third + at, row.h + at, form.clip, f[1], row.next + at);
-        } else {
-          const float* bias = kept_bias.present() ? c.ptr<const float>(kept_bias) + packing.columns() + d * packing.padded() + at : nullptr;
-          gru_cell_linear(sum, projected, bias, row.h + at, form.clip, f[0], f[1], row.next + at);
-        }
-        if (refs.y.present()) {
-          float* y = c.ptr<float>(refs.y) + sizes.y_row(form, row.time, d, row.batch) * hidden + at;
-          std::memcpy(y, row.next + at, static_cast<std::size_t>(valid) * sizeof(float));
-        }
+    sum_panels(split ? 1 : packing.gates, w, h, count, begin, end, rows, [&](const Row& row, std::int64_t at, const Panels& panels) {
+      if (form.kind == RecurrentKind::rnn) return rnn_cells(panels, f[0], row.next + at);
+      if (form.kind == RecurrentKind::lstm) {
+        const float* peep = peepholes.present() ? c.ptr<const float>(peepholes) + d * 3 * packing.padded() + at : nullptr;
+        return lstm_cells(panels,
+                          {peep, peep ? peep + packing.padded() : nullptr, peep ? peep + 2 * packing.padded() : nullptr, row.third + at,
+                           row.next + at, form.input_forget},
+                          f[0], f[1], f[2]);
       }
+      if (split) return gru_cells(panels, row.third + at, row.h + at, f[1], row.next + at);
+      const float* bias = kept_bias.present() ? c.ptr<const float>(kept_bias) + packing.columns() + d * packing.padded() + at : nullptr;
+      gru_cells_linear(panels, bias, row.h + at, f[0], f[1], row.next + at);
+    });
+    if (!refs.y.present()) return;
+    const std::int64_t from = unit_end(begin), to = unit_end(end);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Row& row = rows[i];
+      float* y = c.ptr<float>(refs.y) + sizes.y_row(form, row.time, d, row.batch) * sizes.hidden;
+      std::memcpy(y + from, row.next + from, static_cast<std::size_t>(to - from) * sizeof(float));
     }
   }
 };
@@ -246,8 +251,9 @@ class RecurrentOp final : public Op {
     const std::int64_t input = w.dims[2];
     if (r.dims[0] * r.dims[1] != rows * packing_.hidden || w.dims[0] * w.dims[1] != rows * packing_.hidden) return;
     if (packing_.hidden == 0 || input == 0) return;
+    packing_.compact = packing_.compactable(static_cast<const float*>(r.data));
     const gemm::Kernels& kernels = gemm::kernels(isa_);
-    const std::string id = std::string(node.op_type()) + (packing_.split_hidden_gate ? "-split-" : "-") + std::to_string(packing_.lanes);
+    const std::string id = std::string(node.op_type()) + (packing_.split_hidden_gate ? "-split-" : "-") + (packing_.compact ? "compact-" : "") + std::to_string(packing_.lanes);
     const RecurrentPacking packing = packing_;
     const std::uint64_t r_bytes = static_cast<std::uint64_t>(packing.directions * packing.recurrent_floats()) * sizeof(float);
     r_.constant = context.packed(node, 2, "recurrent-r-" + id, r_bytes, [packing](const tenon_const_tensor& t, void* to) {
@@ -280,6 +286,7 @@ class RecurrentOp final : public Op {
     RecurrentPacking packing = packing_;
     packing.hidden = sizes.hidden;
     const bool packed = w_.present() && packed_hidden_ == sizes.hidden && packed_input_ == sizes.input;
+    if (!packed) packing.compact = false;
     const auto floats = [&](std::int64_t n) {
       return builder.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1)) * sizeof(float));
     };

@@ -1,4 +1,5 @@
 // LSTM, GRU and RNN.
+#include "plugins/cpu/ops/recurrent_kernels.h"
 #include "tests/unit/cpu/family_check.h"
 
 namespace tenon::cpu::test {
@@ -33,7 +34,8 @@ void recurrent(const Form& f) {
                              1));
   const auto weight = [&](const char* name, Tensor w) { f.constant ? t.constant(name, std::move(w)) : t.input(name, std::move(w)); };
   weight("w", scaled({d, gates * h, f.input}, 2, 0.4f));
-  weight("r", scaled({d, gates * h, h}, 3, 0.4f));
+  // Wide layers as trained ones are: larger weights would make the states chaotic.
+  weight("r", scaled({d, gates * h, h}, 3, std::min(0.4f, 2 / std::sqrt(static_cast<float>(h)))));
   weight("b", random_tensor({d, 2 * gates * h}, 4));
   std::vector<std::string> inputs = {"x", "w", "r", "b", "", ""}, outputs = {"y", "yh"};
   if (f.lengths) {
@@ -77,6 +79,43 @@ TEST(Recurrent, EveryPathAgrees) {
   }
   recurrent({.op = "GRU", .steps = 5, .batch = 3, .input = 7, .hidden = 35, .state = true, .attributes = {{"linear_before_reset", 1}}});
   recurrent({.op = "LSTM", .steps = 5, .batch = 3, .input = 7, .hidden = 35, .attributes = {{"input_forget", 1}}});
+}
+
+// Large enough for recurrent weights of three bytes, with sizes that leave parts of panels and of groups of weights empty.
+TEST(Recurrent, CompactWeights) {
+  for (const char* op : {"LSTM", "GRU", "RNN"}) {
+    recurrent({.op = op, .steps = 6, .batch = 1, .input = 7, .hidden = 197, .direction = "bidirectional"});
+    recurrent({.op = op, .steps = 3, .batch = 7, .input = 5, .hidden = 190, .lengths = true, .state = true});
+  }
+  recurrent({.op = "GRU", .steps = 5, .batch = 1, .input = 7, .hidden = 150, .attributes = {{"linear_before_reset", 1}}});
+}
+
+TEST(Recurrent, CompactWeightsAreNear) {
+  const std::vector<float> values = {0, -0.0f, 1, -1, 0.3f, -0.7f, 0.9999999f, 0.00012345f, -3e-20f, -0.99999f, 0.99609375f, 1e-45f};
+  const std::int64_t lanes = panel_lanes();
+  std::vector<float> buffer(static_cast<std::size_t>(5 * lanes) + 16);
+  float* const panel = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(buffer.data()) + 63) / 64 * 64);
+  for (const float largest : {1.0f, 3e-30f, 1.3e9f}) {
+    const float scale = compact_scale(largest);
+    for (std::size_t i = 0; i < values.size() * values.size() * values.size() * values.size(); ++i) {
+      float w[4], scaled[4], stored[3];
+      std::size_t rest = i;
+      for (int k = 0; k < 4; ++k, rest /= values.size()) w[k] = values[rest % values.size()] * largest, scaled[k] = w[k] / scale;
+      encode_compact(scaled, stored);
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        panel[lane] = scale;
+        for (std::int64_t v = 0; v < 3; ++v) std::memcpy(panel + (v + 1) * lanes + lane, &stored[v], sizeof(float));
+      }
+      for (int k = 0; k < 4; ++k) {  // a state that picks one weight of a panel with one gate
+        float row[4] = {};
+        row[k] = 1;
+        const float* h = row;
+        alignas(64) float sums[max_panel_lanes];
+        compact_panel_products(1, 1, &h, panel, 4, sums);
+        ASSERT_NEAR(sums[0], w[k], k == 2 ? 0 : static_cast<double>(largest) * (k == 3 ? 0x1p-23 : 0x1p-19)) << w[k];
+      }
+    }
+  }
 }
 
 TEST(Recurrent, Activations) {
