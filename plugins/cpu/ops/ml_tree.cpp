@@ -1,5 +1,5 @@
-// TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble. Workers take blocks of rows; eight walks go on at a time,
-// which hides the latency of the chain from node to node.
+// TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble. Workers take blocks of rows; sixteen walks go on at a time,
+// which hides the latency of the chain from node to node, and none of them branches.
 #include "plugins/cpu/ops/ml_tree.h"
 
 #include <cstring>
@@ -13,7 +13,10 @@ namespace {
 enum class Aggregate : std::uint8_t { average, sum, min, max };
 
 constexpr std::int64_t block_rows = 128;
-constexpr std::int64_t walks = 8;
+constexpr std::int64_t walks = 16;
+constexpr std::int64_t turned_features = 256;  // up to here sixteen rows are turned, so that walks find theirs side by side
+
+constexpr std::int64_t turned_count(std::int64_t features) { return features <= turned_features ? block_rows * features : 0; }
 
 template <class T>
 std::int32_t walk_test(const TreeModel<T>& model, std::int32_t root, const T* x) {
@@ -46,6 +49,7 @@ struct TreeWalk {
   Aggregate aggregate;
   const T* x;
   std::int64_t features, rows;
+  T* turned;           // room for x, sixteen rows at a time as [features, 16]
   T* scores;           // [rows, targets]
   std::uint8_t* seen;  // [rows, targets]: has a score; null: not wanted
 
@@ -53,48 +57,59 @@ struct TreeWalk {
     const std::int64_t n = rows * model.targets;
     std::fill(scores, scores + n, T(0));
     if (seen) std::fill(seen, seen + n, std::uint8_t(0));
-    bool plain = model.ordered;
-    for (std::int64_t i = 0; plain && i < rows * features; ++i) plain = x[i] == x[i];
-    for (std::size_t t = 0; !plain && t < model.roots.size(); ++t) {
+    bool nan = false;
+    for (std::int64_t i = 0; i < rows * features; ++i) nan |= x[i] != x[i];
+    if (!nan && !model.near_ways.empty()) return run_ways(model.near_ways.data());
+    if (!nan && !model.far_ways.empty()) return run_ways(model.far_ways.data());
+    for (std::size_t t = 0; t < model.roots.size(); ++t) {
       for (std::int64_t r = 0; r < rows; ++r) add(walk_test(model, model.roots[t], x + r * features), r);
     }
-    if (!plain) return;
-    const std::int64_t together = rows / walks * walks;
-    for (std::size_t t = 0; t < model.roots.size(); ++t) {
+  }
+
+  template <class Way>
+  void run_ways(const Way* ways) const {
+    std::int32_t at[walks];
+    const std::int64_t together = features <= turned_features ? rows / walks * walks : 0;
+    for (std::int64_t r = 0; r < together; ++r) {
+      T* to = turned + r / walks * walks * features + r % walks;
+      for (std::int64_t f = 0; f < features; ++f) to[f * walks] = x[r * features + f];
+    }
+    for (std::size_t t = 0; together > 0 && t < model.roots.size(); ++t) {
       for (std::int64_t r = 0; r < together; r += walks) {
-        std::int32_t at[walks];
-        const T* from[walks];
-        for (std::int64_t i = 0; i < walks; ++i) at[i] = model.roots[t], from[i] = x + (r + i) * features;
-        walk(at, from);
+        std::fill(at, at + walks, model.roots[t]);
+        walk<walks>(ways, model.depths[t], at, turned + r * features);
         for (std::int64_t i = 0; i < walks; ++i) add(at[i], r + i);
       }
     }
-    // The last rows: eight trees at a time.
+    // The last rows: sixteen trees at a time.
     for (std::int64_t r = together; r < rows; ++r) {
-      const T* from[walks];
-      std::fill(from, from + walks, x + r * features);
       for (std::size_t t = 0; t < model.roots.size(); t += walks) {
         const std::size_t count = std::min<std::size_t>(walks, model.roots.size() - t);
-        std::int32_t at[walks];
-        for (std::size_t i = 0; i < walks; ++i) at[i] = model.roots[i < count ? t + i : t];
-        walk(at, from);
+        std::int32_t depth = 0;
+        for (std::size_t i = 0; i < walks; ++i) {
+          at[i] = model.roots[i < count ? t + i : t];
+          if (i < count) depth = std::max(depth, model.depths[t + i]);
+        }
+        walk<1>(ways, depth, at, x + r * features);
         for (std::size_t i = 0; i < count; ++i) add(at[i], r);
       }
     }
   }
 
-  // Takes all walks to their leaves.
-  void walk(std::int32_t (&at)[walks], const T* const (&from)[walks]) const {
-    const TreeNode<T>* nodes = model.nodes.data();
-    for (;;) {
-      std::int32_t moved = 0;
+  // Takes all walks to their leaves. step 1: through one row, else each through its own, feature by feature.
+  template <std::int64_t step, class Way>
+  static void walk(const Way* ways, std::int32_t depth, std::int32_t (&at)[walks], const T* row) {
+    for (std::int32_t level = 1; level <= depth; ++level) {
+#pragma GCC unroll 16
       for (std::int64_t i = 0; i < walks; ++i) {
-        const TreeNode<T> node = nodes[at[i]];
-        const std::int32_t next = node.child + static_cast<std::int32_t>(!(from[i][node.feature] <= node.value));
-        moved |= next ^ at[i];
-        at[i] = next;
+        const Way& way = ways[at[i]];
+        const T value = row[static_cast<std::int64_t>(way.feature) * step + (step == 1 ? 0 : i)];
+        at[i] += static_cast<std::int32_t>(way.skip) + static_cast<std::int32_t>(!(value <= way.value));
       }
-      if (!moved) return;
+      if (level % 4 != 0) continue;
+      std::uint32_t moving = 0;  // in a lopsided tree most walks end early
+      for (std::int64_t i = 0; i < walks; ++i) moving |= ways[at[i]].skip;
+      if (!moving) return;
     }
   }
 
@@ -140,12 +155,13 @@ struct TreeStep {
     const std::int64_t targets = model->targets;
     T* sums = worker_scratch<T>(c, scratch, scratch_bytes);
     T* room = sums + block_rows * targets;
-    std::uint8_t* seen = wants_seen ? reinterpret_cast<std::uint8_t*>(room + block_rows * features) : nullptr;
+    T* turned = room + block_rows * features;
+    std::uint8_t* seen = wants_seen ? reinterpret_cast<std::uint8_t*>(turned + turned_count(features)) : nullptr;
     for (std::int64_t first = slice.begin; first < slice.end; first += block_rows) {
       const std::int64_t n = std::min(block_rows, slice.end - first);
       // All rows of the block as one.
       const T* from = ml_row<T>(c.ptr<const char>(x) + first * features * element_bytes, dtype, 0, n * features, room);
-      TreeWalk<T>{*model, aggregate, from, features, n, sums, seen}.run();
+      TreeWalk<T>{*model, aggregate, from, features, n, turned, sums, seen}.run();
       for (std::int64_t r = 0; r < n; ++r) {
         if (labels) classify(c, first + r, sums + r * targets, seen ? seen + r * targets : nullptr);
         else regress(c, first + r, sums + r * targets);
@@ -250,12 +266,11 @@ class TreeOp final : public Op {
       writes.push_back(classes);
     }
     step.classes = classes;
-    step.scratch_bytes =
-        static_cast<std::uint64_t>(block_rows) *
-        (static_cast<std::uint64_t>(matrix.features + model_.targets) * sizeof(T) + static_cast<std::uint64_t>(model_.targets));
+    step.scratch_bytes = static_cast<std::uint64_t>(block_rows * (matrix.features + model_.targets) + turned_count(matrix.features)) * sizeof(T) +
+                         static_cast<std::uint64_t>(block_rows * model_.targets);
     step.scratch = builder.scratch(step.scratch_bytes);
     const Ref reads[] = {step.x};
-    const double ns = static_cast<double>(matrix.rows) * static_cast<double>(model_.roots.size()) * 15;
+    const double ns = static_cast<double>(matrix.rows) * static_cast<double>(model_.roots.size()) * 8;
     builder.step("trees", step, {.est_ns = ns}, reads, writes);
     if (classifier && labels_.strings() && classes.present()) plan_text_labels(builder, labels_, classes, 0, matrix.rows);
   }

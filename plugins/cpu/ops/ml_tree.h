@@ -20,6 +20,14 @@ struct TreeNode {
   std::int32_t child;
 };
 
+// The same for walks without a test for the end, small so that more of them are in cache: the true branch leads to at + skip, the
+// other one place further; from a leaf nothing leads away.
+template <class T, class I>
+struct TreeWay {
+  T value;
+  I feature, skip;
+};
+
 // The same nodes in full, for rows with NaN and for comparisons other than the order ones.
 template <class T>
 struct TreeTest {
@@ -45,12 +53,15 @@ template <class T>
 struct TreeModel {
   std::vector<TreeNode<T>> nodes;
   std::vector<TreeTest<T>> tests;        // one a node
+  std::vector<TreeWay<T, std::uint16_t>> near_ways;  // one a node, where the numbers fit; else far_ways. Neither: not ordered
+  std::vector<TreeWay<T, std::uint32_t>> far_ways;
   std::vector<std::int32_t> leaf_of;     // index into leaves, -1 for an inner node
   std::vector<TreeLeaf<T>> leaves;
   std::vector<TreeWeight<T>> weights;
   std::vector<T> dense;                  // weights as rows of `targets`, where every leaf has all of them in order
   std::vector<T> members;
   std::vector<std::int32_t> roots;
+  std::vector<std::int32_t> depths;      // of the trees: steps from the root to the lowest leaf
   std::vector<T> base_values;
   std::int32_t targets = 1;
   std::int32_t features = 0;             // the largest feature index + 1

@@ -102,8 +102,34 @@ class Builder {
   std::vector<bool> seen_;
 };
 
+template <class T, class I>
+std::vector<TreeWay<T, I>> ways_of(const std::vector<TreeNode<T>>& nodes) {
+  std::vector<TreeWay<T, I>> ways;
+  ways.reserve(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const std::size_t skip = static_cast<std::size_t>(nodes[i].child) - i;
+    if (skip > std::numeric_limits<I>::max() || static_cast<std::uint32_t>(nodes[i].feature) > std::numeric_limits<I>::max()) return {};
+    ways.push_back({nodes[i].value, static_cast<I>(nodes[i].feature), static_cast<I>(skip)});
+  }
+  return ways;
+}
+
 template <class T>
 void finish(TreeModel<T>& model) {
+  std::vector<std::int32_t> depth(model.nodes.size(), 0);  // of each node; children stand behind their parents
+  model.depths.resize(model.roots.size());
+  for (std::size_t t = 0; t < model.roots.size(); ++t) {
+    const std::size_t end = t + 1 < model.roots.size() ? static_cast<std::size_t>(model.roots[t + 1]) : model.nodes.size();
+    for (std::size_t i = static_cast<std::size_t>(model.roots[t]); i < end; ++i) {
+      const std::size_t child = static_cast<std::size_t>(model.nodes[i].child);
+      if (child != i) depth[child] = depth[child + 1] = depth[i] + 1;
+      model.depths[t] = std::max(model.depths[t], depth[i]);
+    }
+  }
+  if (model.ordered) {
+    model.near_ways = ways_of<T, std::uint16_t>(model.nodes);
+    if (model.near_ways.empty()) model.far_ways = ways_of<T, std::uint32_t>(model.nodes);
+  }
   std::set<std::int32_t> classes;
   for (const TreeWeight<T>& w : model.weights) {
     if (w.target < 0 || w.target >= model.targets) invalid_argument("a leaf votes for target " + std::to_string(w.target));

@@ -97,6 +97,86 @@ TEST(Trees, RegressorAggregates) {
   for (const char* aggregate : {"SUM", "AVERAGE", "MIN", "MAX"}) EXPECT_THAT(run(aggregate), ElementsAre(11, 8, 13, 13, 11)) << aggregate;
 }
 
+// Random trees against a walk from node to node: lopsided ones, more rows than are turned at once, more features than that.
+void forest(std::int64_t trees, std::int64_t rows, std::int64_t features, std::uint32_t lopsided) {
+  std::uint32_t seed = 7;
+  const auto next = [&](std::uint32_t n) {
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % n;
+  };
+  const std::vector<std::string> modes = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT"};
+  Ints tree_ids, node_ids, feature_ids, yes, no, target_trees, target_nodes, targets;
+  Floats values, weights;
+  Strings kinds;
+  const auto add = [&](std::int64_t t, std::int64_t node, bool leaf) {
+    tree_ids.push_back(t), node_ids.push_back(node);
+    feature_ids.push_back(leaf ? 0 : next(8) ? next(static_cast<std::uint32_t>(features)) : features - 1);
+    values.push_back(static_cast<float>(next(64)) / 32 - 1), kinds.push_back(leaf ? "LEAF" : modes[next(4)]);
+    yes.push_back(0), no.push_back(0);
+    if (leaf) target_trees.push_back(t), target_nodes.push_back(node), targets.push_back(0), weights.push_back(static_cast<float>(next(100)));
+  };
+  for (std::int64_t t = 0; t < trees; ++t) {
+    const std::size_t first = values.size();
+    std::vector<std::size_t> open{first};
+    add(t, 0, t == 3);  // one tree is a leaf
+    while (t != 3 && !open.empty() && values.size() < first + 60) {
+      const std::size_t at = open.back();
+      open.pop_back();
+      for (Ints* side : {&yes, &no}) {
+        const std::int64_t node = static_cast<std::int64_t>(values.size() - first);
+        const bool leaf = next(lopsided) != 0 && side == &no;
+        (*side)[at] = node;
+        add(t, node, leaf);
+        if (!leaf) open.push_back(values.size() - 1);
+      }
+    }
+    for (std::size_t at : open) {
+      kinds[at] = "LEAF";
+      target_trees.push_back(t), target_nodes.push_back(node_ids[at]), targets.push_back(0), weights.push_back(static_cast<float>(next(100)));
+    }
+  }
+  Floats x(static_cast<std::size_t>(rows * features));
+  for (float& v : x) v = static_cast<float>(next(64)) / 32 - 1;
+  Floats expected(static_cast<std::size_t>(rows), 0);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::size_t root = 0; root < values.size(); ++root) {
+      if (node_ids[root] != 0) continue;
+      std::size_t at = root;
+      while (kinds[at] != "LEAF") {
+        const float v = x[static_cast<std::size_t>(r * features + feature_ids[at])];
+        const bool is = kinds[at] == "BRANCH_LEQ"  ? v <= values[at]
+                        : kinds[at] == "BRANCH_LT"  ? v < values[at]
+                        : kinds[at] == "BRANCH_GTE" ? v >= values[at]
+                                                    : v > values[at];
+        at = root + static_cast<std::size_t>(is ? yes[at] : no[at]);
+      }
+      for (std::size_t w = 0; w < weights.size(); ++w) {
+        if (target_trees[w] == tree_ids[at] && target_nodes[w] == node_ids[at]) expected[static_cast<std::size_t>(r)] += weights[w];
+      }
+    }
+  }
+  OpTest t({ml_rows});
+  t.input("x", tensor<float>({rows, features}, x));
+  t.value("y", TENON_DTYPE_FLOAT, {rows, 1});
+  t.node("TreeEnsembleRegressor", {"x"}, {"y"},
+         {{"nodes_treeids", tree_ids}, {"nodes_nodeids", node_ids}, {"nodes_featureids", feature_ids}, {"nodes_values", values},
+          {"nodes_modes", kinds}, {"nodes_truenodeids", yes}, {"nodes_falsenodeids", no}, {"target_treeids", target_trees},
+          {"target_nodeids", target_nodes}, {"target_ids", targets}, {"target_weights", weights}, {"n_targets", 1}},
+         ml);
+  for (std::uint32_t workers : {1u, 2u, 3u}) {
+    Results r = t.run({.isa = detect_isa(), .workers = workers, .threads = workers > 1});
+    ASSERT_EQ(r.error, "");
+    EXPECT_EQ(r["y"].as<float>(), expected) << features << " features, " << workers << " workers";
+  }
+}
+
+TEST(Trees, Forests) {
+  forest(21, 175, 9, 2);    // deep on one side
+  forest(40, 1, 20, 1);
+  forest(5, 18, 300, 3);    // features that are not turned
+  forest(5, 2, 70000, 3);   // and that need more than 16 bits
+}
+
 TEST(Trees, ALoopIsRefused) {
   OpTest t({ml_rows});
   t.input("x", points);
