@@ -90,10 +90,12 @@ Status BoxPlan::set(std::span<const Datum* const> feeds) {
     }
     if (other) TENON_TRY(changed(v));
   }
-  for (NodeId n : behind_) {
-    const Node& node = graph_.nodes[n];
-    if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != none && seen_[v]; })) TENON_TRY(infer(n));
-  }
+  for (NodeId n : behind_)
+    for (ValueId v : graph_.nodes[n].inputs)
+      if (v != none && seen_[v]) {
+        TENON_TRY(infer(n));
+        break;
+      }
   tenon_resize_args args{};
   args.struct_size = sizeof args;
   args.values = {plan_->values.data(), plan_->values.size(), sizeof(tenon_plan_value), 0};

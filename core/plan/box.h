@@ -46,7 +46,7 @@ class BoxPlan {
   std::vector<Dims> most_;                  // by feed
   std::vector<NodeId> behind_;              // nodes that depend on feeds, in order
   std::vector<std::uint64_t> capacity_;     // by value: bytes at the largest sizes
-  std::vector<bool> seen_;                  // by value: changed in this call
+  std::vector<char> seen_;                  // by value: changed in this call
   std::vector<std::uint32_t> changed_;
   Dims scratch_;
   std::vector<std::byte> bytes_;

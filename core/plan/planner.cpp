@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "core/ops/value_reads.h"
 #include "core/plan/host_reads.h"
 #include "core/plan/memory.h"
 #include "core/plan/routes.h"
@@ -53,17 +54,30 @@ class Planner {
     MemoryPlace from, to;
   };
 
-  // In a box the elements of evaluated values change, where they are.
+  // In a box the elements of evaluated values change, where they are. What a program computes anyway is not followed.
   Status own_elements() {
     for (ValueId v = 0; v < graph_.values.size(); ++v) {
       ConstantPtr& known = plan_->shapes.values[v].known;
       if (!known || graph_.values[v].constant || known->dtype == TENON_DTYPE_STRING) continue;
+      if (const NodeId producer = graph_.values[v].producer; producer != none && !graph_.nodes[producer].host_evaluated && !decides_sizes(v)) {
+        known.reset();
+        continue;
+      }
       std::byte* data = nullptr;
       TENON_ASSIGN(auto own, make_constant(known->dtype, known->dims, &data));
       if (known->bytes) std::memcpy(data, known->data, known->bytes);
       known = std::move(own);
     }
     return {};
+  }
+
+  bool decides_sizes(ValueId v) const {
+    for (NodeId n : (*in_.readers)[v]) {
+      const Node& node = graph_.nodes[n];
+      for (std::size_t i = 0; i < node.inputs.size(); ++i)
+        if (node.inputs[i] == v && (node.host_evaluated || inference_reads(node, i))) return true;
+    }
+    return false;
   }
 
   void fill_values() {

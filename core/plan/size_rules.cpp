@@ -77,6 +77,8 @@ SizeRules::SizeRules(const Graph& graph) : graph_(graph), prepared_(graph.nodes.
       p.rule = Rule::slice;
     } else if (op == "Gather") {
       p = {Rule::gather, 0, node.int_or("axis", 0), 0, {}};
+    } else if (op == "GatherND") {
+      p = {Rule::gather_nd, 0, node.int_or("batch_dims", 0), 0, {}};
     } else if (op == "Shape") {
       p = {Rule::shape, 0, node.int_or("start", 0), node.int_or("end", INT64_MAX), {}};
     } else if (op == "Range") {
@@ -278,6 +280,15 @@ bool SizeRules::dims_of(const Node& node, const Prepared& p, const ShapeTable& s
       if (!indices || axis < 0 || axis >= rank) return false;
       dims_.erase(dims_.begin() + axis);
       dims_.insert(dims_.begin() + axis, indices->begin(), indices->end());
+      return true;
+    }
+    case Rule::gather_nd: {
+      const Dims* indices = second();
+      if (!indices || indices->empty()) return false;
+      const std::int64_t taken = p.a + indices->back();
+      if (p.a < 0 || indices->back() < 1 || taken > rank || p.a >= static_cast<std::int64_t>(indices->size())) return false;
+      dims_.assign(indices->begin(), indices->end() - 1);
+      dims_.insert(dims_.end(), x.begin() + taken, x.end());
       return true;
     }
     case Rule::shape: {

@@ -21,7 +21,7 @@ class SizeRules {
 
  private:
   enum class Rule : std::uint8_t {
-    none, same, broadcast, matmul, matmul_nbits, gemm, concat, transpose, reshape, expand, unsqueeze, squeeze, slice, gather, shape, range,
+    none, same, broadcast, matmul, matmul_nbits, gemm, concat, transpose, reshape, expand, unsqueeze, squeeze, slice, gather, gather_nd, shape, range,
   };
   struct Prepared {
     Rule rule = Rule::none;
