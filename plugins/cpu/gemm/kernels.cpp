@@ -142,12 +142,14 @@ void gemv(const TileArgs& args) {
   }
 }
 
-// Rows that are contiguous in k: 4 × 4 blocks are turned in registers.
+// Rows that are contiguous in k: 4 × 4 blocks are turned in registers, while the next four rows come from wherever another worker
+// or the step before has left them.
 HWY_INLINE void pack_turned(float* dst, std::int64_t width, const float* src, std::int64_t i_stride, std::int64_t i, std::int64_t depth) {
   const float* row = src + i * i_stride;
   float* out = dst + i;
   std::int64_t k = 0;
   for (; k + 4 <= depth; k += 4) {
+    __builtin_prefetch(row + (4 + (k >> 2 & 3)) * i_stride + (k & ~std::int64_t{15}), 0, 2);
     Vec4 r0 = load4(row + k), r1 = load4(row + i_stride + k), r2 = load4(row + 2 * i_stride + k), r3 = load4(row + 3 * i_stride + k);
     turn4(r0, r1, r2, r3);
     store4(r0, out);
