@@ -1,6 +1,8 @@
 #include "core/base/pages.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,6 +13,29 @@ namespace {
 constexpr std::uint64_t large_page = std::uint64_t{2} << 20;
 
 constexpr std::uintptr_t round_up(std::uintptr_t at, std::uint64_t unit) { return (at + unit - 1) / unit * unit; }
+
+// Until when (nanoseconds of the clock) large pages are left alone. In a virtual machine whose host has yet to find the
+// memory behind them, or where they must be put together first, they take longer than the small pages that they stand for.
+std::atomic<std::int64_t> slow_until{0};
+constexpr std::int64_t slow_page = 1'000'000, patience = 60'000'000'000;
+
+std::int64_t now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Asks for large pages and takes the first one to see what it costs.
+void try_large_pages(void* memory, std::uint64_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const std::int64_t begin = now();
+  if (begin < slow_until.load(std::memory_order_relaxed)) return;
+  if (::madvise(memory, bytes, MADV_HUGEPAGE) != 0) return;
+  *static_cast<volatile char*>(memory) = 0;
+  const std::int64_t end = now();
+  if (end - begin <= slow_page) return;
+  slow_until.store(end + patience, std::memory_order_relaxed);
+  if (bytes > large_page) ::madvise(static_cast<char*>(memory) + large_page, bytes - large_page, MADV_NOHUGEPAGE);
+#else
+  (void)memory, (void)bytes;
+#endif
+}
 
 }  // namespace
 
@@ -30,10 +55,17 @@ std::shared_ptr<void> large_memory(std::uint64_t bytes, std::uint64_t alignment)
   if (begin > all) ::munmap(raw, begin - all);
   if (all + size > begin + wanted) ::munmap(reinterpret_cast<void*>(begin + wanted), all + size - begin - wanted);
   void* memory = reinterpret_cast<void*>(begin);
-#ifdef MADV_HUGEPAGE
-  ::madvise(memory, bytes / large_page * large_page, MADV_HUGEPAGE);
-#endif
+  try_large_pages(memory, bytes / large_page * large_page);
   return {memory, [wanted](void* p) { ::munmap(p, wanted); }};
+}
+
+void prefer_large_pages(void* memory, std::uint64_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(memory), begin = round_up(at, large_page), end = (at + bytes) / large_page * large_page;
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)memory, (void)bytes;
+#endif
 }
 
 void forget_pages(const void* data, std::uint64_t bytes) {

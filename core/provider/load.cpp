@@ -275,6 +275,7 @@ Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pa
   std::shared_ptr<void> host = large_memory(request.bytes, request.alignment);
   if (!host) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a packed weight of {} bytes", request.bytes);
   TENON_TRY(run_pack(request, host.get()));
+  prefer_large_pages(host.get(), request.bytes);
   if (cached) context_.cache->put(key, {static_cast<const std::byte*>(host.get()), request.bytes});
   if (domains[request.domain].host()) {
     made->address = {host.get(), 0, request.bytes};

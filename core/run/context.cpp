@@ -1,8 +1,8 @@
 #include "core/run/context.h"
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "core/base/pages.h"
 #include "core/provider/host.h"
 
 namespace tenon {
@@ -51,11 +51,9 @@ const RunContext::Arena* RunContext::arena(const std::string& uid) const {
 Status RunContext::allocate(Slab& slab, const Plan::Domain& domain, std::uint64_t bytes) {
   slab = {};
   if (!domain.device) {
-    void* memory = nullptr;
-    if (::posix_memalign(&memory, std::max<std::uint64_t>(domain.alignment, 4096), bytes) != 0)
-      return error(TENON_RESOURCE_EXHAUSTED, "no memory for an arena of {} bytes", bytes);
-    slab.memory = {memory, ::free};
-    slab.address = {memory, 0, bytes};
+    slab.memory = large_memory(bytes, std::max<std::uint64_t>(domain.alignment, 4096));
+    if (!slab.memory) return error(TENON_RESOURCE_EXHAUSTED, "no memory for an arena of {} bytes", bytes);
+    slab.address = {slab.memory.get(), 0, bytes};
   } else {
     TENON_ASSIGN(auto buffer, domain.device->alloc(domain.index, bytes, domain.alignment));
     slab.address = buffer->address();
