@@ -63,6 +63,19 @@ struct IndexSpace {
     }
     return at;
   }
+  // The same of rows [row, row + count); false when one is outside.
+  bool locate(const StepContext& context, const IndexList& list, std::int64_t row, std::int64_t count, const char* op, std::int64_t* out) const {
+    bool inside = depth == 1;
+    for (std::int64_t i = 0; depth == 1 && i < count; ++i) {
+      const std::int64_t at = list[row + i];
+      out[i] = at < 0 ? at + size : at;
+      inside &= static_cast<std::uint64_t>(out[i]) < static_cast<std::uint64_t>(size);
+    }
+    for (std::int64_t i = 0; !inside && i < count; ++i) {
+      if ((out[i] = locate(context, list, row + i, op)) < 0) return false;
+    }
+    return true;
+  }
 };
 
 // Tuples of `depth` indices into the dims of data from `first` on. Throws Failure.

@@ -4,9 +4,11 @@
 // of the output, not of the updates.
 #include <algorithm>
 #include <complex>
+#include <numeric>
 
 #include "plugins/cpu/ops/indices.h"
 #include "plugins/cpu/ops/movement.h"
+#include "plugins/cpu/ops/scatter_rows.h"
 
 namespace tenon::cpu {
 namespace {
@@ -228,9 +230,68 @@ struct ScatterNdStep {
   }
 };
 
+// Sums of float rows; the updates may be rows of another matrix, which other indices name and nobody gathers.
+struct ScatterSumStep {
+  static constexpr std::int64_t chunk = 256;  // rows whose numbers are looked up at once
+  std::int64_t rows, inner;
+  IndexSpace space, source_space;
+  Indices indices, source;  // source: not present where row r is update r
+  Ref updates, dst;
+  const char* source_name;
+
+  // A worker owns columns of long rows, a range of targets of short ones.
+  void operator()(const StepContext& c) const {
+    constexpr std::int64_t line = 16;
+    std::int64_t from = 0, to = inner, low = 0, high = space.size;
+    if (inner >= line * c.workers) {
+      const auto [begin, end] = c.slice(inner, line);
+      from = begin, to = end;
+    } else {
+      const auto [begin, end] = c.slice(space.size);
+      low = begin, high = end;
+    }
+    if (from >= to || low >= high) {
+      if (space.size > 0 || c.worker != 0) return;  // without a target every index is wrong: worker 0 says so
+    }
+    const IndexList targets(c, indices);
+    std::int64_t target[chunk], update[chunk];
+    for (std::int64_t row = 0; row < rows; row += chunk) {
+      std::int64_t count = std::min(chunk, rows - row);
+      if (!space.locate(c, targets, row, count, "ScatterND", target)) return;
+      if (!source.ref.present()) std::iota(update, update + count, row);
+      else if (!source_space.locate(c, IndexList(c, source), row, count, source_name, update)) return;
+      if (low > 0 || high < space.size) {
+        std::int64_t kept = 0;
+        for (std::int64_t i = 0; i < count; ++i) {
+          target[kept] = target[i], update[kept] = update[i];
+          kept += target[i] >= low && target[i] < high ? 1 : 0;
+        }
+        count = kept;
+      }
+      add_rows(c.ptr<float>(dst), c.ptr<const float>(updates), inner, {target, update, count}, from, to);
+    }
+  }
+};
+
 class ScatterNdOp final : public Op {
  public:
-  explicit ScatterNdOp(const NodeView& node) : reduction_(*reduction_of(node)) {}
+  ScatterNdOp(const NodeView& node, const CompileContext& context)
+      : reduction_(*reduction_of(node)), data_rank_(node.rank(0)), index_rank_(node.rank(1)),
+        sums_(reduction_ == Reduction::add && node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain) {}
+
+  // The gathering of whole rows that are added once each: they need not stand in memory.
+  bool pull(const NodeView& producer, std::uint32_t slot, std::uint32_t first_input, CompileContext&) override {
+    if (slot != 2 || !sums_ || source_input_ != 0) return false;
+    const bool nd = producer.op_type() == "GatherND" && producer.int_or("batch_dims", 0) == 0;
+    if (!nd && !(producer.op_type() == "Gather" && producer.int_or("axis", 0) == 0)) return false;
+    const std::int32_t rank = producer.output(0).rank, data = producer.rank(0), index = producer.rank(1);
+    if (data_rank_ < 0 || index_rank_ < 1 || rank < 0 || data < 1 || index < (nd ? 1 : 0)) return false;
+    // Dims of a row: what the indices leave of the updates on both sides.
+    const std::int32_t added = rank - (index_rank_ - 1), gathered = nd ? rank - (index - 1) : data - 1;
+    if (added != gathered || rank - added != index_rank_ - 1) return false;
+    source_input_ = first_input, nd_ = nd;
+    return true;
+  }
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &i = b.in(1);
@@ -241,6 +302,7 @@ class ScatterNdOp final : public Op {
     s.space = index_space("ScatterND", x, 0, i[-1]);
     s.rows = i.outer(i.rank() - 1);
     s.inner = x.inner(i[-1] - 1);
+    if (sums_) return plan_sum(b, s);
     if (b.in(2).count() != s.rows * s.inner)
       throw Failure{TENON_INVALID_ARGUMENT, "updates do not have the size that data and indices ask for"};
     s.indices = indices_of(b, 1);
@@ -253,7 +315,33 @@ class ScatterNdOp final : public Op {
   }
 
  private:
+  void plan_sum(PlanBuilder& b, const ScatterNdStep& found) const {
+    ScatterSumStep s{};
+    s.rows = found.rows, s.inner = found.inner, s.space = found.space, s.indices = indices_of(b, 1);
+    s.updates = b.in_ref(2), s.dst = b.out_ref(0);
+    bool fits = b.in(2).count() == s.rows * s.inner;
+    if (source_input_) {
+      const Shape &from = b.in(2), &index = b.in(source_input_);
+      const std::int64_t depth = nd_ ? index[-1] : 1;
+      s.source_name = nd_ ? "GatherND" : "Gather";
+      s.source_space = index_space(s.source_name, from, 0, depth);
+      s.source = indices_of(b, source_input_);
+      fits = from.inner(depth - 1) == s.inner && (nd_ ? index.outer(index.rank() - 1) : index.count()) == s.rows;
+    }
+    if (!fits) throw Failure{TENON_INVALID_ARGUMENT, "updates do not have the size that data and indices ask for"};
+    if (b.in(0).count() > 0) emit_data_copy(b, Element::bytes4);
+    if (s.rows == 0 || s.inner == 0) return;
+    std::vector<Ref> reads{s.indices.ref, s.updates, s.dst};
+    if (source_input_) reads.push_back(s.source.ref);
+    const double ns = static_cast<double>(s.rows) * (3 + static_cast<double>(s.inner) / 8);
+    b.step(source_input_ ? "gather and add" : "scatter add", s, {.est_ns = ns}, reads, {{s.dst}});
+  }
+
   Reduction reduction_;
+  std::int32_t data_rank_, index_rank_;
+  bool sums_;
+  bool nd_ = false;                 // what was pulled: GatherND or Gather
+  std::uint32_t source_input_ = 0;  // its indices; 0: nothing was
 };
 
 // ---- TensorScatter ------------------------------------------------------------------------------------------------------
@@ -344,10 +432,12 @@ std::unique_ptr<Op> make(const NodeView& node, CompileContext&) {
   return std::make_unique<T>(node);
 }
 
+std::unique_ptr<Op> make_nd(const NodeView& node, CompileContext& context) { return std::make_unique<ScatterNdOp>(node, context); }
+
 constexpr OpRow rows[] = {
     {"", "ScatterElements", scatter_supports, make<ScatterElementsOp>},
     {"", "Scatter", scatter_supports, make<ScatterElementsOp>},
-    {"", "ScatterND", scatter_supports, make<ScatterNdOp>},
+    {"", "ScatterND", scatter_supports, make_nd},
     {"", "TensorScatter", tensor_scatter_supports, make<TensorScatterOp>},
 };
 

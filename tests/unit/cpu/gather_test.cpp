@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/unit/cpu/op_harness.h"
+#include "tests/unit/cpu/family_check.h"
+#include "tests/unit/cpu/program_harness.h"
 
 namespace tenon::cpu::test {
 namespace {
@@ -125,6 +126,50 @@ TEST(ScatterND, RowsAddInOrderForAnyNumberOfWorkers) {
         expected[static_cast<std::size_t>(i * 7 % 10 * width + k)] += added[static_cast<std::size_t>(i * width + k)];
     check("ScatterND", {x, ints({rows, 1}, index), u}, tensor<float>({10, width}, expected), {{"reduction", "add"}});
   }
+}
+
+// Gathered rows that are only added somewhere are read where they are.
+TEST(ScatterND, AddsRowsThatAGatherNames) {
+  constexpr std::int64_t edges = 700, nodes = 90;
+  for (const std::int64_t width : {1, 7, 16, 70}) {
+    for (const bool nd : {true, false}) {
+      std::vector<std::int64_t> from, to;
+      for (std::int64_t i = 0; i < edges; ++i) from.push_back(i * 31 % nodes - (i % 3 ? 0 : nodes)), to.push_back(i * i % nodes - (i % 5 ? nodes : 0));
+      OpTest t({gather_rows});
+      t.input("x", random_tensor({nodes, width}, 1));
+      t.input("h", random_tensor({nodes, width}, 2));
+      t.input("from", nd ? ints({edges, 1}, from) : ints({edges}, from));
+      t.input("to", ints({edges, 1}, to));
+      t.value("rows", TENON_DTYPE_FLOAT, {edges, width});
+      t.value("y", TENON_DTYPE_FLOAT, {nodes, width});
+      t.node(nd ? "GatherND" : "Gather", {"h", "from"}, {"rows"});
+      t.node("ScatterND", {"x", "to", "rows"}, {"y"}, {{"reduction", "add"}});
+      const ProgramResults expected = run_program(t, {"y"}, {.plain = true});
+      ASSERT_EQ(expected.error, "");
+      for (Isa isa : {Isa::plain, Isa::avx2, Isa::avx512}) {
+        if (isa > detect_isa()) continue;
+        const IsaScope scope(isa);
+        for (std::uint32_t workers : {1u, 2u, 3u}) {
+          const ProgramResults r = run_program(t, {"y"}, {.isa = isa, .workers = workers});
+          ASSERT_EQ(r.error, "");
+          EXPECT_EQ(r.step_names(), "copy data gather and add");
+          EXPECT_EQ(r["y"].bytes, expected["y"].bytes) << width << " wide, " << workers << " workers";
+        }
+      }
+    }
+  }
+}
+
+TEST(ScatterND, NamesAWrongIndexOfAGather) {
+  OpTest t({gather_rows});
+  t.input("x", random_tensor({3, 4}));
+  t.input("from", ints({2, 1}, {1, 3}));
+  t.input("to", ints({2, 1}, {0, 1}));
+  t.value("rows", TENON_DTYPE_FLOAT, {2, 4});
+  t.value("y", TENON_DTYPE_FLOAT, {3, 4});
+  t.node("GatherND", {"x", "from"}, {"rows"});
+  t.node("ScatterND", {"x", "to", "rows"}, {"y"}, {{"reduction", "add"}});
+  EXPECT_THAT(run_program(t, {"y"}, {}).error, HasSubstr("index 3 at position 1 is outside [-3, 3)"));
 }
 
 TEST(ScatterND, EmptyAndOutOfRange) {
