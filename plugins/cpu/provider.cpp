@@ -61,6 +61,8 @@ Options session_options(const tenon_device* device, const tenon_config* config, 
   o.plain = p.host.bool_or(config, "/plain", false);
   o.isa = o.plain ? Isa::plain : p.device.isa;
   o.max_workers = std::max(max_workers, 1u);
+  const std::string precision = p.host.text_or(config, "/precision", "high");
+  o.precision = precision == "highest" ? Precision::highest : precision == "medium" ? Precision::medium : Precision::high;
   return o;
 }
 

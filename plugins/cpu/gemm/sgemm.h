@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "plugins/cpu/gemm/kernels.h"
 #include "plugins/cpu/gemm/nbits.h"
+#include "plugins/cpu/gemm/split.h"
 
 namespace tenon::cpu::gemm {
 
@@ -37,6 +39,7 @@ enum class Mode : std::uint8_t {
   zero_k,   // C = bias
   dots,     // one side has few rows, both are contiguous in k
   tiles,
+  split,    // tiles too, of operands split into bfloat16 parts
 };
 enum class Source : std::uint8_t { packed /* at compile */, direct, block /* packed or dequantized per block in a run */ };
 
@@ -46,6 +49,7 @@ struct Gemm {
   Mode mode = Mode::nothing;
   Source b = Source::block;
   bool pack_a = false;
+  bool split_tiles = false;         // Mode::split on the matrix unit, not on vectors
   bool swapped = false;             // A and B changed places: C is computed transposed, bias runs along rows
   std::int64_t batch_count = 1;
   std::int64_t tiles = 0;           // of rows, per batch
@@ -61,9 +65,13 @@ struct Gemm {
 
 // Whether a constant B of these sizes should be packed at compile; otherwise plan takes it as it is.
 bool wants_packing(std::int64_t n);
-// Packed form of one [k, n] matrix.
+// Packed form of one [k, n] matrix, in units of four bytes; columns [n, ...) of a matrix begin packed_floats(kernels, k, n) further
+// where n is a multiple of kernels.columns.
 std::uint64_t packed_floats(const Kernels& kernels, std::int64_t k, std::int64_t n);
 void pack_b(const Kernels& kernels, const float* b, std::int64_t b_k, std::int64_t b_column, std::int64_t k, std::int64_t n, float* dst);
+
+// Names the packed form for CompileContext::packed.
+std::string packed_layout(const Kernels& kernels, std::int64_t k, std::int64_t n);
 
 // packed: B is the result of pack_b, one matrix after another; batch_b then counts matrices.
 Gemm plan(const Kernels& kernels, const Problem& problem, bool packed);
@@ -81,6 +89,17 @@ struct RunArgs {
   const float* addend = nullptr;  // added behind the bias, in the places of C; only in Mode::tiles, never the memory of C
 };
 void run(const Gemm& gemm, const RunArgs& args);
+
+// ---- the parts of plan and run that split (split_gemm.cpp) ----
+//
+// Whether a constant B of these sizes is packed as parts.
+bool packs_split(const Kernels& kernels, std::int64_t k, std::int64_t n);
+std::uint64_t split_floats(const Kernels& kernels, std::int64_t k, std::int64_t n);
+void split_b(const Kernels& kernels, const float* b, std::int64_t b_k, std::int64_t b_column, std::int64_t k, std::int64_t n, float* dst);
+// Whether the problem in gemm.p should be split, and the plan for it.
+bool takes_split(const Gemm& gemm, bool packed);
+void plan_split(Gemm& gemm, bool packed);
+void run_split(const Gemm& gemm, const RunArgs& args);
 
 // An estimate for one worker, for the step's est_ns.
 double estimate_ns(const Gemm& gemm);

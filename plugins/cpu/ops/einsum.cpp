@@ -171,7 +171,7 @@ struct LoopStep {
 class EinsumOp final : public Op {
  public:
   EinsumOp(Equation equation, std::int32_t dtype, CompileContext& context)
-      : equation_(std::move(equation)), dtype_(dtype), plain_(context.options().plain), kernels_(&gemm::kernels(context.options().isa)) {}
+      : equation_(std::move(equation)), dtype_(dtype), plain_(context.options().plain), kernels_(&gemm::kernels(context.options().isa, context.options().precision)) {}
 
   void plan(PlanBuilder& builder) const override;
 

@@ -22,6 +22,20 @@ std::vector<std::int32_t> perm_of(const NodeView& transpose, std::int32_t rank) 
   return perm;
 }
 
+constexpr std::int64_t kRowsAtMemorySpeed = 8;
+
+// Rows of the result at the sizes that the graph expects; many where it expects none.
+std::int64_t expected_rows(const NodeView& node) {
+  if (!node.has_output(0) || node.output(0).rank < 1) return 1 << 20;
+  const tenon_value& c = node.output(0);
+  std::int64_t rows = 1;
+  for (std::int32_t d = 0; d + 1 < c.rank; ++d) {
+    if (c.dim_opt[d] < 0 || c.dim_opt[d] > (1 << 20)) return 1 << 20;
+    rows = std::min<std::int64_t>(rows * c.dim_opt[d], 1 << 20);
+  }
+  return rows;
+}
+
 }  // namespace
 
 bool constant_scalar(const NodeView& node, std::uint32_t input, CompileContext& context, float* value) {
@@ -36,7 +50,8 @@ bool constant_scalar(const NodeView& node, std::uint32_t input, CompileContext& 
 }
 
 MatMulOp::MatMulOp(const NodeView& node, CompileContext& context, Kind kind)
-    : kind_(kind), plain_(context.options().plain), dtype_(node.dtype(0)), kernels_(&gemm::kernels(context.options().isa)) {
+    : kind_(kind), plain_(context.options().plain), dtype_(node.dtype(0)), kernels_(&gemm::kernels(context.options().isa, context.options().precision)),
+      expected_rows_(expected_rows(node)) {
   a_.input = 0;
   b_.input = 1;
   if (kind != Kind::matmul) {
@@ -97,8 +112,11 @@ void MatMulOp::pack(const NodeView& node, std::uint32_t input, CompileContext& c
   std::int64_t matrices = 1;
   for (int d = 0; d + 2 < v.rank; ++d) matrices *= v.dims[d];
   if (matrices == 0) return;
+  // Three parts are half as many bytes again as float32: too many where few rows wait for them.
+  if (kernels_->split && kernels_->split->parts == 3 && expected_rows_ <= kRowsAtMemorySpeed)
+    kernels_ = &gemm::kernels(context.options().isa);
   const std::uint64_t floats = gemm::packed_floats(*kernels_, k, n);
-  std::string id = "gemm.f32/" + std::to_string(kernels_->columns);
+  std::string id = gemm::packed_layout(*kernels_, k, n);
   for (int d = 0; d < v.rank; ++d) id.append("/").append(std::to_string(v.dims[d])).append(":").append(std::to_string(v.strides[d]));
   const std::uint64_t bytes = floats * sizeof(float) * static_cast<std::uint64_t>(matrices);
   packed_ = context.packed(node, input, id, bytes, [&](const tenon_const_tensor& from, void* to) {

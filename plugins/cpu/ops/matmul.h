@@ -38,6 +38,7 @@ class MatMulOp final : public Op {
   bool plain_;
   std::int32_t dtype_;
   const gemm::Kernels* kernels_;
+  std::int64_t expected_rows_;  // of C
   Side a_, b_;
   float alpha_ = 1, beta_ = 1;
   std::int64_t addend_ = -1;             // Gemm's C: an input, or

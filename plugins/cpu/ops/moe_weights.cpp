@@ -41,7 +41,7 @@ struct ZeroPoints {
 }  // namespace
 
 ExpertWeights::ExpertWeights(const NodeView& node, CompileContext& context, std::uint32_t input, const ExpertCoding& coding)
-    : input_(input), plain_(context.options().plain), coded_(coding.bits != 0), kernels_(&gemm::kernels(context.options().isa)),
+    : input_(input), plain_(context.options().plain), coded_(coding.bits != 0), kernels_(&gemm::kernels(context.options().isa, context.options().precision)),
       quantized_kernels_(&gemm::quantized_kernels(context.options().isa)) {
   if (!node.is_constant(input)) return;
   const tenon_const_tensor w = context.constant(node, input);
@@ -58,7 +58,7 @@ ExpertWeights::ExpertWeights(const NodeView& node, CompileContext& context, std:
     return;
   }
   const std::uint64_t floats = gemm::packed_floats(*kernels_, k_, n_);
-  const std::string form = "experts/" + std::to_string(experts_) + "x" + std::to_string(n_) + "x" + std::to_string(k_);
+  const std::string form = gemm::packed_layout(*kernels_, k_, n_) + "/experts/" + std::to_string(experts_) + "x" + std::to_string(n_) + "x" + std::to_string(k_);
   dense_ = static_cast<const float*>(context.packed(
       node, input, form, std::max<std::uint64_t>(floats * static_cast<std::uint64_t>(experts_), 16) * sizeof(float),
       [&](const tenon_const_tensor& from, void* to) {

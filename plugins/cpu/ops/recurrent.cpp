@@ -190,7 +190,7 @@ class RecurrentOp final : public Op {
   RecurrentOp(const NodeView& node, CompileContext& context) {
     parse_recurrent_form(node, &form_);
     fast_ = node.dtype(0) == TENON_DTYPE_FLOAT && !context.options().plain;
-    isa_ = context.options().isa;
+    isa_ = context.options().isa, precision_ = context.options().precision;
     packing_.kind = form_.kind;
     packing_.directions = form_.directions;
     packing_.gates = form_.gates();
@@ -251,8 +251,8 @@ class RecurrentOp final : public Op {
     const std::int64_t input = w.dims[2];
     if (r.dims[0] * r.dims[1] != rows * packing_.hidden || w.dims[0] * w.dims[1] != rows * packing_.hidden) return;
     if (packing_.hidden == 0 || input == 0) return;
-    packing_.compact = packing_.compactable(static_cast<const float*>(r.data));
-    const gemm::Kernels& kernels = gemm::kernels(isa_);
+    packing_.compact = precision_ != Precision::highest && packing_.compactable(static_cast<const float*>(r.data));
+    const gemm::Kernels& kernels = gemm::kernels(isa_, precision_);
     const std::string id = std::string(node.op_type()) + (packing_.split_hidden_gate ? "-split-" : "-") + (packing_.compact ? "compact-" : "") + std::to_string(packing_.lanes);
     const RecurrentPacking packing = packing_;
     const std::uint64_t r_bytes = static_cast<std::uint64_t>(packing.directions * packing.recurrent_floats()) * sizeof(float);
@@ -263,7 +263,7 @@ class RecurrentOp final : public Op {
     const bool panels = gemm::wants_packing(packing.columns());
     const std::uint64_t dense = static_cast<std::uint64_t>(input * packing.columns());
     const std::uint64_t w_floats = panels ? gemm::packed_floats(kernels, input, packing.columns()) : dense;
-    w_.constant = context.packed(node, 1, "recurrent-w-" + id + "-isa" + std::to_string(static_cast<int>(isa_)), w_floats * sizeof(float),
+    w_.constant = context.packed(node, 1, "recurrent-w-" + id + "/" + gemm::packed_layout(kernels, input, packing.columns()), w_floats * sizeof(float),
                                  [packing, input, dense, panels, &kernels](const tenon_const_tensor& t, void* to) {
                                    const float* w = static_cast<const float*>(t.data);
                                    if (!panels) return packing.pack_input(w, input, static_cast<float*>(to));
@@ -319,7 +319,7 @@ class RecurrentOp final : public Op {
     problem.b_k = packing.columns(), problem.b_column = 1;
     problem.c_row = packing.columns(), problem.c_column = 1;
     gemm::ProductStep product{};
-    product.gemm = gemm::plan(gemm::kernels(isa_), problem, packed && gemm::wants_packing(problem.n));
+    product.gemm = gemm::plan(gemm::kernels(isa_, precision_), problem, packed && gemm::wants_packing(problem.n));
     product.a = refs.x, product.b = w, product.bias = bias;
     product.c = floats(problem.m * problem.n);
     reads = {refs.x};
@@ -350,6 +350,7 @@ class RecurrentOp final : public Op {
   RecurrentForm form_;
   RecurrentPacking packing_;
   Isa isa_ = Isa::plain;
+  Precision precision_ = Precision::high;
   bool fast_ = false;
   Ref w_, r_, bias_;  // constants packed in compile
   std::int64_t packed_hidden_ = -1, packed_input_ = -1;
