@@ -76,7 +76,7 @@ class Matcher {
   // Adds a bias: float32, or int32 with scales that are those of the sums.
   bool bias(std::uint32_t v, float x_scale, Product& p) {
     if (v == no_value) return true;
-    const std::int64_t n = p.spec.form.n;
+    const std::int64_t n = p.spec.outputs();
     if (const std::uint32_t d = made_by(v, "DequantizeLinear"); d != no_value) {
       const NodeView b = node(d);
       if (b.rank(0) != 1 || !b.is_constant(0) || b.input(0).dtype != TENON_DTYPE_INT32 || b.input(0).dims[0] != n ||
@@ -108,13 +108,24 @@ class Matcher {
   }
   bool constant_bias(const NodeView& op, std::uint32_t at, Product& p) const {
     const tenon_value& v = op.input(at);
-    if (v.dtype != TENON_DTYPE_FLOAT || v.rank != 1 || v.dims[0] != p.spec.form.n) return false;
+    if (v.dtype != TENON_DTYPE_FLOAT || v.rank != 1 || v.dims[0] != p.spec.outputs()) return false;
     const auto* numbers = static_cast<const float*>(context_.constant(op, at).data);
     for (std::size_t j = 0; j < p.factor.size(); ++j) {
       if (!std::isfinite(numbers[j])) return false;
       shift(p)[j] = numbers[j];
     }
     return true;
+  }
+
+  // Zero points of weights. Of convolutions in groups only for depthwise ones, which take them off when they are packed.
+  bool zeros(const NodeView& owner, std::uint32_t at, std::int32_t dtype, Product& p) {
+    std::vector<std::int32_t> numbers;
+    if (!weight_zeros(context_, owner, at, dtype, p.spec.outputs(), numbers)) return false;
+    if (numbers.empty()) return true;
+    auto* kept = static_cast<std::int32_t*>(context_.alloc(numbers.size() * sizeof(std::int32_t)));
+    std::copy(numbers.begin(), numbers.end(), kept);
+    p.spec.zeros = kept;
+    return p.spec.groups == 1 || p.spec.depthwise;
   }
 
   // ---- what follows -------------------------------------------------------------------------------------------------------
@@ -193,8 +204,8 @@ class Matcher {
     const NodeView w = node(dw);
     if (!x || !w.is_constant(0) || w.output(0).dtype != TENON_DTYPE_FLOAT || w.int_or("block_size", 0) != 0) return;
     Product p;
-    if (!product_form(op, node(dx).input(0), w.input(0), p.spec) || !middle_zeros(context_, w, 2, w.input(0).dtype)) return;
-    if (!column_scales(context_, w, 1, p.spec.form.n, p.factor)) return;
+    if (!product_form(op, node(dx).input(0), w.input(0), p.spec) || !zeros(w, 2, w.input(0).dtype, p)) return;
+    if (!column_scales(context_, w, 1, p.spec.outputs(), p.factor)) return;
     const bool one_scale = context_.constant(w, 1).bytes == sizeof(float);
     std::int64_t axis = w.int_or("axis", 1);
     if (axis < 0) axis += w.rank(0);
@@ -214,10 +225,8 @@ class Matcher {
     const auto x = byte_quantization(context_, op, {1, 2}, op.input(0).dtype),
                y = byte_quantization(context_, op, {6, 7}, op.output(0).dtype);
     Product p;
-    if (!x || !y || !op.is_constant(3) || !product_form(op, op.input(0), op.input(3), p.spec) ||
-        !middle_zeros(context_, op, 5, op.input(3).dtype))
-      return;
-    if (!column_scales(context_, op, 4, p.spec.form.n, p.factor)) return;
+    if (!x || !y || !op.is_constant(3) || !product_form(op, op.input(0), op.input(3), p.spec) || !zeros(op, 5, op.input(3).dtype, p)) return;
+    if (!column_scales(context_, op, 4, p.spec.outputs(), p.factor)) return;
     p.add.assign(p.factor.size(), 0);
     if (op.has_input(8)) {
       if (!op.is_constant(8) || op.input(8).dtype != TENON_DTYPE_INT32) return;
@@ -234,10 +243,9 @@ class Matcher {
   // False, and nothing changed, where sums could run over.
   bool finish(std::uint32_t u, const Quantization& x, std::uint32_t bytes, Product& p, Tail t, std::vector<std::uint32_t>& taken) {
     ByteConvSpec& s = p.spec;
-    const std::int32_t* sums = s.form.sums(s.packed);
     const auto n = p.factor.size();
     for (std::size_t j = 0; j < n; ++j) {
-      p.add[j] -= std::int64_t{x.unsigned_zero()} * sums[j];
+      p.add[j] -= std::int64_t{x.unsigned_zero()} * s.weight_sum(static_cast<std::int64_t>(j));
       if (p.add[j] < INT32_MIN || p.add[j] > INT32_MAX) return false;
     }
     s.to = t.to;
@@ -264,7 +272,7 @@ class Matcher {
     return true;
   }
   void columns(Product& p, float x_scale, float out_scale) const {
-    const auto n = static_cast<std::size_t>(p.spec.form.padded());
+    const auto n = static_cast<std::size_t>(p.spec.column_entries());
     auto* add = static_cast<std::int32_t*>(context_.alloc(n * 4));
     auto* factor = static_cast<float*>(context_.alloc(n * 4));
     float* shift = p.shift.empty() ? nullptr : static_cast<float*>(context_.alloc(n * 4));

@@ -1,6 +1,8 @@
 #include "plugins/cpu/gemm/byte_gemm.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "plugins/cpu/simd.h"
 // After simd.h.
@@ -43,8 +45,71 @@ void pack_quad_by_column(const std::uint8_t* from, std::int64_t by_k, std::uint3
 
 }  // namespace
 
+namespace {
+
+// Takes from a pair of weights what makes their products run over 16 bits; false where there is nothing to take.
+bool cut(std::int8_t* w, std::int8_t* excess) {
+  const int above = std::max<int>(w[0], 0) + std::max<int>(w[1], 0) - 128, below = std::min<int>(w[0], 0) + std::min<int>(w[1], 0) + 128;
+  const int too_much = above > 0 ? above : below < 0 ? below : 0;
+  if (too_much == 0) return false;
+  w[0] = static_cast<std::int8_t>(w[0] - too_much);
+  excess[0] = static_cast<std::int8_t>(too_much);
+  return true;
+}
+
+// Header: int32 of whether anything was cut off, 64 bytes. Then where each panel's quads begin, where they belong, and the quads.
+struct ExcessTable {
+  std::int32_t *header, *first, *at;
+  std::int8_t* w;
+
+  ExcessTable(const ByteForm& form, std::int8_t* packed)
+      : header(reinterpret_cast<std::int32_t*>(packed + form.excess_at())), first(header + 16), at(first + form.panels() + 1),
+        w(reinterpret_cast<std::int8_t*>(at + form.most_excess())) {}
+};
+
+void cut_pairs(const ByteForm& form, std::int8_t* packed) {
+  const ExcessTable table(form, packed);
+  std::memset(table.header, 0, 64);
+  const std::int64_t quads = form.segments * form.quads();
+  std::int64_t count = 0;
+  for (std::int64_t q = 0; q < form.panels() * quads; ++q) {
+    std::int8_t quad[64], excess[64];
+    std::memcpy(quad, packed + q * 64, 64);
+    bool some = false;
+    for (int i = 0; i < 64; i += 2) some |= cut(quad + i, excess);
+    count += some;
+  }
+  if (count > form.most_excess()) return;
+  table.header[0] = 1;
+  count = 0;
+  for (std::int64_t panel = 0; panel < form.panels(); ++panel) {
+    table.first[panel] = static_cast<std::int32_t>(count);
+    for (std::int64_t q = 0; q < quads; ++q) {
+      std::int8_t* quad = packed + panel * form.panel_bytes() + q * 64;
+      std::int8_t excess[64] = {};
+      bool some = false;
+      for (int i = 0; i < 64; i += 2) some |= cut(quad + i, excess + i);
+      if (!some) continue;
+      std::memcpy(table.w + count * 64, excess, 64);
+      table.at[count++] = static_cast<std::int32_t>(q / form.quads() << 16 | q % form.quads());
+    }
+  }
+  table.first[form.panels()] = static_cast<std::int32_t>(count);
+}
+
+}  // namespace
+
+ByteExcess ByteForm::excess(const std::int8_t* packed, std::int64_t panel) const {
+  if (!pairs) return {};
+  const ExcessTable table(*this, const_cast<std::int8_t*>(packed));
+  if (table.header[0] == 0) return {nullptr, nullptr, 0, true};
+  const std::int64_t first = table.first[panel];
+  return {table.at + first, table.w + first * 64, table.first[panel + 1] - first, false};
+}
+
 void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int64_t by_segment, std::int64_t by_k, std::int64_t by_column,
                        std::int8_t* to) {
+  std::int8_t* const packed = to;
   const auto* from = static_cast<const std::uint8_t*>(w);
   const std::uint8_t turn = flip ? 0x80 : 0;
   auto* sums = reinterpret_cast<std::int32_t*>(to + form.panels() * form.panel_bytes());
@@ -70,13 +135,14 @@ void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int6
           }
       }
   std::memset(sums + form.padded(), 0, 1024);
+  if (form.pairs) cut_pairs(form, packed);
 }
 
 #if defined(__x86_64__)
 namespace {
 
-using TileFn = void (*)(const std::uint8_t* const*, std::int64_t, std::int64_t, const std::int8_t*, std::int64_t, std::int32_t*,
-                        std::int64_t);
+using TileFn = void (*)(const std::uint8_t* const*, std::int64_t, std::int64_t, std::int64_t, const std::int8_t*, std::int64_t,
+                        std::int32_t*, std::int64_t);
 
 inline std::int32_t four(const std::uint8_t* p) {
   std::int32_t v;
@@ -94,7 +160,7 @@ namespace {
 constexpr int kWide = 4;  // panels of a VNNI tile
 
 template <int R, int P>
-void vnni_tile(const std::uint8_t* const* a, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
+void vnni_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
                std::int32_t* c, std::int64_t c_row) {
   __m512i sum[R][P];
 #pragma GCC unroll 6
@@ -104,7 +170,7 @@ void vnni_tile(const std::uint8_t* const* a, std::int64_t segments, std::int64_t
   for (std::int64_t s = 0; s < segments; ++s, a += R) {
     const std::uint8_t* x[R];
 #pragma GCC unroll 6
-    for (int r = 0; r < R; ++r) x[r] = a[r];
+    for (int r = 0; r < R; ++r) x[r] = a[r] + offset;
     for (std::int64_t q = 0; q < 4 * quads; q += 4, w += 64) {
       __m512i b[P];
 #pragma GCC unroll 4
@@ -130,13 +196,13 @@ TileFn vnni_of_rows(std::int64_t rows) {
   return table[rows - 1];
 }
 
-void vnni(const std::uint8_t* const* a, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
-          std::int64_t rows, std::int64_t panels, std::int32_t* c, std::int64_t c_row) {
+void vnni(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
+          std::int64_t rows, std::int64_t panels, const ByteExcess&, std::int32_t* c, std::int64_t c_row) {
   const TileFn fn = panels == 4   ? vnni_of_rows<4>(rows)
                     : panels == 3 ? vnni_of_rows<3>(rows)
                     : panels == 2 ? vnni_of_rows<2>(rows)
                                   : vnni_of_rows<1>(rows);
-  fn(a, segments, quads, w, panel_bytes, c, c_row);
+  fn(a, offset, segments, quads, w, panel_bytes, c, c_row);
 }
 
 }  // namespace
@@ -147,44 +213,80 @@ HWY_PUSH_ATTRIBUTES("avx2")
 namespace tenon::cpu::gemm {
 namespace {
 
-// Bytes as int16: the even and the odd ones of each quad apart, in the same places for both operands.
+// Unrolled by packs of indices: with loops gcc keeps sums in memory. Sums are [row][2].
+template <int... I>
+using Indices = std::integer_sequence<int, I...>;
+template <int N>
+using UpTo = std::make_integer_sequence<int, N>;
+
+template <int... I>
+[[gnu::always_inline]] inline void clear(__m256i* sum, Indices<I...>) {
+  ((sum[I] = _mm256_setzero_si256()), ...);
+}
+template <int... I>
+[[gnu::always_inline]] inline void save(const __m256i* sum, std::int32_t* c, std::int64_t c_row, Indices<I...>) {
+  (_mm256_storeu_si256(reinterpret_cast<__m256i*>(c + I / 2 * c_row + I % 2 * 8), sum[I]), ...);
+}
+[[gnu::always_inline]] inline __m256i half(const std::int8_t* w) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)); }
+
+// Pairs of products in 16 bits, then pairs of those.
+[[gnu::always_inline]] inline void pairs_row(__m256i* sum, __m256i x, __m256i low, __m256i high) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(_mm256_maddubs_epi16(x, low), ones));
+  sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(_mm256_maddubs_epi16(x, high), ones));
+}
+template <int... R>
+[[gnu::always_inline]] inline void pairs_quad(__m256i* sum, const std::uint8_t* const* a, std::int64_t q, const std::int8_t* w, Indices<R...>) {
+  const __m256i low = half(w), high = half(w + 32);
+  (pairs_row(sum + 2 * R, _mm256_set1_epi32(four(a[R] + q)), low, high), ...);
+}
 template <int R>
-void avx2_tile(const std::uint8_t* const* a, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t, std::int32_t* c,
-               std::int64_t c_row) {
-  const __m256i low = _mm256_set1_epi16(0xff);
-  __m256i sum[R][2];
-#pragma GCC unroll 3
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-  for (std::int64_t s = 0; s < segments; ++s, a += R)
-    for (std::int64_t q = 0; q < 4 * quads; q += 4, w += 64) {
-      __m256i even[2], odd[2];
-#pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * v));
-        even[v] = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8);
-        odd[v] = _mm256_srai_epi16(b, 8);
-      }
-#pragma GCC unroll 3
-      for (int r = 0; r < R; ++r) {
-        const __m256i x = _mm256_set1_epi32(four(a[r] + q));
-        const __m256i x_even = _mm256_and_si256(x, low), x_odd = _mm256_srli_epi16(x, 8);
-#pragma GCC unroll 2
-        for (int v = 0; v < 2; ++v) {
-          const __m256i both = _mm256_add_epi32(_mm256_madd_epi16(x_even, even[v]), _mm256_madd_epi16(x_odd, odd[v]));
-          sum[r][v] = _mm256_add_epi32(sum[r][v], both);
-        }
-      }
-    }
-#pragma GCC unroll 3
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v) _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_row + v * 8), sum[r][v]);
+void pairs_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, const ByteExcess& excess,
+                std::int32_t* c, std::int64_t c_row) {
+  __m256i sum[2 * R];
+  clear(sum, UpTo<2 * R>());
+  const std::uint8_t* const* piece = a;
+  for (std::int64_t s = 0; s < segments; ++s, piece += R)
+    for (std::int64_t q = offset; q < offset + 4 * quads; q += 4, w += 64) pairs_quad(sum, piece, q, w, UpTo<R>());
+  for (std::int64_t i = 0; i < excess.count; ++i)
+    pairs_quad(sum, a + (excess.at[i] >> 16) * R, offset + (excess.at[i] & 0xffff) * 4, excess.w + i * 64, UpTo<R>());
+  save(sum, c, c_row, UpTo<2 * R>());
 }
 
-void avx2(const std::uint8_t* const* a, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
-          std::int64_t rows, std::int64_t, std::int32_t* c, std::int64_t c_row) {
-  static constexpr TileFn table[byte_rows] = {&avx2_tile<1>, &avx2_tile<2>, &avx2_tile<3>, &avx2_tile<4>, &avx2_tile<5>, &avx2_tile<6>};
-  table[rows - 1](a, segments, quads, w, panel_bytes, c, c_row);
+// Bytes as int16: the even and the odd ones of each quad apart, in the same places for both operands.
+struct Halves {
+  __m256i even[2], odd[2];
+};
+[[gnu::always_inline]] inline void wide_row(__m256i* sum, __m256i x, const Halves& w) {
+  const __m256i even = _mm256_and_si256(x, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(x, 8);
+  sum[0] = _mm256_add_epi32(sum[0], _mm256_add_epi32(_mm256_madd_epi16(even, w.even[0]), _mm256_madd_epi16(odd, w.odd[0])));
+  sum[1] = _mm256_add_epi32(sum[1], _mm256_add_epi32(_mm256_madd_epi16(even, w.even[1]), _mm256_madd_epi16(odd, w.odd[1])));
+}
+template <int... R>
+[[gnu::always_inline]] inline void wide_quad(__m256i* sum, const std::uint8_t* const* a, std::int64_t q, const std::int8_t* w, Indices<R...>) {
+  const __m256i low = half(w), high = half(w + 32);
+  const Halves b{{_mm256_srai_epi16(_mm256_slli_epi16(low, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(high, 8), 8)},
+                 {_mm256_srai_epi16(low, 8), _mm256_srai_epi16(high, 8)}};
+  (wide_row(sum + 2 * R, _mm256_set1_epi32(four(a[R] + q)), b), ...);
+}
+template <int R>
+void wide_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, const ByteExcess&,
+               std::int32_t* c, std::int64_t c_row) {
+  __m256i sum[2 * R];
+  clear(sum, UpTo<2 * R>());
+  for (std::int64_t s = 0; s < segments; ++s, a += R)
+    for (std::int64_t q = offset; q < offset + 4 * quads; q += 4, w += 64) wide_quad(sum, a, q, w, UpTo<R>());
+  save(sum, c, c_row, UpTo<2 * R>());
+}
+
+using PanelFn = void (*)(const std::uint8_t* const*, std::int64_t, std::int64_t, std::int64_t, const std::int8_t*, const ByteExcess&,
+                         std::int32_t*, std::int64_t);
+
+void avx2(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t, std::int64_t rows,
+          std::int64_t, const ByteExcess& excess, std::int32_t* c, std::int64_t c_row) {
+  static constexpr PanelFn pairs[byte_rows] = {&pairs_tile<1>, &pairs_tile<2>, &pairs_tile<3>, &pairs_tile<4>, &pairs_tile<5>, &pairs_tile<6>};
+  static constexpr PanelFn wide[byte_rows] = {&wide_tile<1>, &wide_tile<2>, &wide_tile<3>, &wide_tile<4>, &wide_tile<5>, &wide_tile<6>};
+  (excess.wide ? wide : pairs)[rows - 1](a, offset, segments, quads, w, excess, c, c_row);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "plugins/cpu/amx/tiles.h"
 #include "plugins/cpu/gemm/byte_tiles.h"
+#include "plugins/cpu/ops/byte_depthwise.h"
 #include "plugins/cpu/ops/byte_tile.h"
 #include "plugins/cpu/ops/byte_windows.h"
 
@@ -21,11 +22,13 @@ struct ByteConvStep {
   gemm::ByteForm form;
   const std::int8_t* packed;
   ByteColumns columns;
+  const std::int32_t* zeros;
   ByteTarget to;
   ByteAddition addition;
   bool adds, matrix, gathers, tiles;
   std::uint8_t zero;
   std::int64_t m, block, chunk, chunks;  // rows, of a block; panels of a chunk
+  std::int64_t groups_count;             // of channels
   const ByteWindows* windows;
   const std::uint8_t* padding;  // a pixel of zero points
   Ref x, other, y, scratch;
@@ -38,9 +41,11 @@ struct ByteConvStep {
   std::uint64_t sums_at() const { return static_cast<std::uint64_t>(block * form.segments) * sizeof(const std::uint8_t*); }
   std::uint64_t gathered_at() const { return sums_at() + static_cast<std::uint64_t>(tallest() * sums_row() * 4); }
   std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(gathers ? block * row_bytes() : 0) + 63) / 64 * 64; }
-  std::uint64_t scratch_bytes() const {
+  // The sum of each row of the block less zero points, where weights have some.
+  std::uint64_t totals_at() const {
     return groups_at() + static_cast<std::uint64_t>(tiles ? groups(block) * gemm::byte_group_bytes(form) : 0);
   }
+  std::uint64_t scratch_bytes() const { return totals_at() + static_cast<std::uint64_t>(zeros ? block * 4 : 0); }
 
   void operator()(const StepContext& c) const {
     if (!tiles) return run(c);
@@ -53,77 +58,105 @@ struct ByteConvStep {
     auto* memory = worker_scratch<std::uint8_t>(c, scratch, scratch_bytes());
     auto** pieces = reinterpret_cast<const std::uint8_t**>(memory);
     auto* sums = reinterpret_cast<std::int32_t*>(memory + sums_at());
+    auto* totals = reinterpret_cast<std::int32_t*>(memory + totals_at());
     const std::uint8_t* in = c.ptr<const std::uint8_t>(x);
     std::int64_t ready = -1;
     const std::int64_t blocks = (m + block - 1) / block;
-    const auto [begin, end] = c.slice(blocks * chunks);
+    const std::int64_t items = chunks * groups_count;  // of a block
+    const auto [begin, end] = c.slice(blocks * items);
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = i / chunks * block, height = std::min(block, m - row), count = (height + tallest() - 1) / tallest();
+      const std::int64_t row = i / items * block, height = std::min(block, m - row), count = (height + tallest() - 1) / tallest();
       // Tiles of about the same height, or whole groups.
       const auto edge = [&](std::int64_t t) { return tiles ? std::min(height, t * tallest()) : height * t / count; };
-      if (i / chunks != ready)
+      if (i / items != ready)
         for (std::int64_t t = 0; t < count; ++t)
           prepare(in, row + edge(t), edge(t + 1) - edge(t), pieces + edge(t) * form.segments, memory + gathered_at() + edge(t) * row_bytes(),
-                  memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form));
-      ready = i / chunks;
+                  memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form), totals + edge(t));
+      ready = i / items;
       const std::int64_t first = i % chunks * chunk, last = std::min(first + chunk, form.panels());
       for (std::int64_t p = first; p < last; p += kernels->panels)
         for (std::int64_t t = 0; t < count; ++t)
           multiply(c, pieces + edge(t) * form.segments, memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form), p,
-                   std::min(kernels->panels, last - p), row + edge(t), edge(t + 1) - edge(t), sums);
+                   std::min(kernels->panels, last - p), i % items / chunks, row + edge(t), edge(t + 1) - edge(t), totals + edge(t), sums);
     }
   }
 
-  // Panels [panel, panel + wide) of `count` rows, to bytes.
-  void multiply(const StepContext& c, const std::uint8_t* const* pieces, const std::uint8_t* group, std::int64_t panel, std::int64_t wide,
-                std::int64_t row, std::int64_t count, std::int32_t* sums) const {
-    const std::int64_t column = panel * gemm::byte_columns, n = std::min(wide * gemm::byte_columns, form.n - column);
+  // Panels [panel, panel + wide) of a group of channels for `count` rows, to bytes.
+  void multiply(const StepContext& c, const std::uint8_t* const* pieces, const std::uint8_t* rows, std::int64_t panel, std::int64_t wide,
+                std::int64_t group, std::int64_t row, std::int64_t count, const std::int32_t* totals, std::int32_t* sums) const {
+    const std::int64_t n = std::min(wide * gemm::byte_columns, form.n - panel * gemm::byte_columns), offset = group * form.piece;
+    const std::int64_t column = group * form.n + panel * gemm::byte_columns, out_row = groups_count * form.n;
+    const std::int8_t* const weights = packed + group * form.bytes();
     const ByteColumns here{columns.add + column, columns.factor + column, columns.shift ? columns.shift + column : nullptr};
-    const std::int8_t* w = packed + panel * form.panel_bytes();
-    const std::int64_t at = row * form.n + column;
+    const std::int8_t* w = weights + panel * form.panel_bytes();
+    const std::int64_t at = row * out_row + column;
     std::uint8_t* out = c.ptr<std::uint8_t>(y) + at;
     const std::uint8_t* added = adds ? c.ptr<const std::uint8_t>(other) + at : nullptr;
-    const ByteTileWork work{pieces, form.segments, form.quads(), w,  form.panel_bytes(), count, wide, n, here, &to, adds ? &addition : nullptr,
-                            added,  out,           form.n};
+    const ByteTileWork work{pieces, offset, form.segments, form.quads(), w,     form.panel_bytes(), count, wide,
+                            n,      here,   &to,           adds ? &addition : nullptr, added, out, out_row};
     if (tiles) {
       for (std::int64_t p = 0; p < wide; p += 2)
-        gemm::multiply_byte_tiles(form, {group, groups(count), w + p * form.panel_bytes(), std::min<std::int64_t>(2, wide - p),
+        gemm::multiply_byte_tiles(form, {rows, groups(count), w + p * form.panel_bytes(), std::min<std::int64_t>(2, wide - p),
                                          here.add + p * gemm::byte_columns, sums + p * gemm::byte_columns, sums_row()});
+      take_zeros(sums, count, column, n, totals);
       return finish_byte_sums(work, sums, sums_row());
     }
-    if (whole) return whole(work);
-    kernels->tile(pieces, form.segments, form.quads(), w, form.panel_bytes(), count, wide, sums, sums_row());
-    const ByteTile tile{sums, sums_row(), count, n, out, form.n};
+    if (whole && !zeros) return whole(work);
+    kernels->tile(pieces, offset, form.segments, form.quads(), w, form.panel_bytes(), count, wide, form.excess(weights, panel), sums, sums_row());
+    take_zeros(sums, count, column, n, totals);
+    const ByteTile tile{sums, sums_row(), count, n, out, out_row};
     if (adds) finish->add(tile, here, to, addition, added);
     else finish->quantize(tile, here, to);
   }
 
+  void take_zeros(std::int32_t* sums, std::int64_t rows, std::int64_t column, std::int64_t n, const std::int32_t* totals) const {
+    for (std::int64_t r = 0; zeros && r < rows; ++r)
+      for (std::int64_t j = 0; j < n; ++j) sums[r * sums_row() + j] -= zeros[column + j] * totals[r];
+  }
+
   // Where the pieces of `count` rows are; for tiles their copies, a group after the other.
   void prepare(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered,
-               std::uint8_t* group) const {
-    if (!tiles) return find(in, row, count, pieces, gathered);
+               std::uint8_t* group, std::int32_t* totals) const {
+    if (!tiles) {
+      find(in, row, count, pieces, gathered);
+      return total(pieces, count, totals);
+    }
     for (std::int64_t r = 0; r < count; r += gemm::byte_tile_rows, group += gemm::byte_group_bytes(form)) {
       const std::int64_t some = std::min(gemm::byte_tile_rows, count - r);
       find(in, row + r, some, pieces, gathered);
       gemm::gather_byte_rows(form, pieces, some, group);
+      total(pieces, some, totals + r);
+    }
+  }
+  void total(const std::uint8_t* const* pieces, std::int64_t count, std::int32_t* totals) const {
+    for (std::int64_t r = 0; zeros && r < count; ++r) {
+      totals[r] = -static_cast<std::int32_t>(zero) * static_cast<std::int32_t>(form.segments * form.piece);
+      for (std::int64_t s = 0; s < form.segments; ++s) totals[r] += finish->total(pieces[s * count + r], form.piece);
     }
   }
   void find(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered) const {
+    if (matrix && !gathers) {
+      for (std::int64_t r = 0; r < count; ++r) pieces[r] = in + (row + r) * form.piece;
+      return;
+    }
+    ByteWindows::Place place{};
+    if (!matrix) place = windows->place(row);
+    bool inside = false;  // the window before this one
     for (std::int64_t r = 0; r < count; ++r) {
       if (gathers) {
         std::uint8_t* to_row = gathered + r * row_bytes();
         pieces[r] = to_row;
-        if (matrix) {
-          std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
-        } else {
-          windows->gather(in, row + r, zero, to_row);
-        }
+        if (matrix) std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
+        else windows->gather(in, place, zero, to_row);
         for (std::int64_t k = form.piece; k < row_bytes(); ++k) to_row[k] = 0;
-      } else if (matrix) {
-        pieces[r] = in + (row + r) * form.piece;
+      } else if (inside && place.at[2] > 0 && windows->whole(2, place.at[2])) {
+        const std::int64_t step = windows->w[2].stride * windows->channels;
+        for (const std::uint8_t **p = pieces + r, **end = p + form.segments * count; p < end; p += count) *p = p[-1] + step;
       } else {
-        windows->taps(in, row + r, [&](std::int64_t tap, const std::uint8_t* from) { pieces[tap * count + r] = from ? from : padding; });
+        windows->taps(in, place, [&](std::int64_t tap, const std::uint8_t* from) { pieces[tap * count + r] = from ? from : padding; });
+        inside = windows->whole(place);
       }
+      if (!matrix) windows->advance(place);
     }
   }
 };
@@ -137,10 +170,11 @@ struct BytePoolStep {
   void operator()(const StepContext& c) const {
     const auto [begin, end] = c.slice(windows->n * windows->pixels());
     const std::int64_t channels = windows->channels;
-    for (std::int64_t row = begin; row < end; ++row) {
+    ByteWindows::Place place = windows->place(begin);
+    for (std::int64_t row = begin; row < end; ++row, windows->advance(place)) {
       std::uint8_t* out = c.ptr<std::uint8_t>(y) + row * channels;
       bool some = false;
-      windows->taps(c.ptr<const std::uint8_t>(x), row, [&](std::int64_t, const std::uint8_t* from) {
+      windows->taps(c.ptr<const std::uint8_t>(x), place, [&](std::int64_t, const std::uint8_t* from) {
         if (!from) return;
         if (some) finish->larger(out, from, flip, channels);
         else std::memcpy(out, from, static_cast<std::size_t>(channels));
@@ -160,7 +194,7 @@ std::int32_t ByteConvOp::layout(std::span<std::int32_t> inputs, std::int32_t) {
   // One channel has no order, and what is copied for its padding may come in any.
   const std::int32_t last = spec_.channels > 1 ? static_cast<std::int32_t>(spec_.channels) : 0;
   inputs[0] = spec_.lines() && made_as == 0 ? 0 : last;
-  const std::int32_t made = spec_.form.n > 1 ? static_cast<std::int32_t>(spec_.form.n) : 0;
+  const std::int32_t made = spec_.outputs() > 1 ? static_cast<std::int32_t>(spec_.outputs()) : 0;
   if (spec_.adds) inputs[1] = made;
   return made;
 }
@@ -168,15 +202,17 @@ std::int32_t ByteConvOp::layout(std::span<std::int32_t> inputs, std::int32_t) {
 void ByteConvOp::plan(PlanBuilder& b) const {
   const Shape &x = b.in(0), &y = b.out(0);
   if (y.count() == 0) return;
+  if (spec_.depthwise) return emit_byte_depthwise(b, spec_);
   ByteConvStep s{};
   s.kernels = gemm::byte_kernels(b.options().isa);
   s.finish = &byte_finish(b.options().isa);
   s.whole = byte_tile(b.options().isa);
-  s.form = spec_.form, s.packed = spec_.packed, s.columns = spec_.columns;
+  s.form = spec_.form, s.packed = spec_.packed, s.columns = spec_.columns, s.zeros = spec_.zeros;
   s.to = spec_.to, s.addition = spec_.addition, s.adds = spec_.adds, s.matrix = spec_.matrix, s.zero = spec_.x_zero;
   s.gathers = spec_.gathers();
-  s.tiles = b.options().isa >= Isa::amx;
-  s.m = y.count() / s.form.n;
+  s.groups_count = spec_.groups;
+  s.tiles = b.options().isa >= Isa::amx && spec_.groups == 1;
+  s.m = y.count() / spec_.outputs();
   if (s.matrix) {
     require(x[-1] == s.form.piece, "A has " + std::to_string(x[-1]) + " columns, B has " + std::to_string(s.form.piece) + " rows");
   } else {
@@ -187,7 +223,7 @@ void ByteConvOp::plan(PlanBuilder& b) const {
       windows.w[2].kernel = 1;  // a line of taps is one piece
     }
     s.windows = b.keep(std::span<const ByteWindows>(&windows, 1));
-    s.matrix = !spec_.lines() && windows.pointwise();
+    s.matrix = !spec_.lines() && spec_.groups == 1 && windows.pointwise();
     const std::vector<std::uint8_t> padding(static_cast<std::size_t>(spec_.channels), spec_.x_zero);
     s.padding = b.keep(std::span<const std::uint8_t>(padding));
   }
@@ -201,7 +237,7 @@ void ByteConvOp::plan(PlanBuilder& b) const {
   s.scratch = b.scratch(s.scratch_bytes());
   std::vector<Ref> reads{s.x};
   if (s.adds) reads.push_back(s.other);
-  const double products = static_cast<double>(s.m * s.form.n) * static_cast<double>(s.form.segments * s.form.piece);
+  const double products = static_cast<double>(s.m * spec_.outputs()) * static_cast<double>(s.form.segments * s.form.piece);
   b.step(spec_.matrix ? "bytes.product" : "bytes.conv", s, {.est_ns = 2 * products / (s.kernels->panels > 1 ? 300 : 60)}, reads, {{s.y}});
 }
 

@@ -13,19 +13,36 @@ namespace tenon::cpu {
 struct ByteConvSpec {
   bool matrix = false;             // rows of K bytes in place of windows of an image
   WindowAttributes window;
-  std::int64_t channels = 0, kernel[kMaxSpatial] = {1, 1, 1};  // kernel ends with the last dim
+  std::int64_t channels = 0, kernel[kMaxSpatial] = {1, 1, 1};  // of all groups; kernel ends with the last dim
+  std::int64_t groups = 1;         // one packed form after the other
+  bool depthwise = false;          // a channel for each group: float32 [taps][channels], then int32 sums (byte_depthwise.h)
   gemm::ByteForm form;             // a piece for each tap; where channels do not fill quads, for each line of taps or for all of them
   const std::int8_t* packed = nullptr;
   ByteColumns columns{};           // memory of the program
+  const std::int32_t* zeros = nullptr;  // of the weights of each column; null: all 0
   bool x_signed = false;
   std::uint8_t x_zero = 0;         // of x as unsigned bytes: what padding is
   ByteTarget to;
   bool adds = false;               // input 1, of the output's shape
   ByteAddition addition{};
 
+  std::int64_t outputs() const { return groups * form.n; }
+  std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  // Entries of columns, with what a panel reads behind the last group.
+  std::int64_t column_entries() const { return (outputs() + 31) / 16 * 16; }
+  std::int64_t padded_channels() const { return (channels + 15) / 16 * 16; }
+  std::uint64_t packed_bytes() const {
+    return static_cast<std::uint64_t>(depthwise ? padded_channels() * (taps() + 1) * 4 : groups * form.bytes());
+  }
+  // The sum of an output's weights.
+  std::int32_t weight_sum(std::int64_t output) const {
+    if (!depthwise) return form.sums(packed + output / form.n * form.bytes())[output % form.n];
+    return reinterpret_cast<const std::int32_t*>(packed)[taps() * padded_channels() + output];
+  }
+
   // Lines of taps are read from a padded copy of the image, what is spread is gathered.
-  bool lines() const { return !matrix && channels % 4 != 0 && window.dilations[window.spatial - 1] == 1; }
-  bool gathers() const { return matrix ? form.piece % 4 != 0 : channels % 4 != 0 && !lines(); }
+  bool lines() const { return !matrix && !depthwise && channels % 4 != 0 && window.dilations[window.spatial - 1] == 1; }
+  bool gathers() const { return matrix ? form.piece % 4 != 0 : !depthwise && channels % 4 != 0 && !lines(); }
 };
 
 class ByteConvOp final : public Op {

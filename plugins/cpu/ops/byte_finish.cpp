@@ -81,6 +81,38 @@ HWY_ATTR void add(const ByteTile& t, const ByteColumns& columns, const ByteTarge
   }
 }
 
+HWY_ATTR void depthwise(const std::uint8_t* const* taps, std::int64_t count, const float* w, std::int64_t w_row, std::int64_t n,
+                        std::int32_t* sums) {
+  const D d;
+  const I di;
+  const B b;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    auto sum = hn::Zero(d);
+    for (std::int64_t t = 0; t < count; ++t)
+      sum = hn::MulAdd(hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(b, taps[t] + i))), hn::LoadU(d, w + t * w_row + i), sum);
+    hn::StoreU(hn::ConvertTo(di, sum), di, sums + i);
+  }
+  for (; i < n; ++i) {
+    float sum = 0;
+    for (std::int64_t t = 0; t < count; ++t) sum += static_cast<float>(taps[t][i]) * w[t * w_row + i];
+    sums[i] = static_cast<std::int32_t>(sum);
+  }
+}
+
+HWY_ATTR std::int32_t total(const std::uint8_t* x, std::int64_t n) {
+  const hn::ScalableTag<std::uint8_t> d;
+  const hn::Repartition<std::uint64_t, decltype(d)> d64;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto sums = hn::Zero(d64);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) sums = hn::Add(sums, hn::SumsOf8(hn::LoadU(d, x + i)));
+  auto sum = static_cast<std::int32_t>(hn::GetLane(hn::SumOfLanes(d64, sums)));
+  for (; i < n; ++i) sum += x[i];
+  return sum;
+}
+
 HWY_ATTR void real(const std::int32_t* sums, const std::int32_t* add, std::int64_t n, float* out) {
   const D d;
   const I di;
@@ -137,7 +169,7 @@ HWY_ATTR void extremes(const float* x, std::int64_t n, float* least, float* grea
 }  // namespace
 
 const ByteFinish* byte_finish_table() {
-  static constexpr ByteFinish kernels{&quantize, &add, &real, &quantize_real, &extremes, &larger};
+  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &extremes, &larger};
   return &kernels;
 }
 

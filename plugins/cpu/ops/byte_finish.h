@@ -47,6 +47,11 @@ struct ByteFinish {
   // other: as out, of the tensor that is added.
   void (*add)(const ByteTile& tile, const ByteColumns& columns, const ByteTarget& first, const ByteAddition& addition,
               const std::uint8_t* other);
+  // sums[i] = sum over taps of taps[t][i] * w[t * w_row + i]; whole numbers below 2^24.
+  void (*depthwise)(const std::uint8_t* const* taps, std::int64_t count, const float* w, std::int64_t w_row, std::int64_t n,
+                    std::int32_t* sums);
+  // The sum of n bytes.
+  std::int32_t (*total)(const std::uint8_t* x, std::int64_t n);
   // float(sums[i] + add[i]).
   void (*real)(const std::int32_t* sums, const std::int32_t* add, std::int64_t n, float* out);
   // x / scale to bytes; no number becomes the zero.

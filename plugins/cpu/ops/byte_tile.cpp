@@ -22,43 +22,40 @@ constexpr int kPanels = 4;
 
 // What all rows of a tile need to become bytes.
 struct Finish {
-  __m512 low, high, last_low, last_high, scale, other_scale, less;
-  __m512i zero, flip, other_flip, order;
+  __m512 low, high, most, scale, other_scale, less;
+  __m512i zero, least, greatest, flip, other_flip, order;
 
   explicit Finish(const ByteTileWork& t) {
-    const ByteTarget& to = *t.to;
-    low = last_low = _mm512_set1_ps(to.low), high = last_high = _mm512_set1_ps(to.high);
-    std::int32_t end_zero = to.zero;
-    std::uint8_t end_flip = to.flip;
+    const ByteTarget& end = t.addition ? t.addition->to : *t.to;
+    low = _mm512_set1_ps(t.to->low), high = _mm512_set1_ps(t.to->high), most = _mm512_set1_ps(1 << 30);
     scale = other_scale = less = _mm512_setzero_ps();
     other_flip = _mm512_setzero_si512();
     if (const ByteAddition* a = t.addition) {
-      last_low = _mm512_set1_ps(a->to.low), last_high = _mm512_set1_ps(a->to.high);
-      end_zero = a->to.zero, end_flip = a->to.flip;
       scale = _mm512_set1_ps(a->scale), other_scale = _mm512_set1_ps(a->other_scale);
       less = _mm512_set1_ps(static_cast<float>(-a->other_zero) * a->other_scale);
       other_flip = _mm512_set1_epi8(static_cast<char>(a->other_flip));
     }
-    zero = _mm512_set1_epi16(static_cast<short>(end_zero));
-    flip = _mm512_set1_epi8(static_cast<char>(end_flip));
+    const auto byte = [&](float bound) { return _mm512_set1_epi8(static_cast<char>(static_cast<std::int32_t>(bound) + end.zero)); };
+    zero = _mm512_set1_epi16(static_cast<short>(end.zero));
+    least = byte(end.low), greatest = byte(end.high);
+    flip = _mm512_set1_epi8(static_cast<char>(end.flip));
     // Packing takes four numbers of each vector in turn.
     order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   }
 };
 
-// Whole numbers from -255 to 255 of panel V, zero not yet added.
+// Whole numbers of panel V, not yet between their bounds: what is too small for int32 becomes the smallest of all.
 template <int V, bool Adds>
 [[gnu::always_inline]] inline __m512i whole(__m512i sum, const ByteColumns& c, __m512i other, const Finish& f) {
   const __m512 shift = c.shift ? _mm512_loadu_ps(c.shift + V * 16) : _mm512_setzero_ps();
   __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(c.factor + V * 16), shift);
-  x = _mm512_min_ps(_mm512_max_ps(x, f.low), f.high);
   if constexpr (Adds) {
+    x = _mm512_min_ps(_mm512_max_ps(x, f.low), f.high);
     const __m512 one = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512 second = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(other, V)));
     x = _mm512_fmadd_ps(one, f.scale, _mm512_fmadd_ps(second, f.other_scale, f.less));
-    x = _mm512_min_ps(_mm512_max_ps(x, f.last_low), f.last_high);
   }
-  return _mm512_cvt_roundps_epi32(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm512_cvt_roundps_epi32(_mm512_min_ps(x, f.most), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
 // Unrolled by packs of indices: with loops gcc keeps the sums in memory.
@@ -92,11 +89,18 @@ template <bool Adds, int... V>
 [[gnu::always_inline]] inline void finish_row(const ByteTileWork& t, std::int64_t r, const __m512i* sum, const Finish& f, __mmask64 inside,
                                               Indices<V...>) {
   __m512i other = _mm512_setzero_si512(), x[kPanels] = {other, other, other, other};
-  if constexpr (Adds) other = _mm512_xor_si512(_mm512_maskz_loadu_epi8(inside, t.other + r * t.out_row), f.other_flip);
+  if constexpr (Adds) {
+    const std::uint8_t* from = t.other + r * t.out_row;
+    other = _mm512_xor_si512(t.n >= 64 ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi8(inside, from), f.other_flip);
+  }
   ((x[V] = whole<V, Adds>(sum[V], t.columns, other, f)), ...);
-  const __m512i low = _mm512_add_epi16(_mm512_packs_epi32(x[0], x[1]), f.zero), high = _mm512_add_epi16(_mm512_packs_epi32(x[2], x[3]), f.zero);
-  const __m512i bytes = _mm512_xor_si512(_mm512_permutexvar_epi32(f.order, _mm512_packus_epi16(low, high)), f.flip);
-  _mm512_mask_storeu_epi8(t.out + r * t.out_row, inside, bytes);
+  // Saturation keeps what is out of range out of range.
+  const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), f.zero), high = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), f.zero);
+  const __m512i inside_bounds = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(low, high), f.least), f.greatest);
+  const __m512i bytes = _mm512_xor_si512(_mm512_permutexvar_epi32(f.order, inside_bounds), f.flip);
+  // Masked stores of bytes are slow on some processors.
+  if (t.n >= 64) _mm512_storeu_si512(t.out + r * t.out_row, bytes);
+  else _mm512_mask_storeu_epi8(t.out + r * t.out_row, inside, bytes);
 }
 template <int P, bool Adds, int... R>
 [[gnu::always_inline]] inline void finish(const ByteTileWork& t, const __m512i* sum, const Finish& f, __mmask64 inside, Indices<R...>) {
@@ -109,8 +113,8 @@ template <int... I>
   (in_register(sum[I]), ...);
 }
 template <int... R>
-[[gnu::always_inline]] inline void pieces(const std::uint8_t** x, const std::uint8_t* const* a, Indices<R...>) {
-  ((x[R] = a[R]), ...);
+[[gnu::always_inline]] inline void pieces(const std::uint8_t** x, const std::uint8_t* const* a, std::int64_t offset, Indices<R...>) {
+  ((x[R] = a[R] + offset), ...);
 }
 
 template <int R, int P, bool Adds>
@@ -122,7 +126,7 @@ void vnni_tile(const ByteTileWork& t) {
   const std::int64_t panel_bytes = t.panel_bytes, length = 4 * t.quads;
   for (; w < stop; a += R) {
     const std::uint8_t* x[R];
-    pieces(x, a, UpTo<R>());
+    pieces(x, a, t.offset, UpTo<R>());
     for (std::int64_t q = 0; q < length; q += 4, w += 64) {
       __m512i b[P];
       load(b, w, panel_bytes, UpTo<P>());

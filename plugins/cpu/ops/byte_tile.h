@@ -11,7 +11,7 @@ namespace tenon::cpu {
 // One tile: at most ByteKernels::panels panels and gemm::byte_rows rows, as gemm::ByteKernels::tile takes them.
 struct ByteTileWork {
   const std::uint8_t* const* a;
-  std::int64_t segments, quads;
+  std::int64_t offset, segments, quads;
   const std::int8_t* w;
   std::int64_t panel_bytes, rows, panels;
   std::int64_t n;               // columns to store

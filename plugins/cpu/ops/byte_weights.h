@@ -29,13 +29,15 @@ inline constexpr Places linear_places{1, 2};
 std::optional<Quantization> byte_quantization(CompileContext& context, const NodeView& n, Places at, std::int32_t dtype);
 // Scales of `count` columns, one or one for each. False where they are not constant or not fit.
 bool column_scales(CompileContext& context, const NodeView& n, std::uint32_t at, std::int64_t count, std::vector<float>& out);
-// Whether signed weights have zero points of 0, unsigned ones of 128.
-bool middle_zeros(CompileContext& context, const NodeView& n, std::uint32_t at, std::int32_t dtype);
+// Zero points of weights in `count` columns, one or one for each, less 128 for unsigned ones; nothing where all are 0. False where
+// they are not constant or not fit.
+bool weight_zeros(CompileContext& context, const NodeView& n, std::uint32_t at, std::int32_t dtype, std::int64_t count,
+                  std::vector<std::int32_t>& out);
 // The form of constant weights w for an operator: false where it is not for bytes.
 bool product_form(const NodeView& op, const tenon_value& x, const tenon_value& w, ByteConvSpec& s);
 // The axis of w along which the columns of the product lie.
 std::int64_t weights_column_axis(const NodeView& op, const ByteConvSpec& s);
-// Packs the weights that are input `at` of owner.
+// Packs the weights that are input `at` of owner, with spec's zero points.
 void pack_product(CompileContext& context, const NodeView& op, const NodeView& owner, std::uint32_t at, ByteConvSpec& s);
 
 }  // namespace tenon::cpu

@@ -45,8 +45,8 @@ struct BytePadStep {
 
 }  // namespace
 
-void ByteWindows::gather(const std::uint8_t* x, std::int64_t row, std::uint8_t zero, std::uint8_t* to) const {
-  taps(x, row, [&](std::int64_t tap, const std::uint8_t* from) {
+void ByteWindows::gather(const std::uint8_t* x, const Place& p, std::uint8_t zero, std::uint8_t* to) const {
+  taps(x, p, [&](std::int64_t tap, const std::uint8_t* from) {
     if (from) std::memcpy(to + tap * channels, from, static_cast<std::size_t>(channels));
     else std::memset(to + tap * channels, zero, static_cast<std::size_t>(channels));
   });

@@ -20,19 +20,36 @@ struct ByteWindows {
     const std::int64_t first = o * w[d].stride - w[d].pad;
     return first >= 0 && first + w[d].reach() <= w[d].in;
   }
+  // An output pixel, and the next one.
+  struct Place {
+    std::int64_t image, at[kMaxSpatial];
+  };
+  Place place(std::int64_t row) const {
+    const std::int64_t pixel = row % pixels();
+    return {row / pixels(), {pixel / (w[1].out * w[2].out), pixel / w[2].out % w[1].out, pixel % w[2].out}};
+  }
+  void advance(Place& p) const {
+    if (++p.at[2] < w[2].out) return;
+    p.at[2] = 0;
+    if (++p.at[1] < w[1].out) return;
+    p.at[1] = 0;
+    if (++p.at[0] < w[0].out) return;
+    p.at[0] = 0, ++p.image;
+  }
+  bool whole(const Place& p) const { return whole(0, p.at[0]) && whole(1, p.at[1]) && whole(2, p.at[2]); }
+
   // Calls tap(number, source or null where it is padding) for each tap of an output pixel.
   template <class F>
-  void taps(const std::uint8_t* x, std::int64_t row, F&& tap) const {
-    const std::int64_t image = row / pixels(), pixel = row % pixels();
-    const std::int64_t at[3] = {pixel / (w[1].out * w[2].out), pixel / w[2].out % w[1].out, pixel % w[2].out};
+  void taps(const std::uint8_t* x, const Place& p, F&& tap) const {
+    const std::int64_t* at = p.at;
     std::int64_t number = 0;
-    const std::uint8_t* start = x + image * w[0].in * w[1].in * w[2].in * channels;
+    const std::uint8_t* start = x + p.image * w[0].in * w[1].in * w[2].in * channels;
     const auto inside = [&](int d, std::int64_t k, std::int64_t& i) {
       i = at[d] * w[d].stride - w[d].pad + k * w[d].dilation;
       return i >= 0 && i < w[d].in;
     };
     // Mostly the whole window is inside.
-    if (whole(0, at[0]) && whole(1, at[1]) && whole(2, at[2])) {
+    if (whole(p)) {
       const auto first = [&](int d) { return at[d] * w[d].stride - w[d].pad; };
       const std::int64_t step = w[2].dilation * channels;
       for (std::int64_t kd = 0; kd < w[0].kernel; ++kd)
@@ -57,7 +74,7 @@ struct ByteWindows {
   }
 
   // All taps of an output pixel one after the other.
-  void gather(const std::uint8_t* x, std::int64_t row, std::uint8_t zero, std::uint8_t* to) const;
+  void gather(const std::uint8_t* x, const Place& p, std::uint8_t zero, std::uint8_t* to) const;
   bool pointwise() const {
     return std::all_of(w, w + kMaxSpatial, [](const Window& a) { return a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.in == a.out; });
   }

@@ -2,11 +2,13 @@
 #include <cmath>
 #include <limits>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "plugins/cpu/ops/conv_family.h"
 #include "tests/unit/cpu/amx_emulator.h"
 #include "tests/unit/cpu/op_harness.h"
+#include "tests/unit/cpu/program_harness.h"
 
 namespace tenon::cpu::test {
 namespace {
@@ -129,6 +131,61 @@ TEST_P(SplitConv, InfinitiesReachTheirWindowsOnly) {
   const Results r = t.run({.isa = Isa::amx, .fuse = true, .block = 16, .precision = Precision::high});
   ASSERT_EQ(r.error, "");
   EXPECT_LE(error(r["y"], expected["y"]), 1e-4);
+}
+
+// A residual block, a strided one and a classifier, through compile and plan as the session has them.
+TEST(SplitNetwork, AgreesWithThePlainProgram) {
+  if (detect_isa() < Isa::avx512_bf16) GTEST_SKIP() << "numbers are split with AVX512_BF16, which this processor lacks";
+  const AmxEmulator emulator;
+  OpTest t({});
+  t.input("x", random_tensor({1, 3, 16, 28}, 1));
+  std::uint32_t seed = 10;
+  const auto conv = [&](const char* from, const char* to, Dims w, Dims y, std::vector<Attr> attributes) {
+    Tensor weights = random_tensor(w, ++seed);
+    std::vector<float> numbers = weights.as<float>();
+    for (float& v : numbers) v /= std::sqrt(static_cast<float>(w[1] * w[2] * w[3]));
+    t.constant(std::string(to) + "_w", tensor<float>(w, numbers));
+    t.constant(std::string(to) + "_b", random_tensor({w[0]}, ++seed));
+    t.value(to, TENON_DTYPE_FLOAT, y);
+    t.node("Conv", {from, std::string(to) + "_w", std::string(to) + "_b"}, {to}, std::move(attributes));
+  };
+  const auto relu = [&](const char* from, const char* to, Dims y) {
+    t.value(to, TENON_DTYPE_FLOAT, y);
+    t.node("Relu", {from}, {to});
+  };
+  conv("x", "c0", {32, 3, 3, 3}, {1, 32, 8, 14}, {pads, {"strides", Dims{2, 2}}});
+  relu("c0", "r0", {1, 32, 8, 14});
+  conv("r0", "c1", {32, 32, 3, 3}, {1, 32, 8, 14}, {pads});
+  relu("c1", "r1", {1, 32, 8, 14});
+  conv("r1", "c2", {32, 32, 1, 1}, {1, 32, 8, 14}, {});
+  t.value("sum", TENON_DTYPE_FLOAT, {1, 32, 8, 14});
+  t.node("Add", {"c2", "r0"}, {"sum"});
+  relu("sum", "r2", {1, 32, 8, 14});
+  conv("r2", "c3", {48, 32, 3, 3}, {1, 48, 4, 7}, {pads, {"strides", Dims{2, 2}}});
+  t.value("pooled", TENON_DTYPE_FLOAT, {1, 48, 1, 1});
+  t.node("GlobalAveragePool", {"c3"}, {"pooled"});
+  t.value("flat", TENON_DTYPE_FLOAT, {1, 48});
+  t.node("Flatten", {"pooled"}, {"flat"});
+  t.constant("fc", random_tensor({48, 10}, 30));
+  t.value("y", TENON_DTYPE_FLOAT, {1, 10});
+  t.node("MatMul", {"flat", "fc"}, {"y"});
+
+  const std::vector<float> expected = run_program(t, {"y"}, {.plain = true})["y"].as<float>();
+  float largest = 0;
+  for (float v : expected) largest = std::max(largest, std::abs(v));
+  for (Precision precision : {Precision::highest, Precision::high, Precision::medium}) {
+    std::vector<char> first;
+    for (std::uint32_t workers : {1u, 3u}) {
+      const ProgramResults found = run_program(t, {"y"}, {.isa = Isa::amx, .workers = workers, .precision = precision});
+      ASSERT_EQ(found.error, "");
+      EXPECT_THAT(found.step_names(), testing::HasSubstr("conv.split"));
+      const std::vector<float> y = found["y"].as<float>();
+      const float tolerance = precision == Precision::highest ? 2e-6f : precision == Precision::high ? 2e-5f : 2e-2f;
+      for (std::size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], expected[i], tolerance * largest) << static_cast<int>(precision);
+      if (workers == 1) first = found["y"].bytes;
+      else EXPECT_EQ(found["y"].bytes, first);
+    }
+  }
 }
 
 }  // namespace

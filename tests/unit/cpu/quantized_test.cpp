@@ -65,6 +65,8 @@ struct Case {
   Bound bound = Bound::none;
   bool residual = false;
   const char* op = "Conv";
+  const char* step = "bytes.conv";
+  int w_zero = 0;  // from the middle
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -80,7 +82,7 @@ class Pattern {
     test.constant("w_scale", tensor<float>(c.per_channel ? Dims{columns} : Dims{}, scales));
     const auto count = static_cast<std::size_t>(c.per_channel ? columns : 1);
     test.constant("w_zero", Tensor{c.w_signed ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, c.per_channel ? Dims{columns} : Dims{},
-                                   std::vector<char>(count, c.w_signed ? 0 : static_cast<char>(128)), {}});
+                                   std::vector<char>(count, static_cast<char>(c.w_zero + (c.w_signed ? 0 : 128))), {}});
     test.value("w_real", TENON_DTYPE_FLOAT, c.w);
     test.node("DequantizeLinear", {"w", "w_scale", "w_zero"}, {"w_real"}, {{"axis", axis}});
     std::vector<std::string> inputs{"x_real", "w_real"};
@@ -156,7 +158,7 @@ class QuantizedPattern : public testing::TestWithParam<Case> {};
 
 TEST_P(QuantizedPattern, AgreesWithThePlainPath) {
   Pattern p(GetParam());
-  check_program(p.test, p.output, GetParam().op == std::string("Conv") ? "bytes.conv" : "bytes.product");
+  check_program(p.test, p.output, GetParam().op == std::string("Conv") ? GetParam().step : "bytes.product");
 }
 
 const Attr pads("pads", Dims{1, 1, 1, 1});
@@ -197,6 +199,104 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"strided", {1, 64, 8, 8}, {130, 64, 1, 1}, {1, 130, 4, 4}, {{"strides", Dims{2, 2}}}, false, true, false, true},
         Case{"line", {2, 6, 19}, {9, 6, 3}, {2, 9, 17}, {}, false, true, false, false, 0, 255, Bias::other_scale},
         Case{"volume", {1, 4, 3, 4, 5}, {6, 4, 2, 2, 2}, {1, 6, 2, 3, 4}}, Case{"one_channel", {1, 1, 6, 6}, {1, 1, 3, 3}, {1, 1, 4, 4}},
+        Case{"depthwise",
+             {2, 35, 9, 7},
+             {35, 1, 3, 3},
+             {2, 35, 9, 7},
+             {pads, {"group", 35}},
+             false,
+             true,
+             false,
+             true,
+             117,
+             100,
+             Bias::integer,
+             Bound::relu,
+             false,
+             "Conv",
+             "bytes.depthwise"},
+        Case{"depthwise_strided",
+             {1, 16, 9, 8},
+             {16, 1, 5, 5},
+             {1, 16, 4, 3},
+             {{"pads", Dims{1, 1, 1, 1}}, {"strides", Dims{2, 2}}, {"group", 16}},
+             true,
+             true,
+             true,
+             false,
+             -100,
+             100,
+             Bias::none,
+             Bound::none,
+             true,
+             "Conv",
+             "bytes.depthwise"},
+        Case{"depthwise_other_zeros",
+             {1, 20, 6, 7},
+             {20, 1, 3, 3},
+             {1, 20, 6, 7},
+             {pads, {"group", 20}},
+             false,
+             false,
+             false,
+             true,
+             117,
+             100,
+             Bias::none,
+             Bound::none,
+             false,
+             "Conv",
+             "bytes.depthwise",
+             -5},
+        Case{"other_zeros",
+             {1, 8, 9, 6},
+             {70, 8, 3, 3},
+             {1, 70, 9, 6},
+             {pads},
+             false,
+             false,
+             false,
+             true,
+             117,
+             100,
+             Bias::integer,
+             Bound::relu,
+             true,
+             "Conv",
+             "bytes.conv",
+             13},
+        Case{"other_zeros_of_colours",
+             {1, 3, 11, 10},
+             {16, 3, 3, 3},
+             {1, 16, 6, 5},
+             {pads, {"strides", Dims{2, 2}}},
+             true,
+             true,
+             false,
+             false,
+             33,
+             0,
+             Bias::none,
+             Bound::none,
+             false,
+             "Conv",
+             "bytes.conv",
+             -100},
+        Case{"groups", {1, 24, 6, 5}, {30, 8, 3, 3}, {1, 30, 6, 5}, {pads, {"group", 3}}, false, true, false, true, 117, 100, Bias::integer},
+        Case{"groups_pointwise",
+             {2, 8, 3, 5},
+             {40, 4, 1, 1},
+             {2, 40, 3, 5},
+             {{"group", 2}},
+             true,
+             true,
+             false,
+             true,
+             17,
+             100,
+             Bias::real,
+             Bound::clip,
+             true},
         Case{"added", {1, 8, 5, 7}, {70, 8, 1, 1}, {1, 70, 5, 7}, {}, false, true, false, true, 117, 100, Bias::integer, Bound::none, true},
         Case{"added_signed",
              {2, 8, 4, 4},
@@ -231,8 +331,8 @@ INSTANTIATE_TEST_SUITE_P(
              "Gemm"}),
     [](const auto& info) { return std::string(info.param.name); });
 
-TEST(Quantized, GroupsStayReal) {
-  Case c{"groups", {1, 8, 5, 5}, {8, 1, 3, 3}, {1, 8, 5, 5}, {pads, {"group", 8}}};
+TEST(Quantized, GroupsThatAreNotWholeQuadsStayReal) {
+  Case c{"groups", {1, 8, 5, 5}, {8, 2, 3, 3}, {1, 8, 5, 5}, {pads, {"group", 4}}};
   Pattern p(c);
   check_program(p.test, p.output, "");
 }
@@ -400,6 +500,30 @@ TEST(Quantized, NothingSaturates) {
     ASSERT_EQ(found.error, "");
     EXPECT_THAT(found["sum"].as<std::int32_t>(), testing::Each(-255 * 128 * 64));
   }
+}
+
+// Mostly small weights, with large ones beside each other here and there: pairs of products that just fit 16 bits, and pairs that do
+// not and are cut.
+TEST(Quantized, LargePairsAmongSmallWeights) {
+  for (std::int64_t k : {64, 37})
+    for (int kind : {0, 1}) {
+      OpTest t({});
+      Tensor a{TENON_DTYPE_UINT8, {9, k}, std::vector<char>(static_cast<std::size_t>(9 * k), static_cast<char>(255)), {}};
+      Tensor b = bytes({k, 50}, true, 8);
+      for (std::int64_t i = 0; i < b.count(); ++i) {
+        char& w = b.bytes[static_cast<std::size_t>(i)];
+        w = static_cast<char>(w / 3);
+        const std::int64_t row = i / 50;
+        if (row / 4 % 5 == 2 && i % 7 == 0) w = row % 2 == kind ? 127 : static_cast<char>(-128);
+        if (row / 4 % 5 == 3 && i % 11 == 0) w = i % 2 ? 127 : static_cast<char>(-128);
+        if (row / 4 % 5 == 4 && i % 50 == 3) w = row % 2 ? 64 : static_cast<char>(-64);
+      }
+      t.input("a", a);
+      t.constant("b", b);
+      t.value("sum", TENON_DTYPE_INT32, {9, 50});
+      t.node("MatMulInteger", {"a", "b"}, {"sum"});
+      check_program(t, "sum", "bytes.product");
+    }
 }
 
 TEST(Quantized, NumbersToBytes) {
