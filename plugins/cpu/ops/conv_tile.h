@@ -16,7 +16,7 @@ struct ConvTap {
   std::int64_t src, weight;
 };
 
-// y[t][j] = start + sum over blocks, taps and k < length of src[block * block_src + tap.src + t * column + k] *
+// y[t][j] = bias[j] + sum over blocks, taps and k < length of src[block * block_src + tap.src + t * column + k] *
 // weights[block * block_weight + tap.weight + k * channels + j]; the last block has last_length products a tap.
 struct ConvTileArgs {
   const float* src;
@@ -28,8 +28,8 @@ struct ConvTileArgs {
   const float* weights;
   float* dst[4];            // of each vector of channels, for column 0
   std::int64_t dst_column;  // floats between columns
-  const float* bias;        // [channels], where the sum starts; null: it starts at what dst holds
-  const float* residual[4]; // added at the start, with the strides of dst; null: none
+  const float* bias;        // [channels]; null: what dst holds is added instead
+  const float* residual[4]; // added as well, with the strides of dst; null: none
   float low, high;          // the result is clamped, NaN stays
   const char* prefetch;     // what is needed next: read ahead, prefetch_step bytes further with each product
   std::int64_t prefetch_step;
