@@ -8,9 +8,8 @@ namespace tenon::cpu {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// What one worker may hold of its second-level cache: input rows, and weights of a tile. Machines with AVX-512 have 1 MiB or
-// more, others 512 KiB.
-constexpr std::int64_t kBandBytesWide = 512 << 10, kBandBytes = 256 << 10, kPanelBytes = 256 << 10;
+// What one worker may hold of its second-level cache: input rows (more, if that is all of them), and weights of a tile.
+constexpr std::int64_t kBandBytes = 256 << 10, kWholeBandBytes = 512 << 10, kPanelBytes = 256 << 10;
 // The epilogue runs over this many results at a time, while they are in the first-level cache.
 constexpr std::int64_t kEpilogueFloats = 4096;
 
@@ -25,7 +24,8 @@ struct DirectConv {
   ConvDim d, h, w;
   ImageLayout src, dst;
   std::int64_t src_image, dst_image;
-  std::int64_t block, blocks, last;         // input channels side by side; products of the last block
+  std::int64_t block, blocks, last;         // input channels of a block of weights; products of the last block
+  std::int64_t side, parts;                 // channels side by side in what tiles read; of these there are parts to a block
   bool unpacked, flat, merged, prunes, separate;
   bool chained;                             // packed rows follow each other without gaps: tiles reach over their ends
   std::int64_t last_row;                    // columns of the last row of a flat image
@@ -50,6 +50,7 @@ struct DirectConv {
     return ((od * d.dst_step + d.dst_first) * h.dst_size + oh * h.dst_step + h.dst_first) * w.dst_size + w.dst_first;
   }
   std::int64_t packed_width() const { return w.reach(w.out); }
+  std::int64_t taps_per_row() const { return (merged ? 1 : w.used()) * parts; }
 
   void operator()(const StepContext& context) const;
 };
@@ -85,10 +86,10 @@ class Pass {
     const std::int64_t od = begin / h.out, oh = begin % h.out;
     const std::int64_t id = od * d.stride + d.origin(), ih = oh * h.stride + h.origin();
     if (c_.unpacked) {
-      row_step_ = h.stride * w.in * c_.block;
-      column_ = w.stride * c_.block;
+      row_step_ = h.stride * w.in * c_.side;
+      column_ = w.stride * c_.side;
       block_src_ = c_.src.pixels * c_.block;
-      tap_d_ = d.step * h.in * w.in * c_.block, tap_h_ = h.step * w.in * c_.block, tap_w_ = w.step * c_.block;
+      tap_d_ = d.step * h.in * w.in * c_.side, tap_h_ = h.step * w.in * c_.side, tap_w_ = w.step * c_.side;
       from_ = src_ + c_.src.at(group_ * c_.ic, (id * h.in + ih) * w.in + w.origin());
       return;
     }
@@ -126,7 +127,7 @@ class Pass {
     }
   }
 
-  // Lists the taps for tiles of that many channels; `group` of them make one row of the kernel.
+  // Lists the taps for tiles of that many channels, taps_per_row() for each row of the kernel.
   std::int64_t list_taps(std::int64_t channels) {
     std::int64_t count = 0;
     const ConvDim &d = c_.d, &h = c_.h, &w = c_.w;
@@ -134,7 +135,9 @@ class Pass {
       for (std::int64_t th = 0; th < h.used(); ++th)
         for (std::int64_t tw = 0; tw < (c_.merged ? 1 : w.used()); ++tw) {
           const std::int64_t tap = ((td + d.tap_begin) * h.taps + th + h.tap_begin) * w.taps + tw + w.tap_begin;
-          taps_[count++] = {td * tap_d_ + th * tap_h_ + tw * tap_w_, tap * c_.block * channels};
+          for (std::int64_t part = 0; part < c_.parts; ++part)
+            taps_[count++] = {td * tap_d_ + th * tap_h_ + tw * tap_w_ + part * c_.src.pixels * c_.side,
+                              (tap * c_.block + part * c_.side) * channels};
         }
     return count;
   }
@@ -142,7 +145,7 @@ class Pass {
   void tile(const ConvChannels& channels, bool whole) {
     const ConvTileKind& kind = c_.tiles->kinds[channels.kind];
     const std::int64_t channel = group_ * c_.oc + channels.begin, vectors = kind.channels / kind.lanes;
-    const std::int64_t tap_count = list_taps(kind.channels), taps_per_row = c_.merged ? 1 : c_.w.used();
+    const std::int64_t tap_count = list_taps(kind.channels), taps_per_row = c_.taps_per_row();
     float bias[64] = {};
     if (bias_) std::copy_n(bias_ + channels.begin, channels.count, bias);
 
@@ -150,7 +153,7 @@ class Pass {
     args.column = column_;
     args.block_src = block_src_;
     args.block_weight = c_.channel_count == 0 ? 0 : c_.d.taps * c_.h.taps * c_.w.taps * c_.block * kind.channels;
-    args.length = (c_.merged ? c_.w.used() : 1) * c_.block;
+    args.length = (c_.merged ? c_.w.used() : 1) * c_.side;
     args.dst_column = whole ? c_.dst.step() * c_.w.dst_step : kind.channels;
     for (std::int64_t first = 0; first < c_.blocks; first += c_.blocks_per_chunk) {
       args.blocks = std::min(c_.blocks_per_chunk, c_.blocks - first);
@@ -227,7 +230,7 @@ class Pass {
     ConvTap* to = taps_ + c_.d.used() * c_.h.used() * taps_per_row;
     args.taps = to;
     for (std::size_t row = 0; row < all.size(); row += static_cast<std::size_t>(taps_per_row))
-      for (std::int64_t t = span.low; t < span.high; ++t) *to++ = all[row + static_cast<std::size_t>(t)];
+      for (std::int64_t t = span.low * c_.parts; t < span.high * c_.parts; ++t) *to++ = all[row + static_cast<std::size_t>(t)];
     args.tap_count = to - args.taps;
   }
 
@@ -365,10 +368,16 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   }
   // Where rows and columns are pruned, no padding is read.
   const bool inside = c.d.inside() && (c.spans || (c.h.inside() && c.w.inside()));
-  if (!c.chained && whole_blocks && inside && (taps == 1 || problem.src_block == c.block)) {
-    c.unpacked = true;
-    c.block = c.last = problem.src_block;  // with one tap the weights are in channel order, whatever the block
-    c.blocks = c.ic / c.block;
+  c.side = c.block, c.parts = 1;
+  if (!c.chained && whole_blocks && inside) {
+    if (taps == 1 || problem.src_block == c.block) {
+      c.unpacked = true;
+      c.block = c.last = c.side = problem.src_block;  // with one tap the weights are in channel order, whatever the block
+      c.blocks = c.ic / c.block;
+    } else if (c.block % problem.src_block == 0 && c.ic % c.block == 0 && (c.w.used() == 1 || !c.merged)) {
+      c.unpacked = true;
+      c.side = problem.src_block, c.parts = c.block / c.side;
+    }
   }
 
   const auto row_bytes = [&](std::int64_t rows) {
@@ -376,7 +385,7 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   };
   std::int64_t rows = c.h.out;
   // All rows in one band read the weights once.
-  const std::int64_t band = c.tiles->kinds[0].lanes == 16 && row_bytes(rows) <= kBandBytesWide ? kBandBytesWide : kBandBytes;
+  const std::int64_t band = row_bytes(rows) <= kWholeBandBytes ? kWholeBandBytes : kBandBytes;
   while (rows > 1 && row_bytes(rows) > band && !(c.unpacked && c.spans))  // far apart rows are no band
     rows = std::max(rows / 2, std::min<std::int64_t>(rows - 1, band / std::max<std::int64_t>(1, row_bytes(1))));
   // Rows that bands share are packed twice: not more than half of them.
@@ -392,7 +401,7 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   }
 
   c.taps_at = static_cast<std::uint64_t>(c.unpacked ? 0 : (row_bytes(c.rows_per_band) + 63) / 64 * 64);
-  const std::int64_t listed = c.d.used() * c.h.used() * (c.merged ? 1 : c.w.used()) * (c.spans ? 2 : 1);
+  const std::int64_t listed = c.d.used() * c.h.used() * c.taps_per_row() * (c.spans ? 2 : 1);
   c.results_at = c.taps_at + (static_cast<std::uint64_t>(listed) * sizeof(ConvTap) + 63) / 64 * 64;
   c.scratch_bytes =
       c.results_at + (all_whole ? 0 : static_cast<std::uint64_t>(c.rows_per_band * c.w.out * c.tiles->kinds[0].channels) * sizeof(float));
