@@ -221,10 +221,10 @@ void run_tiles(const Gemm& g, const RunArgs& args) {
   if (args.workers > 1) {
     const Kernels& kr = *g.kernels;
     const double k = static_cast<double>(g.p.k);
-    // In units of one vector instruction. Packing rows of A includes fetching what another worker has made: who shares rows finds
-    // most of them where it left them. Loading B that another worker loads too counts as well.
+    // In units of one vector instruction. Rows of A have to be fetched from where another worker has made them; who shares rows
+    // finds most of them where it left them. Loading B that another worker loads too counts as well.
     const double flops = k * static_cast<double>(kr.rows * kr.columns / kr.lanes);
-    const double pack_a = g.pack_a ? 2.0 * k * static_cast<double>(kr.rows) : 0;
+    const double pack_a = (g.pack_a ? 2.0 : 1.6) * k * static_cast<double>(kr.rows);
     const double pack_b = (g.b == Source::block ? 0.5 : 0.2) * k * static_cast<double>(kr.columns);
     const Split s = choose_split(row_tiles, g.panels, args.workers, pack_a, pack_b, flops);
     rows = share(row_tiles, args.worker / s.columns, s.rows);

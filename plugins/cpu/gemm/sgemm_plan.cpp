@@ -12,6 +12,7 @@ constexpr std::int64_t kPanelBytes = 96 << 10;  // of a panel's part of a block 
 constexpr std::int64_t kMaxDepth = 768;  // of a block
 constexpr std::int64_t kBlockA = 448 << 10;  // bytes of a packed block of A: part of L2
 constexpr std::int64_t kBlockB = 384 << 10;  // bytes of a block of B that is packed in a run
+constexpr std::int64_t kFewColumns = 1024;  // up to here A is not packed for its own sake
 constexpr std::int64_t kFewRows = 4;  // up to here dot products beat packing
 
 void swap_sides(Problem& p) {
@@ -59,8 +60,8 @@ void plan_into(Gemm& g, const Kernels& kernels, bool packed) {
   g.panels = ceil_div(p.n, kr.columns);
   g.packed_matrix = static_cast<std::int64_t>(packed_floats(kr, p.k, p.n));
   g.b = packed ? Source::packed : g.tiles == 1 && p.b_column == 1 && !g.dequantize ? Source::direct : Source::block;
-  // A few rows are read where they are: so are rows of one line each with few columns to use them.
-  g.pack_a = p.a_k != 1 ? p.m > 1 : p.m > 4 && (p.n > 128 || p.a_row % 512 == 0);
+  // Rows are read where they are, unless many columns repay the copy or all rows of a tile would meet in one set of the cache.
+  g.pack_a = p.a_k != 1 ? p.m > 1 : p.m > 4 && (p.n > kFewColumns || p.a_row % 1024 == 0);
   g.kc = p.k;
   if (g.tiles > 1 || g.b == Source::block) g.kc = ceil_div(p.k, ceil_div(p.k, std::min(kMaxDepth, kPanelBytes / (kr.columns * 4))));
   if (g.pack_a) g.kc = std::min<std::int64_t>(g.kc, 4096);
