@@ -126,7 +126,7 @@ class Conv final : public Op {
     Forms f;
     const SplitConvKernels* kernels = split_ ? split_conv_kernels(options_.isa, options_.precision) : nullptr;
     if (kernels) f.split = std::make_shared<SplitForm>(*kernels, groups_, k.ic, k.oc / groups_, k.kernel[kMaxSpatial - 2], k.kernel[kMaxSpatial - 1]);
-    else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc);
+    else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc, k.taps);
     else if (depthwise_) f.depthwise = std::make_shared<DepthwiseForm>(groups_, k.taps);
     else f.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, k.ic, k.oc / groups_, k.taps);
     return f;
@@ -138,14 +138,17 @@ class Conv final : public Op {
     g.n = 1, g.groups = groups_, g.ic = w.dims[1], g.oc = w.dims[0] / groups_;
     Window* windows[] = {&g.h, &g.w};
     for (int d = 0; d < window_.spatial; ++d) {
-      if (w.dims[2 + d] <= 0 || x.dim_opt[2 + d] <= 0 || x.dim_opt[2 + d] > (1 << 24)) return false;
-      *windows[2 - window_.spatial + d] = window_.resolve(d, x.dim_opt[2 + d], w.dims[2 + d]);
+      std::int64_t size = x.dim_opt[2 + d];
+      if (w.dims[2 + d] <= 0 || size <= 0 || size > (1 << 24)) return false;
+      // Who dilates a line so far has long ones.
+      if (window_.spatial == 1 && x.dims[2] < 0) size = std::max(size, 32 * window_.dilations[d]);
+      *windows[2 - window_.spatial + d] = window_.resolve(d, size, w.dims[2 + d]);
     }
     return true;
   }
   bool expects_winograd(const NodeView& node) const {
     ConvGeometry g;
-    return expected(node, g) && window_.spatial == 2 && suits_winograd(g);
+    return expected(node, g) && suits_winograd(g);
   }
   bool expects_split(const NodeView& node) const {
     ConvGeometry g;

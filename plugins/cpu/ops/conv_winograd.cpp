@@ -77,30 +77,8 @@ class Pass {
   }
 
   void multiply(const ConvChannels& channels) {
-    const ConvTileKind& kind = c_.tiles->kinds[channels.kind];
-    static constexpr float nothing[64] = {};
-    static constexpr ConvTap tap{0, 0};
-    const std::int64_t vectors = kind.channels / kind.lanes, pieces = (count_ + kind.columns - 1) / kind.columns;
-    ConvTileArgs args{};
-    args.column = 16;
-    args.taps = &tap, args.tap_count = 1;
-    args.blocks = c_.blocks, args.block_src = count_ * 16, args.block_weight = 16 * kind.channels;
-    args.length = 16, args.last_length = c_.ic - (c_.blocks - 1) * 16;
-    args.dst_column = kind.channels;
-    args.bias = nothing;
-    args.low = -kInfinity, args.high = kInfinity;
-    args.prefetch_step = (kind.channels * static_cast<std::int64_t>(sizeof(float)) + pieces - 1) / pieces;
-    const float* weights = context_.ptr<const float>(c_.weights) + kWinogradPoints * channels.offset;
-    for (std::int64_t p = 0; p < kWinogradPoints; ++p) {
-      args.weights = weights + p * c_.ic * kind.channels;
-      for (std::int64_t i = 0; i < pieces; ++i) {
-        const std::int64_t t = count_ * i / pieces, some = count_ * (i + 1) / pieces - t;
-        args.prefetch = reinterpret_cast<const char*>(args.weights + c_.ic * kind.channels) + i * args.prefetch_step * c_.ic;
-        args.src = points_ + p * c_.point + t * 16;
-        for (std::int64_t j = 0; j < vectors; ++j) args.dst[j] = products_ + (p * count_ + t) * kind.channels + j * kind.lanes;
-        kind.tiles[some - 1](args);
-      }
-    }
+    multiply_winograd(c_.tiles->kinds[channels.kind], {kWinogradPoints, c_.ic, count_, c_.point, points_,
+                                                       context_.ptr<const float>(c_.weights) + kWinogradPoints * channels.offset, products_});
   }
 
   void transform_outputs(const ConvChannels& channels, bool whole) {
@@ -183,45 +161,83 @@ void WinogradConv::operator()(const StepContext& context) const {
   }
 }
 
-bool stores_whole(const ConvPacking& packing, const ConvChannels& c, std::int64_t dst_block) {
-  return dst_block != 0 && dst_block % packing.tiles->kinds[c.kind].lanes == 0 && c.count == c.width;
+// G g of three taps of each of `width` channels: six points, `step` floats apart.
+void transform_taps(const float* a, const float* b, const float* c, std::int64_t width, float* y, std::int64_t step) {
+  for (std::int64_t o = 0; o < width; ++o) {
+    const float s = (a[o] + c[o]) * (1.0f / 6), t = b[o] * (1.0f / 6), q = a[o] * (1.0f / 24) + c[o] * (1.0f / 6), r = b[o] * (1.0f / 12);
+    y[o] = a[o] * 0.25f;
+    y[step + o] = -s - t;
+    y[2 * step + o] = t - s;
+    y[3 * step + o] = q + r;
+    y[4 * step + o] = q - r;
+    y[5 * step + o] = c[o];
+  }
 }
-
-// G g of each column of three: 36 points of each of `width` channels from 9 taps of each.
+// 36 points from 9 taps.
 void transform_weights(const float* g, std::int64_t width, float* u) {
-  const auto one = [&](const float* a, const float* b, const float* c, float* y, std::int64_t step) {
-    for (std::int64_t o = 0; o < width; ++o) {
-      const float s = (a[o] + c[o]) * (1.0f / 6), t = b[o] * (1.0f / 6), q = a[o] * (1.0f / 24) + c[o] * (1.0f / 6), r = b[o] * (1.0f / 12);
-      y[o] = a[o] * 0.25f;
-      y[step + o] = -s - t;
-      y[2 * step + o] = t - s;
-      y[3 * step + o] = q + r;
-      y[4 * step + o] = q - r;
-      y[5 * step + o] = c[o];
-    }
-  };
   float rows[6 * 3 * 64];  // [point of the column][column of the kernel][channel]
-  for (int k = 0; k < 3; ++k) one(g + k * width, g + (3 + k) * width, g + (6 + k) * width, rows + k * width, 3 * width);
-  for (int r = 0; r < 6; ++r) one(rows + 3 * r * width, rows + (3 * r + 1) * width, rows + (3 * r + 2) * width, u + 6 * r * width, width);
+  for (int k = 0; k < 3; ++k) transform_taps(g + k * width, g + (3 + k) * width, g + (6 + k) * width, width, rows + k * width, 3 * width);
+  for (int r = 0; r < 6; ++r)
+    transform_taps(rows + 3 * r * width, rows + (3 * r + 1) * width, rows + (3 * r + 2) * width, width, u + 6 * r * width, width);
 }
 
 }  // namespace
 
 void WinogradForm::pack(const float* weights, float* dst, std::int64_t begin, std::int64_t end) const {
   float taps[9 * 64], points[36 * 64];
+  const std::int64_t count = points_ == 6 ? 3 : 9;
   for (std::int64_t i = begin; i < end; ++i) {
     const ConvChannels& c = packing_.channels[static_cast<std::size_t>(i / packing_.ic)];
     const std::int64_t k = i % packing_.ic;
-    if (c.count < c.width) std::fill_n(taps, 9 * c.width, 0.0f);
-    transpose_rows(weights + (c.begin * packing_.ic + k) * 9, packing_.ic * 9, c.count, 9, taps, c.width);
-    transform_weights(taps, c.width, points);
-    float* to = dst + kWinogradPoints * c.offset + k * c.width;
-    for (std::int64_t p = 0; p < kWinogradPoints; ++p) std::copy_n(points + p * c.width, c.width, to + p * packing_.ic * c.width);
+    if (c.count < c.width) std::fill_n(taps, count * c.width, 0.0f);
+    transpose_rows(weights + (c.begin * packing_.ic + k) * count, packing_.ic * count, c.count, count, taps, c.width);
+    if (points_ == 6) transform_taps(taps, taps + c.width, taps + 2 * c.width, c.width, points, c.width);
+    else transform_weights(taps, c.width, points);
+    float* to = dst + points_ * c.offset + k * c.width;
+    for (std::int64_t p = 0; p < points_; ++p) std::copy_n(points + p * c.width, c.width, to + p * packing_.ic * c.width);
   }
+}
+
+void multiply_winograd(const ConvTileKind& kind, const WinogradProducts& p) {
+  static constexpr float nothing[64] = {};
+  static constexpr ConvTap tap{0, 0};
+  const std::int64_t vectors = kind.channels / kind.lanes, pieces = (p.count + kind.columns - 1) / kind.columns;
+  ConvTileArgs args{};
+  args.column = 16;
+  args.taps = &tap, args.tap_count = 1;
+  args.blocks = (p.ic + 15) / 16, args.block_src = p.count * 16, args.block_weight = 16 * kind.channels;
+  args.length = 16, args.last_length = p.ic - (args.blocks - 1) * 16;
+  args.dst_column = kind.channels;
+  args.bias = nothing;
+  args.low = -kInfinity, args.high = kInfinity;
+  args.prefetch_step = (kind.channels * static_cast<std::int64_t>(sizeof(float)) + pieces - 1) / pieces;
+  for (std::int64_t point = 0; point < p.points; ++point) {
+    args.weights = p.weights + point * p.ic * kind.channels;
+    for (std::int64_t i = 0; i < pieces; ++i) {
+      const std::int64_t t = p.count * i / pieces, some = p.count * (i + 1) / pieces - t;
+      args.prefetch = reinterpret_cast<const char*>(args.weights + p.ic * kind.channels) + i * args.prefetch_step * p.ic;
+      args.src = p.input + point * p.point + t * 16;
+      for (std::int64_t j = 0; j < vectors; ++j) args.dst[j] = p.to + (point * p.count + t) * kind.channels + j * kind.lanes;
+      kind.tiles[some - 1](args);
+    }
+  }
+}
+
+bool winograd_stores(const ConvPacking& packing, std::int64_t dst_block, std::vector<std::uint8_t>& whole) {
+  bool aligned = true;
+  for (const ConvChannels& c : packing.channels) {
+    whole.push_back(dst_block != 0 && dst_block % packing.tiles->kinds[c.kind].lanes == 0 && c.count == c.width);
+    if (dst_block != 0 && (c.begin % dst_block != 0 || c.count % dst_block != 0)) aligned = false;
+  }
+  return aligned;
 }
 
 bool suits_winograd(const ConvGeometry& g) {
   if (g.groups != 1 || g.ic < 16 || g.oc < 16 || g.d.kernel != 1 || g.d.out != 1 || g.d.stride != 1 || g.d.pad != 0) return false;
+  if (g.h.kernel == 1 && g.h.in == 1 && g.h.pad == 0 && g.w.kernel == 3 && g.w.stride == 1) {
+    const std::int64_t tiles = (g.w.out + 4 * g.w.dilation - 1) / (4 * g.w.dilation) * g.w.dilation;
+    return tiles >= 12 && 6 * tiles * 5 < 3 * g.w.out * 4;
+  }
   for (const Window* w : {&g.h, &g.w})
     if (w->kernel != 3 || w->stride != 1 || w->dilation != 1) return false;
   const std::int64_t tiles = (g.h.out + 3) / 4 * ((g.w.out + 3) / 4);
@@ -231,6 +247,7 @@ bool suits_winograd(const ConvGeometry& g) {
 
 bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const ConvGeometry& g, const ConvProblem& problem,
                         std::span<const Ref> reads) {
+  if (form.points() == 6) return emit_winograd_line(builder, form, g, problem, reads);
   const ConvPacking& packing = form.packing();
   WinogradConv c{};
   c.tiles = packing.tiles;
@@ -242,11 +259,7 @@ bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const Co
   c.channels = builder.keep<ConvChannels>(packing.channels);
   c.channel_count = static_cast<std::int64_t>(packing.channels.size());
   std::vector<std::uint8_t> whole;
-  bool aligned = true;
-  for (const ConvChannels& t : packing.channels) {
-    whole.push_back(stores_whole(packing, t, problem.dst_block));
-    if (problem.dst_block != 0 && (t.begin % problem.dst_block != 0 || t.count % problem.dst_block != 0)) aligned = false;
-  }
+  const bool aligned = winograd_stores(packing, problem.dst_block, whole);
   const bool all_whole = std::all_of(whole.begin(), whole.end(), [](std::uint8_t b) { return b != 0; });
   c.whole = builder.keep<std::uint8_t>(whole);
   c.in = problem.src, c.weights = problem.weights, c.bias = problem.bias, c.out = problem.dst, c.residual = problem.residual;

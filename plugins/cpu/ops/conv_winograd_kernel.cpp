@@ -95,13 +95,50 @@ void winograd_output(const WinogradOutput& args) {
   }
 }
 
+template <int kLanes>
+void line_input(const WinogradLineInput& args) {
+  const hn::CappedTag<float, kLanes> d;
+  using V = hn::Vec<decltype(d)>;
+  for (std::int64_t t = 0; t < args.count; ++t)
+    for (int c = 0; c < 16; c += kLanes) {
+      const float* src = args.src + t * args.tile + c;
+      V x[6], y[6];
+#pragma GCC unroll 6
+      for (int k = 0; k < 6; ++k) x[k] = hn::LoadU(d, src + k * args.tap);
+      transform_input(d, x, y);
+#pragma GCC unroll 6
+      for (int p = 0; p < 6; ++p) hn::StoreU(y[p], d, args.dst + p * args.point + t * 16 + c);
+    }
+}
+
+template <int kLanes>
+void line_output(const WinogradLineOutput& args) {
+  const hn::CappedTag<float, kLanes> d;
+  using V = hn::Vec<decltype(d)>;
+  const V bias = hn::LoadU(d, args.bias), low = hn::Set(d, args.low), high = hn::Set(d, args.high);
+  for (std::int64_t t = 0; t < args.count; ++t) {
+    V m[6], y[4];
+#pragma GCC unroll 6
+    for (int p = 0; p < 6; ++p) m[p] = hn::LoadU(d, args.src + p * args.point + t * args.src_tile);
+    transform_output(d, m, y);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      if (t * args.step + k * args.dilation >= args.limit) break;
+      const std::int64_t at = t * args.tile + k * args.tap;
+      V v = hn::Add(y[k], bias);
+      if (args.residual) v = hn::Add(v, hn::LoadU(d, args.residual + at));
+      hn::StoreU(hn::Min(high, hn::Max(low, v)), d, args.dst + at);
+    }
+  }
+}
+
 const WinogradKernels& winograd_table() {
 #if HWY_TARGET <= HWY_AVX3
-  static constexpr WinogradKernels kTable{&winograd_input<16>, &winograd_output<16>, &winograd_output<8>, 16};
+  static constexpr WinogradKernels kTable{&winograd_input<16>, &winograd_output<16>, &winograd_output<8>, &line_input<16>, &line_output<16>, &line_output<8>, 16};
 #elif HWY_TARGET <= HWY_AVX2
-  static constexpr WinogradKernels kTable{&winograd_input<8>, &winograd_output<8>, nullptr, 8};
+  static constexpr WinogradKernels kTable{&winograd_input<8>, &winograd_output<8>, nullptr, &line_input<8>, &line_output<8>, nullptr, 8};
 #else
-  static constexpr WinogradKernels kTable{&winograd_input<1>, &winograd_output<1>, nullptr, 1};
+  static constexpr WinogradKernels kTable{&winograd_input<1>, &winograd_output<1>, nullptr, &line_input<1>, &line_output<1>, nullptr, 1};
 #endif
   return kTable;
 }

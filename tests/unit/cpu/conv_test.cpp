@@ -144,7 +144,7 @@ TEST(Conv, Kernels) {
   check_tails({{1, 3, 32, 32}, {32, 3, 8, 8}, {8, 8}, {}, {}});
 }
 TEST(Conv, OtherRanks) {
-  check_tails({{1, 16, 50}, {32, 16, 3}, {}, {4}, {8, 0}});
+  check_tails({{1, 16, 50}, {32, 16, 5}, {}, {4}, {16, 0}});
   check_tails({{2, 80, 31}, {24, 80, 3}, {2}, {}, {1, 1}});
   check_tails({{1, 1, 100}, {16, 1, 10}, {5}, {}, {}});
   check_tails({{1, 16, 5, 6, 7}, {16, 16, 3, 3, 3}, {}, {}, {1, 1, 1, 1, 1, 1}});
@@ -176,6 +176,14 @@ TEST(Conv, Winograd) {
   check_tails({{2, 64, 14, 15}, {48, 64, 3, 3}, {}, {}, {1, 1, 1, 1}}, 1e-4);
   check_tails({{1, 48, 13, 30}, {40, 48, 3, 3}, {}, {}, {0, 1, 2, 0}}, 1e-4);
   check_tails({{1, 20, 18, 17}, {36, 20, 3, 3}, {}, {}, {}}, 1e-4);
+}
+TEST(Conv, WinogradOfLines) {
+  check_tails({{1, 32, 100}, {32, 32, 3}, {}, {}, {1, 1}}, 1e-4);
+  check_tails({{2, 20, 301}, {40, 20, 3}, {}, {}, {2, 0}}, 1e-4);    // channels that fill no tile
+  check_tails({{1, 64, 3000}, {48, 64, 3}, {}, {}, {0, 3}}, 1e-4);   // several blocks of tiles
+  check_tails({{1, 16, 90}, {16, 16, 3}, {}, {3}, {6, 0}}, 1e-4);    // groups of three tiles, the last one short
+  check_tails({{2, 48, 1100}, {64, 48, 3}, {}, {32}, {64, 0}}, 1e-4);
+  check_tails({{1, 16, 130}, {32, 16, 3}, {}, {16}, {9, 40}}, 1e-4);  // taps that only meet padding
 }
 TEST(Conv, AutoPadAndNoBias) {
   check({{1, 16, 11, 12}, {16, 16, 4, 4}, {2, 3}, {}, {}, 1, false, "SAME_UPPER"}, Tail::none);
