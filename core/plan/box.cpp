@@ -23,7 +23,8 @@ bool can_be(const PlanInput& input) {
 }  // namespace
 
 BoxPlan::BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock)
-    : in_(input), graph_(*input.graph), feeds_(feeds), lock_(lock), rules_(graph_), capacity_(graph_.values.size()), seen_(graph_.values.size()) {}
+    : in_(input), graph_(*input.graph), feeds_(feeds), lock_(lock), rules_(graph_), capacity_(graph_.values.size()), elements_(graph_.values.size()),
+      seen_(graph_.values.size()) {}
 
 Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, std::mutex& lock) {
   if (!can_be(input)) return std::unique_ptr<BoxPlan>();
@@ -39,7 +40,10 @@ Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std
     box->most_.push_back(shapes.values[v].dims);
     box->seen_[v] = true;
   }
-  for (ValueId v = 0; v < box->graph_.values.size(); ++v) box->capacity_[v] = value_bytes(box->graph_, shapes, v);
+  for (ValueId v = 0; v < box->graph_.values.size(); ++v) {
+    box->capacity_[v] = value_bytes(box->graph_, shapes, v);
+    if (shapes.complete(v)) box->elements_[v] = static_cast<std::uint64_t>(element_count(shapes.values[v].dims).value());
+  }
   for (NodeId n = 0; n < box->graph_.nodes.size(); ++n) {
     const Node& node = box->graph_.nodes[n];
     if (std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != none && box->seen_[v]; })) continue;
@@ -151,22 +155,27 @@ Status BoxPlan::infer(NodeId n) {
 
 Status BoxPlan::changed(ValueId v) {
   if (plan_->values[v].dims != plan_->shapes.values[v].dims.data()) return internal("value \"{}\": its sizes have moved", graph_.values[v].name);
-  if (value_bytes(graph_, plan_->shapes, v) > capacity_[v] || !plan_->shapes.complete(v) || !agrees(v))
+  if (!fits(v))
     return error(TENON_UNSUPPORTED_SHAPE, "value \"{}\" is larger than its plan allows or not what was declared", graph_.values[v].name);
   seen_[v] = true;
   changed_.push_back(v);
   return {};
 }
 
-// Programs were compiled for the sizes that the graph declares.
-bool BoxPlan::agrees(ValueId v) const {
+// Its sizes are known, no more than there is memory for, and those that the graph declares where it does: programs were compiled
+// for these.
+bool BoxPlan::fits(ValueId v) const {
   const Type& type = graph_.values[v].type;
-  if (!type.dims) return true;
   const Dims& dims = plan_->shapes.values[v].dims;
-  if (type.dims->size() != dims.size()) return false;
-  for (std::size_t d = 0; d < dims.size(); ++d)
-    if ((*type.dims)[d].fixed() && (*type.dims)[d].value != dims[d]) return false;
-  return true;
+  if (type.dims && type.dims->size() != dims.size()) return false;
+  std::uint64_t elements = 1;
+  for (std::size_t d = 0; d < dims.size(); ++d) {
+    if (dims[d] < 0 || (type.dims && (*type.dims)[d].fixed() && (*type.dims)[d].value != dims[d])) return false;
+    const auto size = static_cast<std::uint64_t>(dims[d]);
+    if (size != 0 && elements > elements_[v] / size) return false;
+    elements *= size;
+  }
+  return elements <= elements_[v];
 }
 
 }  // namespace tenon

@@ -35,7 +35,7 @@ class BoxPlan {
   BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock);
   Status infer(NodeId node);
   Status changed(ValueId v);
-  bool agrees(ValueId v) const;
+  bool fits(ValueId v) const;
 
   PlanInput in_;
   const Graph& graph_;
@@ -46,6 +46,7 @@ class BoxPlan {
   std::vector<Dims> most_;                  // by feed
   std::vector<NodeId> behind_;              // nodes that depend on feeds, in order
   std::vector<std::uint64_t> capacity_;     // by value: bytes at the largest sizes
+  std::vector<std::uint64_t> elements_;     // by value: the same in elements
   std::vector<char> seen_;                  // by value: changed in this call
   std::vector<std::uint32_t> changed_;
   Dims scratch_;

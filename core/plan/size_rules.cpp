@@ -91,8 +91,6 @@ bool SizeRules::apply(NodeId id, ShapeTable& shapes, const std::vector<std::uint
   const Node& node = graph_.nodes[id];
   const Prepared& p = prepared_[id];
   if (p.rule == Rule::none) return false;
-  for (ValueId v : node.inputs)
-    if (v != none && !shapes.complete(v)) return false;
   if (!dims_of(node, p, shapes)) return false;
   const ValueId to = node.outputs[0];
   ShapeTable::Entry& out = shapes.values[to];

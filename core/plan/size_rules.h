@@ -1,8 +1,8 @@
 // SizeRules: how the sizes of a node's outputs, and the elements of small ones, follow from its inputs, for the operators
 // that decoders consist of: prepared once, then fast and without allocation.
 //
-// What it does not know is the onnx library's inference to say (onnx/infer.h), which comes to the same. Made for one table of
-// sizes with all ranks known; one thread at a time.
+// What it does not know is the onnx library's inference to say (onnx/infer.h), which comes to the same. Made for tables of
+// sizes that are all known; one thread at a time.
 #pragma once
 
 #include <vector>
