@@ -2,6 +2,7 @@ import json
 import warnings
 
 import numpy as np
+import onnx
 import pytest
 import tenonrt as rt
 
@@ -93,3 +94,38 @@ def test_severity():
     rt.set_default_logger_severity(2)
     with pytest.raises(ValueError):
         rt.set_default_logger_severity(9)
+
+
+def precision_errors(text, x, w, exact):
+    """Largest errors, relative to the largest output, by level: as a session entry, and as a provider's option, which wins."""
+    proto = onnx.load_model_from_string(model(text))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
+    data, errors = proto.SerializeToString(), {}
+    for level in ("highest", "high", "medium"):
+        o = rt.SessionOptions()
+        o.add_session_config_entry("precision", level)
+        y = rt.InferenceSession(data, o, providers=["cpu"]).run(None, {"x": x})[0]
+        for session_level in (None, "highest", "medium"):
+            o = rt.SessionOptions()
+            if session_level:
+                o.add_session_config_entry("precision", session_level)
+            again = rt.InferenceSession(data, o, providers=[("cpu", {"precision": level})]).run(None, {"x": x})[0]
+            assert (y == again).all()
+        errors[level] = np.abs(y - exact).max() / np.abs(exact).max()
+    return errors
+
+
+def test_precision_of_products():
+    rng = np.random.default_rng(1)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((64, 96), (96, 80)))
+    errors = precision_errors("g (float[64, 96] x) => (float[64, 80] y) { y = MatMul(x, w) }", x, w, x.astype(np.float64) @ w)
+    assert errors["highest"] <= 1e-6 and errors["high"] <= 2e-5 and errors["medium"] <= 1e-2
+
+
+def test_precision_of_convolutions():
+    rng = np.random.default_rng(2)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, 32, 18, 18), (32, 32, 3, 3)))
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), axis=(2, 3))
+    exact = np.einsum("nchwij,ocij->nohw", windows, w)
+    errors = precision_errors("g (float[1, 32, 18, 18] x) => (float[1, 32, 16, 16] y) { y = Conv(x, w) }", x, w, exact)
+    assert errors["highest"] <= 1e-6 and errors["high"] <= 2e-5 and errors["medium"] <= 1e-2

@@ -34,31 +34,30 @@ HWY_INLINE __m512i narrowed(__m512 low, __m512 high) { return reinterpret_cast<_
 
 template <int kParts>
 void split_rows(const float* a, std::int64_t a_row, std::int64_t k, std::int64_t rows, std::int64_t height, std::uint16_t* to) {
+  // A few steps of a row at a time: steps lie a multiple of the cache's way apart, so more of them would drive each other out.
+  constexpr std::int64_t kTogether = 4 * kSplitStep;
   const std::int64_t part = height * kSplitStep;
-  for (std::int64_t r = 0; r < height; ++r) {
-    const float* x = a + r * a_row;
-    std::uint16_t* out = to + r * kSplitStep;
-    for (std::int64_t left = k; left > 0; left -= kSplitStep) {
-      __m512 low = _mm512_setzero_ps(), high = low;
-      if (r < rows) {
-        if (left >= kSplitStep) {
+  for (std::int64_t k0 = 0; k0 < k; k0 += kTogether, to += kTogether * height * kParts)
+    for (std::int64_t r = 0; r < height; ++r) {
+      const float* x = a + r * a_row + k0;
+      std::uint16_t* out = to + r * kSplitStep;
+      for (std::int64_t left = k - k0; left > 0 && left > k - k0 - kTogether; left -= kSplitStep, x += kSplitStep, out += kParts * part) {
+        __m512 low = _mm512_setzero_ps(), high = low;
+        if (r < rows && left >= kSplitStep) {
           low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + kLanes);
-        } else {
+        } else if (r < rows) {
           low = _mm512_maskz_loadu_ps(first(left), x);
           high = _mm512_maskz_loadu_ps(first(left - kLanes), x + kLanes);
         }
-      }
 #pragma GCC unroll 3
-      for (int p = 0; p + 1 < kParts; ++p) {
-        const __m512 l = rounded(low), h = rounded(high);
-        _mm512_storeu_si512(out + p * part, narrowed(l, h));
-        low = _mm512_sub_ps(low, l), high = _mm512_sub_ps(high, h);
+        for (int p = 0; p + 1 < kParts; ++p) {
+          const __m512 l = rounded(low), h = rounded(high);
+          _mm512_storeu_si512(out + p * part, narrowed(l, h));
+          low = _mm512_sub_ps(low, l), high = _mm512_sub_ps(high, h);
+        }
+        _mm512_storeu_si512(out + (kParts - 1) * part, narrowed(low, high));
       }
-      _mm512_storeu_si512(out + (kParts - 1) * part, narrowed(low, high));
-      x += kSplitStep;
-      out += kParts * part;
     }
-  }
 }
 
 // ---- B ------------------------------------------------------------------------------------------------------------------
@@ -72,17 +71,26 @@ HWY_INLINE __m512 part_of(__m512& x) {
   return y;
 }
 
-template <int kParts>
-void split_columns(const float* b, std::int64_t width, std::uint16_t* to) {
+// kExact: parts of what is not finite, or rounds to none, say what it is.
+template <int kParts, bool kExact>
+void split_columns(const float* b, std::int64_t b_k, std::int64_t width, std::uint16_t* to) {
   // Even elements of k in the lower halves of words, odd ones in the upper halves.
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2,
                                          17, 1, 16, 0);
-  for (std::int64_t j = 0; j < width; j += kLanes)
-    for (std::int64_t pair = 0; pair < kSplitStep / 2; ++pair) {
-      __m512 even = _mm512_loadu_ps(b + 2 * pair * width + j), odd = _mm512_loadu_ps(b + (2 * pair + 1) * width + j);
+  for (std::int64_t pair = 0; pair < kSplitStep / 2; ++pair)
+    for (std::int64_t j = 0; j < width; j += kLanes) {
+      __m512 even = _mm512_loadu_ps(b + 2 * pair * b_k + j), odd = _mm512_loadu_ps(b + (2 * pair + 1) * b_k + j);
+      std::uint16_t* out = to + (j + pair) * kSplitStep;
+#pragma GCC unroll 3
       for (int p = 0; p < kParts; ++p) {
-        const __m512i both = narrowed(part_of(even), part_of(odd));
-        _mm512_storeu_si512(to + p * width * kSplitStep + j * kSplitStep + pair * kSplitStep, _mm512_permutexvar_epi16(order, both));
+        __m512 e = even, o = odd;
+        if constexpr (kExact) {
+          e = part_of(even), o = part_of(odd);
+        } else if (p + 1 < kParts) {
+          e = rounded(even), o = rounded(odd);
+          even = _mm512_sub_ps(even, e), odd = _mm512_sub_ps(odd, o);
+        }
+        _mm512_storeu_si512(out + p * width * kSplitStep, _mm512_permutexvar_epi16(order, narrowed(e, o)));
       }
     }
 }
@@ -175,20 +183,23 @@ void vectors(const SplitTileArgs& args) {
 
 std::uint32_t finish(float* x, std::int64_t x_row, std::int64_t rows, std::int64_t columns, float alpha, const float* bias) {
   const __m512 factor = _mm512_set1_ps(alpha), infinity = _mm512_set1_ps(__builtin_huge_valf());
+  const __mmask16 left = first(columns), right = first(columns - kLanes);
   const bool as_it_is = alpha == 1 && !bias;
+  const __m512 add_left = bias ? _mm512_maskz_loadu_ps(left, bias) : _mm512_setzero_ps();
+  const __m512 add_right = bias ? _mm512_maskz_loadu_ps(right, bias + kLanes) : _mm512_setzero_ps();
   std::uint32_t bad = 0;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    __mmask16 wrong = 0;
-    for (std::int64_t j = 0; j < columns; j += kLanes) {
-      const __mmask16 mask = first(columns - j);
-      float* at = x + r * x_row + j;
-      const __m512 v = _mm512_maskz_loadu_ps(mask, at);
-      wrong = static_cast<__mmask16>(wrong | _mm512_cmp_ps_mask(_mm512_abs_ps(v), infinity, _CMP_NLT_UQ));
-      if (as_it_is) continue;
-      const __m512 add = bias ? _mm512_maskz_loadu_ps(mask, bias + j) : _mm512_setzero_ps();
-      _mm512_mask_storeu_ps(at, mask, _mm512_fmadd_ps(v, factor, add));
+  for (std::int64_t r = 0; r < rows; ++r, x += x_row) {
+    const __m512 l = _mm512_maskz_loadu_ps(left, x), h = _mm512_maskz_loadu_ps(right, x + kLanes);
+    const auto wrong = static_cast<__mmask16>(_mm512_cmp_ps_mask(_mm512_abs_ps(l), infinity, _CMP_NLT_UQ) |
+                                              _mm512_cmp_ps_mask(_mm512_abs_ps(h), infinity, _CMP_NLT_UQ));
+    bad |= static_cast<std::uint32_t>(wrong != 0) << r;
+    if (as_it_is) continue;
+    const __m512 y_left = _mm512_fmadd_ps(l, factor, add_left), y_right = _mm512_fmadd_ps(h, factor, add_right);
+    if (columns == kSplitColumns) {
+      _mm512_storeu_ps(x, y_left), _mm512_storeu_ps(x + kLanes, y_right);
+    } else {
+      _mm512_mask_storeu_ps(x, left, y_left), _mm512_mask_storeu_ps(x + kLanes, right, y_right);
     }
-    if (wrong) bad |= 1u << r;
   }
   return bad;
 }
@@ -232,7 +243,8 @@ constexpr SplitKernels table_of() {
     for (int half = 0; half < 2; ++half)
       for (int low = 0; low < 2; ++low) t.tiles[half][low] = amx::split_tile(kParts, half != 0, low != 0);
   t.split_rows = &split_rows<kParts>;
-  t.split_columns = &split_columns<kParts>;
+  t.split_constant = &split_columns<kParts, true>;
+  t.split_columns = &split_columns<kParts, false>;
   t.finish = &finish;
   t.plain_row = &plain_row<kParts>;
   return t;

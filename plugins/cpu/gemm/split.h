@@ -43,9 +43,10 @@ struct SplitKernels {
   SplitTileFn tiles[2][2];                  // [half a panel][16 rows, not 32]; null without tiles
   // Rows of A, contiguous in k, as a group of `height` rows: those beyond `rows` and k are zeros.
   void (*split_rows)(const float* a, std::int64_t a_row, std::int64_t k, std::int64_t rows, std::int64_t height, std::uint16_t* to);
-  // One step of a panel: b[32][width].
-  void (*split_columns)(const float* b, std::int64_t width, std::uint16_t* to);
-  // x = alpha * x + bias (null: none) over rows × columns; bit r is set where row r had sums that are not finite.
+  // One step of a panel, 32 rows of width. Constants keep what is not finite, so that plain_row finds it.
+  void (*split_constant)(const float* b, std::int64_t b_k, std::int64_t width, std::uint16_t* to);
+  void (*split_columns)(const float* b, std::int64_t b_k, std::int64_t width, std::uint16_t* to);
+  // x = alpha * x + bias (null: none) over rows × at most 32 columns; bit r is set where row r had sums that are not finite.
   std::uint32_t (*finish)(float* x, std::int64_t x_row, std::int64_t rows, std::int64_t columns, float alpha, const float* bias);
   // sums[width] of one row of A and the parts of a panel, in float32.
   void (*plain_row)(const float* a, std::int64_t a_k, const std::uint16_t* b, std::int64_t width, std::int64_t k, float* sums);

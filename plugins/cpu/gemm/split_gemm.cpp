@@ -29,10 +29,12 @@ std::int64_t width_of(std::int64_t n, std::int64_t panel) { return n - panel * k
 
 // One step of a panel: `depth` elements of k and `count` columns are there.
 void split_step(const Kernels& kr, const float* b, std::int64_t b_k, std::int64_t b_column, std::int64_t depth, std::int64_t count,
-                std::int64_t width, float* room, std::uint16_t* to) {
+                std::int64_t width, bool constant, float* room, std::uint16_t* to) {
+  const auto split = constant ? kr.split->split_constant : kr.split->split_columns;
+  if (b_column == 1 && depth == kSplitStep && count == width) return split(b, b_k, width, to);
   kr.pack(room, width, b, b_column, b_k, count, depth);
   std::fill(room + depth * width, room + kSplitStep * width, 0.0f);
-  kr.split->split_columns(room, width, to);
+  split(room, width, width, to);
 }
 
 // One worker's share.
@@ -94,7 +96,7 @@ struct Walk {
       const std::int64_t column = q * kSplitColumns, width = width_of(g.p.n, q);
       for (std::int64_t i = 0; i < k.kc; i += kSplitStep, to += width * kSplitStep * parts.parts)
         split_step(kr, k.b + (k.k0 + i) * g.p.b_k + column * g.p.b_column, g.p.b_k, g.p.b_column, std::min(kSplitStep, k.kc - i),
-                   std::min(width, g.p.n - column), width, room, to);
+                   std::min(width, g.p.n - column), width, false, room, to);
     }
     b_from = k.b, b_panel = k.q0, b_k = k.k0;
   }
@@ -211,7 +213,8 @@ void split_b(const Kernels& kr, const float* b, std::int64_t b_k, std::int64_t b
   for (std::int64_t q = 0; q * kSplitColumns < n; ++q) {
     const std::int64_t column = q * kSplitColumns, width = width_of(n, q);
     for (std::int64_t i = 0; i < k; i += kSplitStep, to += width * kSplitStep * kr.split->parts)
-      split_step(kr, b + i * b_k + column * b_column, b_k, b_column, std::min(kSplitStep, k - i), std::min(width, n - column), width, room, to);
+      split_step(kr, b + i * b_k + column * b_column, b_k, b_column, std::min(kSplitStep, k - i), std::min(width, n - column), width,
+                 true, room, to);
   }
 }
 

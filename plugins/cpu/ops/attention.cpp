@@ -140,7 +140,7 @@ void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRef
   // Scores of a block stay in the second-level cache; few heads make more blocks, for the workers.
   const std::int64_t tallest = s.batch * s.heads >= 8 ? 256 : 128;
   const std::int64_t height = std::clamp<std::int64_t>(131072 / std::max<std::int64_t>(s.keys, 1), 16, tallest);
-  const gemm::Kernels& kernels = gemm::kernels(isa);
+  const gemm::Kernels& kernels = gemm::kernels(isa, builder.options().precision);
   std::vector<QueryBlock> blocks;
   std::uint64_t gemm_scratch = 0;
   for (std::int64_t first = 0; first < rows; first += height) {
