@@ -1,8 +1,10 @@
 #include "plugins/cpu/gemm/byte_gemm.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "plugins/cpu/simd.h"
 // After simd.h.
@@ -47,14 +49,42 @@ void pack_quad_by_column(const std::uint8_t* from, std::int64_t by_k, std::uint3
 
 namespace {
 
-// Takes from a pair of weights what makes their products run over 16 bits; false where there is nothing to take.
-bool cut(std::int8_t* w, std::int8_t* excess) {
+// Takes from a pair of weights what makes their products run over 16 bits, and returns it.
+int cut(std::int8_t* w) {
   const int above = std::max<int>(w[0], 0) + std::max<int>(w[1], 0) - 128, below = std::min<int>(w[0], 0) + std::min<int>(w[1], 0) + 128;
   const int too_much = above > 0 ? above : below < 0 ? below : 0;
-  if (too_much == 0) return false;
   w[0] = static_cast<std::int8_t>(w[0] - too_much);
-  excess[0] = static_cast<std::int8_t>(too_much);
-  return true;
+  return too_much;
+}
+
+// What is taken from one k of a panel.
+struct Excess {
+  std::int32_t at;  // as ByteExcess has it
+  std::int8_t w[byte_columns];
+
+  // Whether products of both fit 16 bits together.
+  bool fits(const Excess& other) const {
+    for (int j = 0; j < byte_columns; ++j)
+      if (std::abs(w[j] + other.w[j]) > 128) return false;
+    return true;
+  }
+};
+
+// Takes from all pairs of a panel.
+std::vector<Excess> cut_panel(const ByteForm& form, std::int8_t* panel) {
+  std::vector<Excess> all;
+  for (std::int64_t s = 0; s < form.segments; ++s)
+    for (std::int64_t q = 0; q < form.quads(); ++q, panel += 64)
+      for (int half = 0; half < 4; half += 2) {
+        Excess e{static_cast<std::int32_t>(s << 16 | (4 * q + half)), {}};
+        bool some = false;
+        for (int j = 0; j < byte_columns; ++j) {
+          e.w[j] = static_cast<std::int8_t>(cut(panel + 4 * j + half));
+          some = some || e.w[j] != 0;
+        }
+        if (some) all.push_back(e);
+      }
+  return all;
 }
 
 // Header: int32 of whether anything was cut off, 64 bytes. Then where each panel's quads begin, where they belong, and the quads.
@@ -64,37 +94,33 @@ struct ExcessTable {
 
   ExcessTable(const ByteForm& form, std::int8_t* packed)
       : header(reinterpret_cast<std::int32_t*>(packed + form.excess_at())), first(header + 16), at(first + form.panels() + 1),
-        w(reinterpret_cast<std::int8_t*>(at + form.most_excess())) {}
+        w(reinterpret_cast<std::int8_t*>(at + 4 * form.most_excess())) {}
 };
 
 void cut_pairs(const ByteForm& form, std::int8_t* packed) {
   const ExcessTable table(form, packed);
+  const std::vector<std::int8_t> whole(packed, packed + form.panels() * form.panel_bytes());
   std::memset(table.header, 0, 64);
-  const std::int64_t quads = form.segments * form.quads();
-  std::int64_t count = 0;
-  for (std::int64_t q = 0; q < form.panels() * quads; ++q) {
-    std::int8_t quad[64], excess[64];
-    std::memcpy(quad, packed + q * 64, 64);
-    bool some = false;
-    for (int i = 0; i < 64; i += 2) some |= cut(quad + i, excess);
-    count += some;
-  }
-  if (count > form.most_excess()) return;
-  table.header[0] = 1;
-  count = 0;
+  std::int64_t count = 0;  // quads
   for (std::int64_t panel = 0; panel < form.panels(); ++panel) {
     table.first[panel] = static_cast<std::int32_t>(count);
-    for (std::int64_t q = 0; q < quads; ++q) {
-      std::int8_t* quad = packed + panel * form.panel_bytes() + q * 64;
-      std::int8_t excess[64] = {};
-      bool some = false;
-      for (int i = 0; i < 64; i += 2) some |= cut(quad + i, excess + i);
-      if (!some) continue;
-      std::memcpy(table.w + count * 64, excess, 64);
-      table.at[count++] = static_cast<std::int32_t>(q / form.quads() << 16 | q % form.quads());
+    const std::vector<Excess> all = cut_panel(form, packed + panel * form.panel_bytes());
+    int slot = 4;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (slot % 2 == 1 && !all[i - 1].fits(all[i])) ++slot;
+      if (slot == 4) {
+        if (count == form.most_excess()) return void(std::copy(whole.begin(), whole.end(), packed));
+        std::fill_n(table.at + 4 * count, 4, all[i].at);
+        std::memset(table.w + 64 * count++, 0, 64);
+        slot = 0;
+      }
+      table.at[4 * (count - 1) + slot] = all[i].at;
+      for (int j = 0; j < byte_columns; ++j) table.w[64 * (count - 1) + 4 * j + slot] = all[i].w[j];
+      ++slot;
     }
   }
   table.first[form.panels()] = static_cast<std::int32_t>(count);
+  table.header[0] = 1;
 }
 
 }  // namespace
@@ -104,7 +130,7 @@ ByteExcess ByteForm::excess(const std::int8_t* packed, std::int64_t panel) const
   const ExcessTable table(*this, const_cast<std::int8_t*>(packed));
   if (table.header[0] == 0) return {nullptr, nullptr, 0, true};
   const std::int64_t first = table.first[panel];
-  return {table.at + first, table.w + first * 64, table.first[panel + 1] - first, false};
+  return {table.at + 4 * first, table.w + first * 64, table.first[panel + 1] - first, false};
 }
 
 void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int64_t by_segment, std::int64_t by_k, std::int64_t by_column,
@@ -240,6 +266,20 @@ template <int... R>
   const __m256i low = half(w), high = half(w + 32);
   (pairs_row(sum + 2 * R, _mm256_set1_epi32(four(a[R] + q)), low, high), ...);
 }
+// A byte of each row.
+struct Byte {
+  const std::uint8_t* const* rows;
+  std::int64_t at;
+
+  std::uint32_t of(int r) const { return rows[r][at]; }
+};
+template <int... R>
+[[gnu::always_inline]] inline void excess_quad(__m256i* sum, const Byte* b, const std::int8_t* w, Indices<R...>) {
+  const __m256i low = half(w), high = half(w + 32);
+  (pairs_row(sum + 2 * R,
+             _mm256_set1_epi32(static_cast<std::int32_t>(b[0].of(R) | b[1].of(R) << 8 | b[2].of(R) << 16 | b[3].of(R) << 24)), low, high),
+   ...);
+}
 template <int R>
 void pairs_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, const ByteExcess& excess,
                 std::int32_t* c, std::int64_t c_row) {
@@ -248,8 +288,11 @@ void pairs_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t 
   const std::uint8_t* const* piece = a;
   for (std::int64_t s = 0; s < segments; ++s, piece += R)
     for (std::int64_t q = offset; q < offset + 4 * quads; q += 4, w += 64) pairs_quad(sum, piece, q, w, UpTo<R>());
-  for (std::int64_t i = 0; i < excess.count; ++i)
-    pairs_quad(sum, a + (excess.at[i] >> 16) * R, offset + (excess.at[i] & 0xffff) * 4, excess.w + i * 64, UpTo<R>());
+  for (std::int64_t i = 0; i < excess.count; ++i) {
+    const auto place = [&](int e) -> Byte { return {a + (excess.at[4 * i + e] >> 16) * R, offset + (excess.at[4 * i + e] & 0xffff)}; };
+    const Byte bytes[4] = {place(0), place(1), place(2), place(3)};
+    excess_quad(sum, bytes, excess.w + i * 64, UpTo<R>());
+  }
   save(sum, c, c_row, UpTo<2 * R>());
 }
 

@@ -5,8 +5,9 @@
 // memory; any thread.
 //
 // Without VNNI two products are added in 16 bits, which holds them while weights that stand together add up to 128 at most. What is
-// above is cut off and kept apart, as a second quad for the same bytes of A: 2 of 100 such pairs of trained weights. Where more
-// than half of the quads would need one, nothing is cut off and products are added in 32 bits.
+// above is cut off and kept apart, with the numbers of the bytes of A that it belongs to: 2 of 100 such pairs of trained weights, a
+// tenth of all k in some column of a panel. Where it were more than half as many quads again, nothing is cut off and products are
+// added in 32 bits.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ namespace tenon::cpu::gemm {
 inline constexpr std::int64_t byte_columns = 16;  // of a panel
 inline constexpr std::int64_t byte_rows = 6;      // of the tallest tile
 
-// Quads of a panel that were cut off: quad i is [16][4] weights for the bytes of piece at[i] >> 16 from 4 * (at[i] & 0xffff) on.
+// What was cut off of a panel: quad i is [16][4] weights for four bytes from anywhere, byte at[4 * i + e] & 0xffff of piece
+// at[4 * i + e] >> 16.
 struct ByteExcess {
   const std::int32_t* at = nullptr;
   const std::int8_t* w = nullptr;
@@ -37,7 +39,7 @@ struct ByteForm {
   std::int64_t panel_bytes() const { return segments * quads() * 4 * byte_columns; }
   // With what a tile reads behind the last panel (byte_tiles.h).
   std::int64_t excess_at() const { return panels() * panel_bytes() + padded() * 4 + 1024; }
-  std::int64_t bytes() const { return (excess_at() + (pairs ? 64 + (panels() + 1 + most_excess()) * 4 + most_excess() * 64 : 0) + 63) / 64 * 64; }
+  std::int64_t bytes() const { return (excess_at() + (pairs ? 64 + (panels() + 1) * 4 + most_excess() * 80 : 0) + 63) / 64 * 64; }
   std::int64_t most_excess() const { return panels() * segments * quads() / 2; }
   // Of one panel.
   ByteExcess excess(const std::int8_t* packed, std::int64_t panel) const;

@@ -19,6 +19,7 @@ struct ByteConvStep {
   const gemm::ByteKernels* kernels;
   const ByteFinish* finish;
   ByteTileFn whole;  // does the work of both, where there is one
+  ByteSumsFn to_bytes;
   gemm::ByteForm form;
   const std::int8_t* packed;
   ByteColumns columns;
@@ -99,11 +100,12 @@ struct ByteConvStep {
         gemm::multiply_byte_tiles(form, {rows, groups(count), w + p * form.panel_bytes(), std::min<std::int64_t>(2, wide - p),
                                          here.add + p * gemm::byte_columns, sums + p * gemm::byte_columns, sums_row()});
       take_zeros(sums, count, column, n, totals);
-      return finish_byte_sums(work, sums, sums_row());
+      return to_bytes(work, sums, sums_row(), true);
     }
     if (whole && !zeros) return whole(work);
     kernels->tile(pieces, offset, form.segments, form.quads(), w, form.panel_bytes(), count, wide, form.excess(weights, panel), sums, sums_row());
     take_zeros(sums, count, column, n, totals);
+    if (to_bytes) return to_bytes(work, sums, sums_row(), false);
     const ByteTile tile{sums, sums_row(), count, n, out, out_row};
     if (adds) finish->add(tile, here, to, addition, added);
     else finish->quantize(tile, here, to);
@@ -206,7 +208,7 @@ void ByteConvOp::plan(PlanBuilder& b) const {
   ByteConvStep s{};
   s.kernels = gemm::byte_kernels(b.options().isa);
   s.finish = &byte_finish(b.options().isa);
-  s.whole = byte_tile(b.options().isa);
+  s.whole = byte_tile(b.options().isa), s.to_bytes = byte_sums(b.options().isa);
   s.form = spec_.form, s.packed = spec_.packed, s.columns = spec_.columns, s.zeros = spec_.zeros;
   s.to = spec_.to, s.addition = spec_.addition, s.adds = spec_.adds, s.matrix = spec_.matrix, s.zero = spec_.x_zero;
   s.gathers = spec_.gathers();
@@ -227,10 +229,13 @@ void ByteConvOp::plan(PlanBuilder& b) const {
     const std::vector<std::uint8_t> padding(static_cast<std::size_t>(spec_.channels), spec_.x_zero);
     s.padding = b.keep(std::span<const std::uint8_t>(padding));
   }
-  const std::int64_t blocks = (s.m + most_rows - 1) / most_rows;
-  s.block = (s.m + blocks - 1) / blocks;
   s.chunk = std::clamp<std::int64_t>(chunk_bytes / s.form.panel_bytes() / s.kernels->panels, 1, 64) * s.kernels->panels;
   s.chunks = (s.form.panels() + s.chunk - 1) / s.chunk;
+  std::int64_t blocks = (s.m + most_rows - 1) / most_rows;
+  // As much for each worker.
+  const std::int64_t workers = b.options().max_workers;
+  if (blocks > 1 && blocks * s.chunks % workers != 0) blocks = (blocks + workers - 1) / workers * workers;
+  s.block = (s.m + blocks - 1) / blocks;
   s.y = b.out_ref(0);
   if (s.adds) s.other = b.in_ref(1);
   if (!s.x.present()) s.x = spec_.x_signed ? unsigned_bytes(b) : b.in_ref(0);

@@ -138,22 +138,27 @@ void vnni_tile(const ByteTileWork& t) {
   finish<P, Adds>(t, sum, Finish(t), inside, UpTo<R>());
 }
 
+template <int... V>
+[[gnu::always_inline]] inline void add_columns(__m512i* sum, const std::int32_t* add, Indices<V...>) {
+  ((sum[V] = _mm512_add_epi32(sum[V], _mm512_loadu_si512(add + V * 16))), ...);
+}
 template <int P, bool Adds>
-void finish_sums(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row) {
+void finish_sums(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row, bool added) {
   const Finish f(t);
   const __mmask64 inside = t.n >= 64 ? ~__mmask64{0} : (__mmask64{1} << t.n) - 1;
   for (std::int64_t r = 0; r < t.rows; ++r) {
     __m512i sum[P];
     start<P>(sum, sums + r * sums_row, UpTo<P>());
+    if (!added) add_columns(sum, t.columns.add, UpTo<P>());
     finish_row<Adds>(t, r, sum, f, inside, UpTo<P>());
   }
 }
 template <bool Adds>
-void finish_any(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row) {
-  return t.panels == 4   ? finish_sums<4, Adds>(t, sums, sums_row)
-         : t.panels == 3 ? finish_sums<3, Adds>(t, sums, sums_row)
-         : t.panels == 2 ? finish_sums<2, Adds>(t, sums, sums_row)
-                         : finish_sums<1, Adds>(t, sums, sums_row);
+void finish_any(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row, bool added) {
+  return t.panels == 4   ? finish_sums<4, Adds>(t, sums, sums_row, added)
+         : t.panels == 3 ? finish_sums<3, Adds>(t, sums, sums_row, added)
+         : t.panels == 2 ? finish_sums<2, Adds>(t, sums, sums_row, added)
+                         : finish_sums<1, Adds>(t, sums, sums_row, added);
 }
 
 template <int P, bool Adds>
@@ -172,19 +177,23 @@ void vnni(const ByteTileWork& t) {
   fn(t);
 }
 void vnni_any(const ByteTileWork& t) { return t.addition ? vnni<true>(t) : vnni<false>(t); }
+void vnni_sums(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sums_row, bool added) {
+  return t.addition ? finish_any<true>(t, sums, sums_row, added) : finish_any<false>(t, sums, sums_row, added);
+}
 
 }  // namespace
-
-void finish_byte_sums(const ByteTileWork& work, const std::int32_t* sums, std::int64_t sums_row) {
-  return work.addition ? finish_any<true>(work, sums, sums_row) : finish_any<false>(work, sums, sums_row);
-}
-ByteTileFn byte_tile(Isa isa) { return isa >= Isa::avx512_vnni ? &vnni_any : nullptr; }
-
 }  // namespace tenon::cpu
 HWY_POP_ATTRIBUTES
+
+namespace tenon::cpu {
+
+ByteTileFn byte_tile(Isa isa) { return isa >= Isa::avx512_vnni ? &vnni_any : nullptr; }
+ByteSumsFn byte_sums(Isa isa) { return isa >= Isa::avx512_vnni ? &vnni_sums : isa >= Isa::avx2 ? &byte_sums_avx2 : nullptr; }
+
+}  // namespace tenon::cpu
 #else
 namespace tenon::cpu {
 ByteTileFn byte_tile(Isa) { return nullptr; }
-void finish_byte_sums(const ByteTileWork&, const std::int32_t*, std::int64_t) {}
+ByteSumsFn byte_sums(Isa) { return nullptr; }
 }  // namespace tenon::cpu
 #endif

@@ -26,7 +26,11 @@ struct ByteTileWork {
 using ByteTileFn = void (*)(const ByteTileWork& work);
 // Null where sums go through memory.
 ByteTileFn byte_tile(Isa isa);
-// For sums that are in memory, ByteColumns::add among them: any number of rows, nothing is multiplied. REQUIRES byte_tile(isa).
-void finish_byte_sums(const ByteTileWork& work, const std::int32_t* sums, std::int64_t sums_row);
+// For sums that are in memory, with or without ByteColumns::add among them: any number of rows, nothing is multiplied.
+using ByteSumsFn = void (*)(const ByteTileWork& work, const std::int32_t* sums, std::int64_t sums_row, bool added);
+// Null where byte_finish is as good.
+ByteSumsFn byte_sums(Isa isa);
+// The one for AVX2 (byte_tile_avx2.cpp).
+void byte_sums_avx2(const ByteTileWork& work, const std::int32_t* sums, std::int64_t sums_row, bool added);
 
 }  // namespace tenon::cpu
