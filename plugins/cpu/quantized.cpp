@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "plugins/cpu/epilogue.h"
-#include "plugins/cpu/ops/byte_weights.h"
+#include "plugins/cpu/ops/byte_mean.h"
 
 namespace tenon::cpu {
 namespace {
@@ -35,6 +35,7 @@ class Matcher {
       if (type == "Conv" || type == "Gemm" || type == "MatMul") product(u);
       else if (type == "QLinearConv" || type == "QLinearMatMul") linear(u);
       else if (type == "MaxPool") pool(u);
+      else if (type == "GlobalAveragePool" || type == "ReduceMean") mean(u);
     }
     std::erase_if(units_, [](const Unit& unit) { return !unit.op; });
   }
@@ -316,6 +317,35 @@ class Matcher {
     kill_reads(units_[q], q);
     units_[q].op.reset();
     place(std::move(unit), u, q, {d});
+  }
+
+  // DequantizeLinear and a mean over all pixels of bytes that a fused unit makes.
+  void mean(std::uint32_t u) {
+    const NodeView op = node(u);
+    const std::uint32_t d = made_by(input(u, 0), "DequantizeLinear");
+    if (d == no_value || input(d, 0) == no_value || producer_[input(d, 0)] == no_value || !fused_[producer_[input(d, 0)]]) return;
+    const auto x = of_linear(d);
+    const std::int64_t channels = op.rank(0) < 3 ? 0 : op.input(0).dims[1];
+    if (!x || op.rank(0) > 5 || channels < 1 || channels > (1 << 20) || !over_pixels(op)) return;
+    Unit unit = std::move(units_[u]);
+    unit.op = std::make_unique<ByteMeanOp>(channels, *x);
+    kill_reads(unit, u);
+    unit.inputs = {input(d, 0)};
+    place(std::move(unit), u, u, {d});
+  }
+  bool over_pixels(const NodeView& op) const {
+    if (op.op_type() == "GlobalAveragePool") return true;
+    std::vector<std::int64_t> axes(op.ints("axes").begin(), op.ints("axes").end());
+    if (op.has_input(1)) {
+      if (!op.is_constant(1) || op.input(1).dtype != TENON_DTYPE_INT64) return false;
+      const tenon_const_tensor t = context_.constant(op, 1);
+      axes.assign(static_cast<const std::int64_t*>(t.data), static_cast<const std::int64_t*>(t.data) + t.bytes / sizeof(std::int64_t));
+    }
+    for (std::int64_t& axis : axes) axis += axis < 0 ? op.rank(0) : 0;
+    std::sort(axes.begin(), axes.end());
+    std::vector<std::int64_t> pixels;
+    for (std::int32_t axis = 2; axis < op.rank(0); ++axis) pixels.push_back(axis);
+    return axes == pixels;
   }
 
   // ---- the graph of units ---------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 //
 // Without VNNI two products are added in 16 bits, which holds them while weights that stand together add up to 128 at most. What is
 // above is cut off and kept apart, with the numbers of the bytes of A that it belongs to: 2 of 100 such pairs of trained weights, a
-// tenth of all k in some column of a panel. Where it were more than half as many quads again, nothing is cut off and products are
+// tenth of all k in some column of a panel. Where it were more than a quarter as many quads again, nothing is cut off and products are
 // added in 32 bits.
 #pragma once
 
@@ -40,7 +40,7 @@ struct ByteForm {
   // With what a tile reads behind the last panel (byte_tiles.h).
   std::int64_t excess_at() const { return panels() * panel_bytes() + padded() * 4 + 1024; }
   std::int64_t bytes() const { return (excess_at() + (pairs ? 64 + (panels() + 1) * 4 + most_excess() * 80 : 0) + 63) / 64 * 64; }
-  std::int64_t most_excess() const { return panels() * segments * quads() / 2; }
+  std::int64_t most_excess() const { return panels() * segments * quads() / 4; }
   // Of one panel.
   ByteExcess excess(const std::int8_t* packed, std::int64_t panel) const;
   const std::int32_t* sums(const std::int8_t* packed) const {

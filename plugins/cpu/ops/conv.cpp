@@ -124,8 +124,7 @@ class Conv final : public Op {
   };
   Forms make_forms(const KernelDims& k) const {
     Forms f;
-    const SplitConvKernels* kernels = split_ ? split_conv_kernels(options_.isa, options_.precision) : nullptr;
-    if (kernels) f.split = std::make_shared<SplitForm>(*kernels, groups_, k.ic, k.oc / groups_, k.kernel[kMaxSpatial - 2], k.kernel[kMaxSpatial - 1]);
+    if (split_) f.split = std::make_shared<SplitForm>(options_, groups_, k.ic, k.oc / groups_, k.kernel[kMaxSpatial - 2], k.kernel[kMaxSpatial - 1]);
     else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc, k.taps);
     else if (depthwise_) f.depthwise = std::make_shared<DepthwiseForm>(groups_, k.taps);
     else f.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, k.ic, k.oc / groups_, k.taps);

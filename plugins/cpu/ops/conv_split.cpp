@@ -34,6 +34,7 @@ struct SplitConv {
   std::int64_t part;                          // numbers of a plane of one part
   const std::int64_t* at;                     // of the inputs of each step in a band
   std::int64_t rows_per_band;
+  bool whole_blocks;                          // 16 channels lie together in src
   bool whole, separate;                       // vectors of channels lie in dst as they are computed
   Ref in, weights, bias, out, residual, scratch;
   float low, high;
@@ -83,10 +84,27 @@ class Pass {
               std::memset(to + part * c_.part, 0, static_cast<std::size_t>(c_.columns) * 64);
             continue;
           }
+          if (c_.whole_blocks && k * 32 + 32 <= c_.ic) {
+            split_blocks(k, y, c_.planes[p].column, to);
+            continue;
+          }
           if (!c_.form->lines()) gather_channels(k, y, c_.planes[p].column);
-          c_.form->kernels().split(pixels_ + (c_.form->lines() ? k * c_.columns * 32 : 0), c_.columns, to, c_.part);
+          const float* pixels = pixels_ + (c_.form->lines() ? k * c_.columns * 32 : 0);
+          c_.form->kernels().split(pixels, pixels + 16, 32, c_.columns, to, c_.part);
         }
       }
+  }
+  // Two blocks of 16 channels as they lie in the image.
+  void split_blocks(std::int64_t chunk, std::int64_t y, std::int64_t phase, std::uint16_t* to) const {
+    const std::int64_t first = c_.w.origin() + phase, channel = group_ * c_.ic + chunk * 32, step = c_.w.stride;
+    std::int64_t left, right;
+    inside(first, left, right);
+    for (std::int64_t part = 0; part < c_.form->kernels().parts; ++part) {
+      std::memset(to + part * c_.part, 0, static_cast<std::size_t>(left) * 64);
+      std::memset(to + part * c_.part + right * 32, 0, static_cast<std::size_t>(c_.columns - right) * 64);
+    }
+    const float* from = src_ + c_.src.at(channel, y * c_.w.in) + (first + left * step) * 16;
+    c_.form->kernels().split(from, from + c_.src.pixels * 16, step * 16, right - left, to + left * 32, c_.part);
   }
   // Input columns that positions [left, right) read are inside; the first position reads column `first`.
   void inside(std::int64_t first, std::int64_t& left, std::int64_t& right) const {
@@ -248,6 +266,7 @@ bool emit_split_conv(PlanBuilder& builder, const SplitForm& form, const ConvGeom
   c.src_image = g.groups * g.ic * g.in_pixels(), c.dst_image = g.groups * g.oc * g.out_pixels();
   c.in = problem.src, c.weights = problem.weights, c.bias = problem.bias, c.out = problem.dst, c.residual = problem.residual;
   c.low = problem.low, c.high = problem.high, c.all = problem.all, c.rest = problem.rest;
+  c.whole_blocks = problem.src_block == 16 && c.ic % 16 == 0 && !form.lines();
   const bool aligned = problem.dst_block == 0 || c.oc % problem.dst_block == 0;
   c.whole = in_place = problem.dst_block == 16 && aligned;
   c.separate = !aligned && c.all.count > 0;

@@ -7,6 +7,7 @@
 // results do not depend on the number of workers. Made in plan; any number of runs at once.
 #pragma once
 
+#include "plugins/cpu/gemm/split.h"
 #include "plugins/cpu/ops/conv_direct.h"
 #include "plugins/cpu/ops/conv_plain.h"
 #include "plugins/cpu/ops/conv_split_kernel.h"
@@ -18,7 +19,8 @@ namespace tenon::cpu {
 // time, and inside over the taps; where there are few channels, over 32 numbers of a kernel row at a time, and over those rows.
 class SplitForm final : public ConvWeightsForm {
  public:
-  SplitForm(const SplitConvKernels& kernels, std::int64_t groups, std::int64_t ic, std::int64_t oc, std::int64_t rows, std::int64_t columns);
+  // REQUIRES tiles.
+  SplitForm(const Options& options, std::int64_t groups, std::int64_t ic, std::int64_t oc, std::int64_t rows, std::int64_t columns);
 
   const SplitConvKernels& kernels() const { return *kernels_; }
   bool lines() const { return lines_; }
@@ -45,6 +47,7 @@ class SplitForm final : public ConvWeightsForm {
   std::int64_t group_width() const { return (panels() - 1) * 32 + width(panels() - 1); }
 
   const SplitConvKernels* kernels_;
+  const gemm::SplitKernels* products_;
   std::int64_t groups_, ic_, oc_, rows_, columns_;  // channels of a group; the kernel
   bool lines_;
 };

@@ -13,9 +13,9 @@ constexpr double winograd_rate = 2;
 
 }  // namespace
 
-SplitForm::SplitForm(const SplitConvKernels& kernels, std::int64_t groups, std::int64_t ic, std::int64_t oc, std::int64_t rows,
-                     std::int64_t columns)
-    : kernels_(&kernels), groups_(groups), ic_(ic), oc_(oc), rows_(rows), columns_(columns), lines_(ic < 16 && columns > 1) {}
+SplitForm::SplitForm(const Options& options, std::int64_t groups, std::int64_t ic, std::int64_t oc, std::int64_t rows, std::int64_t columns)
+    : kernels_(split_conv_kernels(options.isa, options.precision)), products_(gemm::split_kernels(options.isa, options.precision)), groups_(groups),
+      ic_(ic), oc_(oc), rows_(rows), columns_(columns), lines_(ic < 16 && columns > 1) {}
 
 std::string SplitForm::layout_id() const {
   return "conv_split/" + std::to_string(kernels_->parts) + "/" + std::to_string(groups_) + "x" + std::to_string(ic_) + "x" +
@@ -38,7 +38,7 @@ void SplitForm::pack(const float* weights, float* dst, std::int64_t begin, std::
         const std::int64_t at = lines_ ? input % ic_ * kernel + tap * columns_ + input / ic_ : input * kernel + tap;
         for (std::int64_t j = 0; j < count; ++j) step[k * wide + j] = from[j * ic_ * kernel + at];
       }
-      kernels_->split_weights(step, wide, to + at(group, panel, s));
+      products_->split_columns(step, wide, to + at(group, panel, s));
     }
   }
 }

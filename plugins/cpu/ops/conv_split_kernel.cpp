@@ -26,9 +26,9 @@ HWY_INLINE __m512 rounded(__m512 x) {
 HWY_INLINE __m512i narrowed(__m512 low, __m512 high) { return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)); }
 
 template <int kParts>
-void split(const float* x, std::int64_t pixels, std::uint16_t* to, std::int64_t part_step) {
-  for (std::int64_t i = 0; i < pixels; ++i, x += 32, to += 32) {
-    __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
+void split(const float* from_low, const float* from_high, std::int64_t step, std::int64_t pixels, std::uint16_t* to, std::int64_t part_step) {
+  for (std::int64_t i = 0; i < pixels; ++i, from_low += step, from_high += step, to += 32) {
+    __m512 low = _mm512_loadu_ps(from_low), high = _mm512_loadu_ps(from_high);
     std::uint16_t* out = to;
     for (int p = 0; p + 1 < kParts; ++p, out += part_step) {
       const __m512 l = rounded(low), h = rounded(high);
@@ -37,28 +37,6 @@ void split(const float* x, std::int64_t pixels, std::uint16_t* to, std::int64_t 
     }
     _mm512_storeu_si512(out, narrowed(low, high));
   }
-}
-
-// Rounds to bfloat16 but stays finite; what is not finite stays as it is and leaves nothing.
-HWY_INLINE __m512 part_of(__m512& x) {
-  const __m512 most = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f7f0000));
-  const __mmask16 finite = _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(__builtin_huge_valf()), _CMP_LT_OQ);
-  const __m512 y = _mm512_mask_mov_ps(x, finite, _mm512_max_ps(_mm512_min_ps(rounded(x), most), _mm512_sub_ps(_mm512_setzero_ps(), most)));
-  x = _mm512_maskz_sub_ps(finite, x, y);
-  return y;
-}
-
-template <int kParts>
-void split_weights(const float* w, std::int64_t columns, std::uint16_t* to) {
-  // Even elements of k in the lower halves of words, odd ones in the upper halves.
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2,
-                                         17, 1, 16, 0);
-  for (std::int64_t j = 0; j < columns; j += 16)
-    for (std::int64_t pair = 0; pair < 16; ++pair) {
-      __m512 even = _mm512_loadu_ps(w + 2 * pair * columns + j), odd = _mm512_loadu_ps(w + (2 * pair + 1) * columns + j);
-      for (int p = 0; p < kParts; ++p)
-        _mm512_storeu_si512(to + (p * columns + j + pair) * 32, _mm512_permutexvar_epi16(order, narrowed(part_of(even), part_of(odd))));
-    }
 }
 
 void finish(const SplitFinish& work) {
@@ -81,7 +59,7 @@ bool finite(const float* x, std::int64_t x_row, std::int64_t rows, std::int64_t 
 }
 
 template <int kParts>
-constexpr SplitConvKernels kernels_of{kParts, &split<kParts>, &split_weights<kParts>, &finish, &finite};
+constexpr SplitConvKernels kernels_of{kParts, &split<kParts>, &finish, &finite};
 
 }  // namespace
 }  // namespace tenon::cpu

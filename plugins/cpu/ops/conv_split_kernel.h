@@ -22,11 +22,9 @@ struct SplitFinish {
 
 struct SplitConvKernels {
   int parts;
-  // Numbers [pixel][32] as parts to[part * part_step + pixel * 32 + k], each the nearest to what those before it leave. What is not
-  // finite, or rounds to none, has a part that is not finite.
-  void (*split)(const float* x, std::int64_t pixels, std::uint16_t* to, std::int64_t part_step);
-  // Weights [32][columns] of one step as [part][columns / 16][16 pairs][16][2]; parts of finite numbers are finite.
-  void (*split_weights)(const float* w, std::int64_t columns, std::uint16_t* to);
+  // 16 numbers from low and 16 from high, `step` apart for each pixel, as parts to[part * part_step + pixel * 32 + k], each the nearest
+  // to what those before it leave. What is not finite, or rounds to none, has a part that is not finite.
+  void (*split)(const float* low, const float* high, std::int64_t step, std::int64_t pixels, std::uint16_t* to, std::int64_t part_step);
   // One vector of channels of each pixel.
   void (*finish)(const SplitFinish& work);
   // Whether all of rows × columns are finite; columns in vectors of 16.
@@ -36,7 +34,7 @@ struct SplitConvKernels {
 // Null where convolutions are computed in float32.
 const SplitConvKernels* split_conv_kernels(Isa isa, Precision precision);
 
-// The sum of the parts of weight k of column j in a step of that many columns.
+// The sum of the parts of weight k of column j in a step of that many columns (gemm::SplitKernels::split_columns).
 float split_weight(const std::uint16_t* step, int parts, std::int64_t columns, std::int64_t k, std::int64_t j);
 
 }  // namespace tenon::cpu

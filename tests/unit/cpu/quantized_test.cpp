@@ -379,6 +379,27 @@ TEST(Quantized, ConvolutionPoolConvolution) {
   check_program(t, "y", "reorder bytes.conv bytes.pool bytes.conv reorder");
 }
 
+// Behind the last convolution of a classifier.
+TEST(Quantized, MeansOfBytes) {
+  for (const char* op : {"ReduceMean", "GlobalAveragePool"})
+    for (bool is_signed : {false, true}) {
+      Case c{"mean", {2, 8, 4, 8}, {35, 8, 1, 1}, {2, 35, 4, 8}, {}, false, true, is_signed};
+      Pattern p(c);
+      p.test.constant("back_scale", tensor<float>({}, {512.0f}));
+      p.test.constant("back_zero", one_byte(c.y_zero, is_signed));
+      p.test.value("real", TENON_DTYPE_FLOAT, c.y);
+      p.test.node("DequantizeLinear", {"y", "back_scale", "back_zero"}, {"real"});
+      p.test.value("mean", TENON_DTYPE_FLOAT, {2, 35, 1, 1});
+      if (op == std::string("ReduceMean")) {
+        p.test.constant("axes", tensor<std::int64_t>({2}, {-1, 2}));
+        p.test.node(op, {"real", "axes"}, {"mean"});
+      } else {
+        p.test.node(op, {"real"}, {"mean"});
+      }
+      check_program(p.test, "mean", "bytes.conv bytes.mean");
+    }
+}
+
 TEST(Quantized, LinearConvolution) {
   OpTest t({});
   t.input("x", bytes({2, 8, 6, 5}, false, 1));
