@@ -4,9 +4,14 @@
 #include <string>
 
 namespace tenon::cpu {
+namespace {
+
+constexpr std::uint64_t least_room = 256 << 10;  // bytes of scratch beside those that the largest sizes need
+
+}  // namespace
 
 void BoxPlanner::other(const char* what) const {
-  throw Failure{TENON_UNSUPPORTED_SHAPE, unit_->label + ": other sizes need " + what + " than the plan has"};
+  throw Failure{TENON_UNSUPPORTED_SHAPE, std::string("other sizes need ") + what + " than the plan has"};
 }
 
 void BoxPlanner::run() {
@@ -74,8 +79,10 @@ Ref BoxPlanner::temp(std::uint64_t bytes) {
 
 Ref BoxPlanner::scratch(std::uint64_t bytes_per_worker) {
   if (!again_) {
-    const Ref made = Planner::scratch(bytes_per_worker);
-    record_->scratch.push_back({made.operand, bytes_per_worker});
+    // Panels of a smaller product may be larger: blocks are cut otherwise. What is not touched costs nothing.
+    const std::uint64_t room = bytes_per_worker + std::max(bytes_per_worker, least_room);
+    const Ref made = Planner::scratch(room);
+    record_->scratch.push_back({made.operand, room});
     return made;
   }
   // Workers find their parts by the size that they ask for: less of it stays inside.
