@@ -1,6 +1,6 @@
 // host_memory: memory for what the elements of a tensor or an arena are written to.
-// Aligned to 64 bytes at least; freed with the last holder. Large blocks ask for large pages: the first write to a small page
-// costs more than filling it, and a block that is freed with every run is new every time. Any thread.
+// Aligned to 64 bytes at least; given back with the last holder. Large blocks are in large pages and a few are kept for the next
+// that ask: the first write to a new page costs more than filling it, and outputs are new in every run. Any thread.
 #pragma once
 
 #include <cstdint>

@@ -160,6 +160,7 @@ class Pass {
       const bool starts = first == 0, ends = first + args.blocks == c_.blocks;
       args.last_length = ends && c_.last != c_.block ? c_.last : args.length;
       args.bias = starts ? bias : nullptr;
+      args.far = whole;
       args.low = ends && whole ? c_.low : -kInfinity;
       args.high = ends && whole ? c_.high : kInfinity;
       args.weights = weights_ + channels.offset + first * args.block_weight;

@@ -40,10 +40,11 @@ void conv_tile(const ConvTileArgs& args) {
   V sum[kColumns][kVectors];
 #pragma GCC unroll 4
   for (int j = 0; j < kVectors; ++j) {
-    // What the results are added to, and where they go: in the first-level cache by the end.
-    for (int t = 0; t < kColumns; t += dst_lines) __builtin_prefetch(args.dst[j] + t * dst_column, 1);
-    if (args.residual[j] && args.residual[j] != args.dst[j])
-      for (int t = 0; t < kColumns; t += dst_lines) __builtin_prefetch(args.residual[j] + t * dst_column);
+    if (args.far) {
+      for (int t = 0; t < kColumns; t += dst_lines) __builtin_prefetch(args.dst[j] + t * dst_column, 1);
+      if (args.residual[j] && args.residual[j] != args.dst[j])
+        for (int t = 0; t < kColumns; t += dst_lines) __builtin_prefetch(args.residual[j] + t * dst_column);
+    }
     const V bias = args.bias ? hn::LoadU(d, args.bias + j * kLanes) : hn::Zero(d);
 #pragma GCC unroll 16
     for (int t = 0; t < kColumns; ++t) sum[t][j] = bias;

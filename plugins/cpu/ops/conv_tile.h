@@ -33,6 +33,7 @@ struct ConvTileArgs {
   float low, high;          // the result is clamped, NaN stays
   const char* prefetch;     // what is needed next: read ahead, prefetch_step bytes further with each product
   std::int64_t prefetch_step;
+  bool far;                 // the results lie outside the nearer caches: fetched while the products are made
 };
 
 using ConvTileFn = void (*)(const ConvTileArgs& args);

@@ -1,7 +1,5 @@
 #include "plugins/cpu/ops/conv_weights.h"
 
-#include "plugins/cpu/gemm/pages.h"
-
 namespace tenon::cpu {
 namespace {
 
@@ -36,7 +34,6 @@ std::string DirectForm::layout_id() const {
 const float* pack_constant(const ConvWeightsForm& form, const NodeView& node, std::uint32_t i, CompileContext& context) {
   const auto bytes = static_cast<std::uint64_t>(form.floats()) * sizeof(float);
   return static_cast<const float*>(context.packed(node, i, form.layout_id(), bytes, [&](const tenon_const_tensor& weights, void* dst) {
-    gemm::prefer_large_pages(dst, bytes);
     form.pack(static_cast<const float*>(weights.data), static_cast<float*>(dst), 0, form.items());
   }));
 }

@@ -20,6 +20,18 @@ TEST(HostMemory, OfEverySizeIsWritable) {
   }
 }
 
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+TEST(HostMemory, ALargeBlockIsUsedAgain) {
+  constexpr std::uint64_t bytes = std::uint64_t{9} << 20;
+  const void* first = host_memory(bytes).get();
+  EXPECT_EQ(host_memory(bytes - 4096).get(), first);
+  const std::shared_ptr<void> held = host_memory(bytes), other = host_memory(bytes);
+  EXPECT_NE(held.get(), other.get());
+  std::memset(other.get(), 1, bytes);
+  EXPECT_NE(host_memory(std::uint64_t{3} << 20).get(), first);
+}
+#endif
+
 TEST(HostMemory, WithoutMemoryIsNull) {
   EXPECT_EQ(host_memory(std::numeric_limits<std::uint64_t>::max()), nullptr);
   EXPECT_EQ(host_memory(std::uint64_t{1} << 62), nullptr);
