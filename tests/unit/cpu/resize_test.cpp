@@ -101,7 +101,8 @@ TEST(Resize, BlocksAndWorkersChangeNothing) {
 
 // Rows of float32 are blended by permutations where neighbours are near enough; every form agrees with the plain loops.
 TEST(Resize, LinearRowsOfEveryForm) {
-  for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{20, 320}, {7, 64}, {5, 23}, {33, 40}, {3, 5}, {64, 33}, {1, 9}}) {
+  for (const Dims& sizes : {Dims{20, 320}, {7, 64}, {5, 23}, {33, 40}, {3, 5}, {64, 33}, {1, 9}}) {
+    const std::int64_t in = sizes[0], out = sizes[1];
     const Tensor x = random_tensor({2, 3, 4, in});
     const auto run = [&](Isa isa) {
       return resized(x, {2, 3, 9, out}, {}, {2, 3, 9, out}, {{"mode", "linear"}}, {}, {.isa = isa, .workers = 2}).as<float>();
