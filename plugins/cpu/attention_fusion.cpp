@@ -2,25 +2,36 @@
 
 #include <algorithm>
 
+#include "plugins/cpu/epilogue.h"
 #include "plugins/cpu/ops/attention.h"
 #include "plugins/cpu/ops/matmul.h"
 #include "plugins/cpu/ops/softmax.h"
 
 namespace tenon::cpu {
 
-// softmax(scale Q K + mask) V. Its inputs are those of the first product, of the softmax and of the second product, in a row.
+// Scores that a Where replaces by a number: the unit's input that chooses, whether true keeps the score, the number.
+struct Hiding {
+  std::uint32_t input = no_value;
+  bool keeps = true;
+  float fill = 0;
+};
+
+// softmax(scale Q K + mask) V. Its inputs are those of the first product, of the softmax and of the second product, in a row, and
+// at the end what chooses scores to be hidden.
 class SpelledAttention final : public Op {
  public:
   static bool takes_scores(const MatMulOp& p) { return bare(p) && p.out_perm_.empty(); }
-  static bool takes_softmax(const SoftmaxOp& s, std::uint32_t slot) { return s.fuses_ && !s.log_ && s.data_ == slot; }
+  static bool takes_softmax(const SoftmaxOp& s, std::uint32_t slot, bool hides) {
+    return s.fuses_ && !s.log_ && s.data_ == slot && (!hides || s.scale_ == 1);
+  }
   static bool takes_values(const MatMulOp& p, std::uint32_t slot) {
     return bare(p) && p.alpha_ == 1 && p.a_.input == slot && p.a_.perm.empty() && !p.a_.batch_last && !p.a_.transposed;
   }
 
   SpelledAttention(std::unique_ptr<Op> scores, std::unique_ptr<Op> softmax, std::unique_ptr<Op> values, std::uint32_t softmax_first,
-                   std::uint32_t values_first, Nothing nothing, Isa isa)
+                   std::uint32_t values_first, Nothing nothing, Hiding hiding, Isa isa)
       : scores_(std::move(scores)), softmax_(std::move(softmax)), values_(std::move(values)), softmax_first_(softmax_first),
-        values_first_(values_first), nothing_(nothing), isa_(isa) {}
+        values_first_(values_first), nothing_(nothing), hiding_(hiding), isa_(isa) {}
 
   void plan(PlanBuilder& builder) const override {
     const auto& qk = static_cast<const MatMulOp&>(*scores_);
@@ -49,17 +60,16 @@ class SpelledAttention final : public Op {
     refs.y = builder.out_ref(0);
     if (softmax.mask_ != TENON_NO_VALUE) {
       const std::uint32_t input = softmax_first_ + softmax.mask_;
-      const Shape& mask = builder.in(input);
       refs.mask = builder.in_ref(input);
       s.mask_dtype = TENON_DTYPE_FLOAT, s.mask_keys = s.keys;
-      fits = fits && mask.rank() >= 1 && mask.rank() <= y.rank && mask[-1] == s.keys;
-      const std::int64_t sizes[3] = {s.batch, s.heads, s.queries};
-      for (std::int64_t d = 0; d < 3 && fits; ++d) {
-        const std::int64_t at = d - (4 - mask.rank());
-        if (at < 0 || mask[at] == 1) continue;
-        fits = mask[at] == sizes[d];
-        s.mask_strides[d] = mask.inner(at);
-      }
+      std::int64_t step = 0;
+      place(builder.in(input), y.rank, s, s.mask_strides, step, fits);
+      fits = fits && step == 1;
+    }
+    if (hiding_.input != no_value) {
+      refs.chosen = builder.in_ref(hiding_.input);
+      s.keeps = hiding_.keeps, s.fill = hiding_.fill;
+      place(builder.in(hiding_.input), y.rank, s, s.chosen_strides, s.chosen_strides[3], fits);
     }
     if (!fits) throw Failure{TENON_INVALID_ARGUMENT, "attention: the sizes of queries, keys, values and mask do not fit together"};
     if (!refs.y.present() || builder.out(0).count() == 0) return;
@@ -71,6 +81,18 @@ class SpelledAttention final : public Op {
   static bool bare(const MatMulOp& p) {
     return !p.plain_ && p.dtype_ == TENON_DTYPE_FLOAT && !p.packed_ && p.has_columns_ && p.addend_ < 0 && p.bias_ < 0 && p.epilogue_.empty() &&
            p.a_.input != p.b_.input;
+  }
+
+  // Strides of batch, head and query, and of the key, of what broadcasts to the scores.
+  static void place(const Shape& x, int rank, const AttentionShape& s, std::int64_t* strides, std::int64_t& key, bool& fits) {
+    const std::int64_t sizes[4] = {s.batch, s.heads, s.queries, s.keys};
+    fits = fits && x.rank() <= rank;
+    for (std::int64_t d = 0; d < 4 && fits; ++d) {
+      const std::int64_t at = d - (4 - x.rank());
+      if (at < 0 || (x[at] == 1 && sizes[d] != 1)) continue;
+      fits = x[at] == sizes[d];
+      (d < 3 ? strides[d] : key) = x.inner(at);
+    }
   }
 
   // Of an operand as attention names dims; where it broadcasts, 0. turned: rows are the last dim.
@@ -89,6 +111,7 @@ class SpelledAttention final : public Op {
   std::unique_ptr<Op> scores_, softmax_, values_;
   std::uint32_t softmax_first_, values_first_;
   Nothing nothing_;
+  Hiding hiding_;
   Isa isa_;
 };
 
@@ -141,15 +164,31 @@ class Finder {
     return false;
   }
 
+  // The unit puts a number where a bool says so, and leaves other scores.
+  bool hides(const Unit& unit, std::uint32_t scores, Hiding& hiding) {
+    if (op_of(unit) != "Where" || unit.inputs.size() != 3 || inner(unit, 1) == no_value) return false;
+    const NodeView node(graph_, unit.nodes[0]);
+    const std::uint32_t slot = slot_of(unit, scores);
+    if (slot == 0 || node.rank(0) < 0 || node.rank(0) > node.rank(slot) || !same_shape(node.input(slot), node.output(0))) return false;
+    hiding.keeps = slot == 1;
+    hiding.input = unit.inputs[0];
+    return constant_scalar(node, 3 - slot, context_, &hiding.fill);
+  }
+
   void take(std::uint32_t u) {
     Unit& qk = units_[u];
     auto* product = dynamic_cast<MatMulOp*>(qk.op.get());
-    const std::uint32_t scores = product ? inner(qk, 1) : no_value;
+    std::uint32_t scores = product ? inner(qk, 1) : no_value, hider = no_value;
     if (scores == no_value || !SpelledAttention::takes_scores(*product)) return;
+    Hiding hiding;
+    if (hides(units_[readers_[scores][0]], scores, hiding)) {
+      hider = readers_[scores][0];
+      scores = units_[hider].outputs[0];
+    }
     Unit& softmax = units_[readers_[scores][0]];
     auto* rows = dynamic_cast<SoftmaxOp*>(softmax.op.get());
     if (!rows || std::count(softmax.inputs.begin(), softmax.inputs.end(), scores) != 1 ||
-        !SpelledAttention::takes_softmax(*rows, slot_of(softmax, scores)))
+        !SpelledAttention::takes_softmax(*rows, slot_of(softmax, scores), hider != no_value))
       return;
     std::uint32_t chances = inner(softmax, 1), where = no_value, is_nan = no_value;
     if (chances == no_value) {
@@ -172,11 +211,15 @@ class Finder {
       for (std::uint32_t v : part->inputs) made.inputs.push_back(v == scores || v == chances ? no_value : v);
       made.nodes.insert(made.nodes.end(), part->nodes.begin(), part->nodes.end());
     }
+    if (hider != no_value) {
+      made.inputs.push_back(hiding.input);
+      hiding.input = static_cast<std::uint32_t>(made.inputs.size()) - 1;
+    }
     made.outputs = pv.outputs;
     made.label = pv.label;
     made.op = std::make_unique<SpelledAttention>(std::move(qk.op), std::move(softmax.op), std::move(pv.op), softmax_first, values_first,
-                                                 where == no_value ? Nothing::nan : Nothing::zero_for_nan, context_.options().isa);
-    for (std::uint32_t other : {where, is_nan}) {
+                                                 where == no_value ? Nothing::nan : Nothing::zero_for_nan, hiding, context_.options().isa);
+    for (std::uint32_t other : {where, is_nan, hider}) {
       if (other == no_value) continue;
       made.nodes.insert(made.nodes.end(), units_[other].nodes.begin(), units_[other].nodes.end());
       units_[other].op.reset();

@@ -58,6 +58,10 @@ struct AttentionStep {
     args.scratch = room;
     if (block.keys > 0) gemm::run(block.scores, args);
     for (std::int64_t r = 0; r < block.count; ++r) {
+      if (refs.chosen.present())
+        fill_hidden(scores + r * s.keys, block.keys,
+                    c.ptr<const std::uint8_t>(refs.chosen) + s.chosen_row(b, grouped ? h0 + r : h0, grouped ? 0 : i0 + r), s.chosen_strides[3],
+                    s.keeps, s.fill);
       finish_row(c, scores + r * s.keys, block.keys, mask, b, grouped ? h0 + r : h0, grouped ? 0 : i0 + r);
     }
     if (!refs.y.present()) return;

@@ -39,8 +39,16 @@ struct AttentionShape {
   std::int32_t mask_dtype = 0;
   std::int64_t mask_strides[3] = {}, mask_keys = 0;
 
+  // refs.chosen, bytes: strides of batch, head, query and key. A score becomes `fill` where the byte, as a bool, is not `keeps`.
+  std::int64_t chosen_strides[4] = {};
+  bool keeps = true;
+  float fill = 0;
+
   std::int64_t group() const { return heads / kv_heads; }
   std::int64_t shown() const { return scored < 0 ? keys : scored; }
+  std::int64_t chosen_row(std::int64_t b, std::int64_t h, std::int64_t i) const {
+    return b * chosen_strides[0] + h * chosen_strides[1] + i * chosen_strides[2];
+  }
   std::int64_t mask_row(std::int64_t b, std::int64_t h, std::int64_t i) const {
     return b * mask_strides[0] + h * mask_strides[1] + i * mask_strides[2];
   }
@@ -51,6 +59,7 @@ struct AttentionRefs {
   Ref firsts;                  // int64: where the first query of each batch stands among the keys; else as lengths or past say
   Ref sinks;                   // float32, one of each head
   Ref blocks;                  // uint8
+  Ref chosen;                  // bool: scores that are kept; only float32 steps know it
   Ref y, scores;
 };
 

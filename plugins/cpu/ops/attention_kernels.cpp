@@ -47,10 +47,9 @@ HWY_INLINE HWY_ATTR V exp2_negative(D d, V x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -126.0f)), scale_down(d, polynomial(d, x - w.n, c), w));
 }
 
-// Masked scores are natural logarithms: a mask of the least float must not become minus infinity.
-template <bool kMasked, class D, class V = hn::Vec<D>>
+template <bool kNatural, class D, class V = hn::Vec<D>>
 HWY_INLINE HWY_ATTR V power(D d, V x) {
-  return exp2_negative(d, kMasked ? hn::Mul(x, hn::Set(d, 1.44269504088896341f)) : x);
+  return exp2_negative(d, kNatural ? hn::Mul(x, hn::Set(d, 1.44269504088896341f)) : x);
 }
 
 // Adds the mask; the greatest score.
@@ -87,7 +86,7 @@ HWY_ATTR float online_top(const OnlineRow& r) {
 }
 
 // Exponentials; here: the greatest of these scores.
-template <bool kMasked>
+template <bool kNatural>
 HWY_ATTR void online_row(const OnlineRow& r, float here) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
@@ -100,24 +99,24 @@ HWY_ATTR void online_row(const OnlineRow& r, float here) {
   V s0 = hn::Zero(d), s1 = s0;
   std::int64_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const V e0 = power<kMasked>(d, hn::Sub(hn::LoadU(d, x + i), from)), e1 = power<kMasked>(d, hn::Sub(hn::LoadU(d, x + i + lanes), from));
+    const V e0 = power<kNatural>(d, hn::Sub(hn::LoadU(d, x + i), from)), e1 = power<kNatural>(d, hn::Sub(hn::LoadU(d, x + i + lanes), from));
     hn::StoreU(e0, d, x + i);
     hn::StoreU(e1, d, x + i + lanes);
     s0 = hn::Add(s0, e0), s1 = hn::Add(s1, e1);
   }
   for (; i + lanes <= n; i += lanes) {
-    const V e = power<kMasked>(d, hn::Sub(hn::LoadU(d, x + i), from));
+    const V e = power<kNatural>(d, hn::Sub(hn::LoadU(d, x + i), from));
     hn::StoreU(e, d, x + i);
     s0 = hn::Add(s0, e);
   }
   if (i < n) {
-    const V e = power<kMasked>(d, hn::Sub(norm_math::load_tail(d, x + i, n - i, low), from));
+    const V e = power<kNatural>(d, hn::Sub(norm_math::load_tail(d, x + i, n - i, low), from));
     norm_math::store_tail(e, d, x + i, n - i);
     s1 = hn::Add(s1, e);
   }
   float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
   if (top != old && old != -HUGE_VALF) {
-    const V factor = power<kMasked>(d, hn::Set(d, old - top));
+    const V factor = power<kNatural>(d, hn::Set(d, old - top));
     sum += r.state[1] * hn::GetLane(factor);
     for (std::int64_t j = 0; j < r.width; j += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, r.gathered + j), factor), d, r.gathered + j);
   } else {
@@ -130,7 +129,23 @@ HWY_ATTR void online_row(const OnlineRow& r, float here) {
 HWY_ATTR void online_rows_kernel(const OnlineRow* rows, std::int64_t count) {
   float tops[gemm::kMaxRows];
   for (std::int64_t r = 0; r < count; ++r) tops[r] = online_top(rows[r]);
-  for (std::int64_t r = 0; r < count; ++r) rows[r].mask ? online_row<true>(rows[r], tops[r]) : online_row<false>(rows[r], tops[r]);
+  for (std::int64_t r = 0; r < count; ++r) rows[r].natural ? online_row<true>(rows[r], tops[r]) : online_row<false>(rows[r], tops[r]);
+}
+
+HWY_ATTR void fill_hidden_kernel(float* x, std::int64_t n, const std::uint8_t* chosen, bool keeps, float fill) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<std::uint8_t, decltype(d)> bytes;
+  const hn::RebindToSigned<decltype(d)> di;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto filled = hn::Set(d, fill);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto no = hn::RebindMask(d, hn::Eq(hn::PromoteTo(di, hn::LoadU(bytes, chosen + i)), hn::Zero(di)));
+    const auto v = hn::LoadU(d, x + i);
+    hn::StoreU(keeps ? hn::IfThenElse(no, filled, v) : hn::IfThenElse(no, v, filled), d, x + i);
+  }
+  for (; i < n; ++i)
+    if ((chosen[i] != 0) != keeps) x[i] = fill;
 }
 
 HWY_ATTR void online_scale_kernel(float* x, std::int64_t n, float factor) {
@@ -162,12 +177,18 @@ namespace tenon::cpu {
 
 TENON_SIMD_EXPORT(softcap_kernel);
 TENON_SIMD_EXPORT(online_rows_kernel);
+TENON_SIMD_EXPORT(fill_hidden_kernel);
 TENON_SIMD_EXPORT(online_scale_kernel);
 TENON_SIMD_EXPORT(online_finish_kernel);
 
 void softcap_run(float* x, std::int64_t n, float cap) { TENON_SIMD(softcap_kernel)(x, n, cap); }
 
 void online_rows(const OnlineRow* rows, std::int64_t count) { TENON_SIMD(online_rows_kernel)(rows, count); }
+
+void fill_hidden(float* x, std::int64_t n, const std::uint8_t* chosen, std::int64_t step, bool keeps, float fill) {
+  if (step != 0) TENON_SIMD(fill_hidden_kernel)(x, n, chosen, keeps, fill);
+  else if ((*chosen != 0) != keeps) std::fill(x, x + n, fill);
+}
 
 void online_scale(float* x, std::int64_t n, float factor) { TENON_SIMD(online_scale_kernel)(x, n, factor); }
 

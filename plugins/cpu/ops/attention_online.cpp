@@ -53,13 +53,14 @@ struct OnlineStep {
     const float* q = c.ptr<const float>(refs.q) + b * s.q.batch + h * s.q.head + i0 * s.q.row;
     const float* k = c.ptr<const float>(refs.k) + b * s.k.batch + kv * s.k.head;
     const float* v = c.ptr<const float>(refs.v) + b * s.v.batch + kv * s.v.head;
+    const bool natural = refs.mask.present() || refs.chosen.present();
     const auto tile_row = [&](std::int64_t t) { return t * count / tiles; };
 
     for (std::int64_t t = 0; t < tiles; ++t) {
       const std::int64_t r = tile_row(t), rows = tile_row(t + 1) - r;
       kr.pack(queries + r * s.depth, rows, q + r * s.q.row, s.q.row, s.q.element, rows, s.depth);
     }
-    online_scale(queries, count * s.depth, static_cast<float>(refs.mask.present() ? s.scale : s.scale * log2_e));
+    online_scale(queries, count * s.depth, static_cast<float>(natural ? s.scale : s.scale * log2_e));
     KeyRange all{s.keys, 0};
     for (std::int64_t r = 0; r < count; ++r) {
       ranges[r] = key_range(s, refs, c, b, i0 + r);
@@ -100,7 +101,10 @@ struct OnlineStep {
           const KeyRange one = ranges[r0 + r];
           const std::int64_t begin = std::clamp<std::int64_t>(one.begin - k0, 0, seen), end = std::clamp(one.end - k0, begin, seen);
           float* sums = gathered + (r0 + r) * padded_depth;
-          row[r] = {scores + r * score_row, seen, begin, end, nullptr, sums, padded_depth, state + 2 * (r0 + r)};
+          row[r] = {scores + r * score_row, seen, begin, end, natural, nullptr, sums, padded_depth, state + 2 * (r0 + r)};
+          if (refs.chosen.present())
+            fill_hidden(row[r].x, seen, c.ptr<const std::uint8_t>(refs.chosen) + s.chosen_row(b, h, i0 + r0 + r) + k0 * s.chosen_strides[3],
+                        s.chosen_strides[3], s.keeps, s.fill);
           if (refs.mask.present()) row[r].mask = mask_of(c, s.mask_row(b, h, i0 + r0 + r) + k0, n, mask_room + r * key_block, shown) + begin;
         }
         online_rows(row, rows);

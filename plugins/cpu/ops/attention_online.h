@@ -16,11 +16,15 @@ void plan_online(PlanBuilder& builder, const AttentionShape& shape, const Attent
 
 // ---- kernels ------------------------------------------------------------------------------------------------------------
 
-// One row of a block of scores, and what the row has gathered from earlier blocks. Scores are logarithms to base 2, where there
-// is a mask natural ones.
+// Scores x[0, n) become `fill` where the byte chosen[j * step], as a bool, is not `keeps`.
+void fill_hidden(float* x, std::int64_t n, const std::uint8_t* chosen, std::int64_t step, bool keeps, float fill);
+
+// One row of a block of scores, and what the row has gathered from earlier blocks. Scores are logarithms to base 2, or
+// natural ones: a mask of the least float must not become minus infinity.
 struct OnlineRow {
   float* x;                     // scores; become exponentials, 0 outside [begin, end)
   std::int64_t n, begin, end;
+  bool natural;
   const float* mask;            // added to [begin, end), starts there; null: no mask
   float* gathered;              // sum of exponentials × values so far, `width` floats, a multiple of 16
   std::int64_t width;

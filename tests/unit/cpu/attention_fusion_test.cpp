@@ -28,6 +28,7 @@ struct Spelling {
   bool turned = true;         // operands come as [batch, row, head, depth] and go through Transposes, as does the result
   bool keys_turned = false;   // K comes as [batch, head, depth, key]
   float far = -1e4f;          // what the mask adds to hide
+  int hides = 0;              // 1: Where(keep, scores, far), 2: Where(hide, far, scores); keep is [queries, keys]
   float growth = 0;           // of the mask from key to key
   bool hide_all = false;      // from the second query, or from all where they share the mask
 };
@@ -82,6 +83,16 @@ void spell(OpTest& t, const Spelling& s) {
     scores("scaled");
     t.node("Mul", {last, "factor"}, {"scaled"});
     last = "scaled";
+  }
+  if (s.hides) {
+    std::vector<std::uint8_t> bytes;
+    for (std::int64_t i = 0; i < q; ++i)
+      for (std::int64_t j = 0; j < k; ++j) bytes.push_back((j <= i + k - q && !(s.hide_all && i == 1)) == (s.hides == 1));
+    t.input("chosen", tensor<std::uint8_t>({q, k}, bytes, TENON_DTYPE_BOOL));
+    t.constant("far", tensor<float>({}, {s.far}));
+    scores("hidden");
+    t.node("Where", {"chosen", s.hides == 1 ? last : "far", s.hides == 1 ? "far" : last}, {"hidden"});
+    last = "hidden";
   }
   if (s.mask != Mask::none) {
     t.input("mask", mask_of(s));
@@ -157,6 +168,16 @@ TEST(AttentionFusion, HiddenRows) {
       check({.queries = queries, .mask = mask, .far = -3.4028234e38f, .hide_all = true});  // an even mean
       check({.queries = queries, .mask = mask, .far = -infinity, .hide_all = true});       // NaN
       check({.queries = queries, .mask = mask, .zero_for_nan = true, .far = -infinity, .hide_all = true});
+    }
+}
+
+TEST(AttentionFusion, NumbersForHiddenScores) {
+  for (int hides : {1, 2})
+    for (std::int64_t queries : {2, 37}) {
+      check({.queries = queries, .keys = 40, .hides = hides});
+      check({.queries = queries, .keys = 40, .mask = Mask::keys, .hides = hides});
+      check({.queries = queries, .keys = 600, .far = -3.4028234e38f, .hides = hides, .hide_all = true});
+      check({.queries = queries, .keys = 33, .far = -infinity, .hides = hides, .hide_all = true});
     }
 }
 
