@@ -5,6 +5,8 @@
 #endif
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
+#include <set>
 
 #include <boost/dll/shared_library.hpp>
 #include <dlfcn.h>
@@ -34,9 +36,19 @@ Result<std::shared_ptr<Dynlib>> Dynlib::open(const std::string& path) {
 }
 
 bool Dynlib::available(const std::string& name) {
+  // What was found once is not opened again: some libraries take milliseconds.
+  static std::mutex mutex;
+  static auto* found = new std::set<std::string>;
+  {
+    std::lock_guard lock(mutex);
+    if (found->contains(name)) return true;
+  }
   void* handle = ::dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
-  if (handle) ::dlclose(handle);
-  return handle != nullptr;
+  if (!handle) return false;
+  ::dlclose(handle);
+  std::lock_guard lock(mutex);
+  found->insert(name);
+  return true;
 }
 
 void* Dynlib::symbol(const char* name) const { return ::dlsym(impl_->library.native(), name); }

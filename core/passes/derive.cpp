@@ -1,7 +1,6 @@
 #include "core/passes/derive.h"
 
-#include <new>
-
+#include "core/base/pages.h"
 #include "core/graph/elements.h"
 
 namespace tenon {
@@ -47,11 +46,10 @@ void permute(const Constant& c, std::byte* to, const Dims& dims, const std::vect
 Result<std::shared_ptr<Constant>> unwritten_constant(DType dtype, Dims dims, std::byte** out_data) {
   TENON_ASSIGN(const std::int64_t count, element_count(dims).get("constant of shape " + dims_text(dims)));
   TENON_ASSIGN(const std::int64_t bytes, dtype_bytes(dtype, count).get("constant of shape " + dims_text(dims)));
-  void* memory = ::operator new(static_cast<std::size_t>(bytes) + 1, std::align_val_t(64), std::nothrow);
+  std::shared_ptr<void> memory = large_memory(static_cast<std::uint64_t>(bytes) + 1);
   if (!memory) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a constant of {} bytes", bytes);
-  std::shared_ptr<const void> keep(memory, [](const void* p) { ::operator delete(const_cast<void*>(p), std::align_val_t(64)); });
-  *out_data = static_cast<std::byte*>(memory);
-  return wrap_constant(dtype, std::move(dims), *out_data, static_cast<std::uint64_t>(bytes), std::move(keep));
+  *out_data = static_cast<std::byte*>(memory.get());
+  return wrap_constant(dtype, std::move(dims), *out_data, static_cast<std::uint64_t>(bytes), std::move(memory));
 }
 
 ConstantPtr with_dims(const ConstantPtr& c, Dims dims) {

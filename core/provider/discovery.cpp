@@ -18,6 +18,8 @@ bool is_library(const std::string& path) { return path.ends_with(".so") || path.
 
 class Search {
  public:
+  explicit Search(bool usable) : usable_(usable) {}
+
   std::vector<Found> found;
 
   // A manifest, a library, or a folder with manifests in it or in its direct subfolders.
@@ -86,7 +88,7 @@ class Search {
       f.problem = error(TENON_NOT_FOUND, "manifest \"{}\": {}", path, code.message());
     } else if (Result<Manifest> m = read_manifest(f.path); m.ok()) {
       f.manifest = *std::move(m);
-      f.problem = preflight(f.manifest);
+      if (usable_) f.problem = preflight(f.manifest);
     } else {
       f.problem = std::move(m.status());
     }
@@ -106,13 +108,14 @@ class Search {
     found.push_back(std::move(f));
   }
 
+  const bool usable_;
   std::set<std::string> seen_;
 };
 
 }  // namespace
 
-std::vector<Found> discover(const std::vector<std::string>& paths) {
-  Search search;
+std::vector<Found> discover(const std::vector<std::string>& paths, bool usable) {
+  Search search(usable);
   for (const std::string& path : paths) search.place(path, "path");
   if (const std::string only = trusted_env("TENON_PROVIDER_PATH"); !only.empty()) {
     search.places(only, "TENON_PROVIDER_PATH");

@@ -17,7 +17,8 @@ struct Found {
   std::string shadowed_by;  // path of the manifest with the same id that won
 };
 
-// paths (API, then configuration) come first: folders, manifests or libraries.
-std::vector<Found> discover(const std::vector<std::string>& paths);
+// paths (API, then configuration) come first: folders, manifests or libraries. usable: each is asked whether it could be loaded,
+// which looks for the libraries that it needs; without it `problem` speaks of the manifest alone.
+std::vector<Found> discover(const std::vector<std::string>& paths, bool usable = true);
 
 }  // namespace tenon

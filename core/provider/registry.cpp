@@ -69,7 +69,7 @@ Result<Found> Registry::look_up(const std::string& name, const std::vector<std::
     all.insert(all.end(), paths_.begin(), paths_.end());
   }
   all.insert(all.end(), paths.begin(), paths.end());
-  std::vector<Found> found = discover(all);
+  std::vector<Found> found = discover(all, false);  // the one that is wanted is looked at when it is opened
   if (is_path) {
     std::error_code code;
     const std::string real = std::filesystem::weakly_canonical(name, code).string();

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <unordered_set>
 
 #include "plugins/cpu/device.h"
+#include "plugins/cpu/ops/cast.h"
 
 namespace tenon::cpu {
 namespace {
@@ -13,35 +15,42 @@ constexpr std::int32_t attribute_graph = 5, attribute_graphs = 10;  // ONNX Attr
 
 // A tensor of a half type as float32 in memory of its own; others as they are.
 struct Widened {
-  explicit Widened(const tenon_const_tensor& t) : tensor(t) {
+  Widened(const tenon_const_tensor& t, Isa isa) : tensor(t) {
     if (compute_dtype(t.dtype) == t.dtype) return;
-    memory.resize(t.bytes / 2);
-    widen(t.dtype, t.data, memory.data(), static_cast<std::int64_t>(memory.size()));
+    const std::uint64_t count = t.bytes / 2;
+    memory = std::make_unique_for_overwrite<float[]>(count);
+    widen(t.dtype, t.data, memory.get(), static_cast<std::int64_t>(count), isa);
     tensor.dtype = TENON_DTYPE_FLOAT;
-    tensor.data = memory.data();
-    tensor.bytes = memory.size() * sizeof(float);
+    tensor.data = memory.get();
+    tensor.bytes = count * sizeof(float);
   }
   tenon_const_tensor tensor;
-  std::vector<float> memory;
+  std::unique_ptr<float[]> memory;
 };
 
 // What crosses the host on the way to a fill function.
 struct PackCall {
   const Host* host;
+  Isa isa;
   const std::function<tenon_const_tensor()>* fetch;
   const std::function<void(const tenon_const_tensor&, void*)>* fill;
 };
 tenon_status* pack(void* context, void* dst, std::uint64_t) {
   const auto& call = *static_cast<const PackCall*>(context);
   return guarded(*call.host, [&] {
-    const Widened source((*call.fetch)());
+    const Widened source((*call.fetch)(), call.isa);
     (*call.fill)(source.tensor, dst);
   });
 }
 
 }  // namespace
 
-void widen(std::int32_t dtype, const void* from, float* to, std::int64_t count) {
+void widen(std::int32_t dtype, const void* from, float* to, std::int64_t count, Isa isa) {
+  if (isa != Isa::plain) {
+    const HalfKernels& kernels = half_kernels(isa);
+    (dtype == TENON_DTYPE_BFLOAT16 ? kernels.widen_bfloat16 : kernels.widen_float16)(static_cast<const std::uint16_t*>(from), to, count);
+    return;
+  }
   const auto* bytes = static_cast<const char*>(from);
   for (std::int64_t i = 0; i < count; ++i) {
     std::uint16_t bits;
@@ -104,7 +113,7 @@ const void* Packing::packed(const NodeView& node, std::uint32_t i, std::string_v
   note(id, [&](Use& use) { use.packers.push_back(node.index()); });
   const std::string layout = std::string(layout_id) + "/" + isa_name(program_.options.isa) + "/" + std::to_string(bytes);
   const std::function<tenon_const_tensor()> source = [&] { return fetch(id); };
-  const PackCall call{&program_.host, &source, &fill};
+  const PackCall call{&program_.host, program_.options.isa, &source, &fill};
   tenon_pack_request request{};
   request.struct_size = sizeof request;
   request.const_ids = &id;

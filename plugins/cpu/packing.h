@@ -27,6 +27,10 @@ class Packing final : public CompileContext {
   const void* widened(std::uint64_t id) const;
   // Whether a node of this unit took a packed form of the constant, and so will hardly read its bytes.
   bool packed_by(const Unit& unit, std::uint64_t id) const;
+  // Says that the program holds a float32 copy of what a unit reads, and will not read the constant itself.
+  void copied(const Unit& unit, std::uint64_t id) {
+    note(id, [&](Use& use) { use.packers.insert(use.packers.end(), unit.nodes.begin(), unit.nodes.end()); });
+  }
   // Tells the host which constants only packed forms were taken of, where nobody else in the graph reads them.
   void release() const;
 
@@ -50,7 +54,7 @@ class Packing final : public CompileContext {
   std::map<std::uint64_t, Use> uses_;
 };
 
-// float32 of count elements of a half type.
-void widen(std::int32_t dtype, const void* from, float* to, std::int64_t count);
+// float32 of count elements of a half type, with the kernels of this instruction set.
+void widen(std::int32_t dtype, const void* from, float* to, std::int64_t count, Isa isa);
 
 }  // namespace tenon::cpu

@@ -149,7 +149,7 @@ const void* Program::constant(std::uint32_t index, tenon_task* load) const {
   const void* data = t.data ? t.data : &nothing;  // present, though it has no elements
   if (compute_dtype(c.dtype) != c.dtype && t.bytes != 0) {
     auto* wide = static_cast<float*>(alloc(t.bytes * 2));
-    widen(c.dtype, t.data, wide, static_cast<std::int64_t>(t.bytes / 2));
+    widen(c.dtype, t.data, wide, static_cast<std::int64_t>(t.bytes / 2), options.isa);
     data = wide;
   }
   const void* expected = nullptr;
@@ -211,7 +211,9 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
   for (const Unit& unit : program->units)
     for (std::uint32_t v : unit.inputs) {
       const std::uint32_t c = v == no_value ? no_value : program->values[v].constant;
-      if (c != no_value && !packing.packed_by(unit, program->constants[c]->id)) (void)program->constant(c, load);
+      if (c == no_value || packing.packed_by(unit, program->constants[c]->id)) continue;
+      (void)program->constant(c, load);
+      if (const Constant& read = *program->constants[c]; compute_dtype(read.dtype) != read.dtype && read.count > 0) packing.copied(unit, read.id);
     }
   packing.release();
   return program;

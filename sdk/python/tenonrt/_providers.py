@@ -16,9 +16,15 @@ def _spelling(info: dict[str, Any]) -> str:
     return next((alias for alias in info["aliases"] if alias.endswith("ExecutionProvider")), info["id"])
 
 
+# By id. Looking at every provider that was found takes longer than loading a small model, so the usual one is known.
+_spellings = {"cpu": "CPUExecutionProvider"}
+
+
 def spelling_of(ids: Iterable[str]) -> list[str]:
-    known = {info["id"]: _spelling(info) for info in report() if info["state"] != "shadowed"}
-    return [known.get(id, id) for id in ids]
+    ids = list(ids)
+    if any(id not in _spellings and "/" not in id and not id.endswith("ExecutionProvider") for id in ids):
+        _spellings.update((info["id"], _spelling(info)) for info in report() if info["state"] != "shadowed")
+    return [_spellings.get(id, id) for id in ids]
 
 
 def get_available_providers() -> list[str]:

@@ -347,10 +347,15 @@ TEST(Widen, EveryHalfNumber) {
     const auto half = static_cast<std::uint16_t>(bits);
     _Float16 h;
     std::memcpy(&h, &half, sizeof h);
-    float wide;
-    widen(TENON_DTYPE_FLOAT16, &half, &wide, 1);
-    if (h != h) EXPECT_NE(wide, wide) << bits;
-    else EXPECT_EQ(wide, static_cast<float>(h)) << bits;
+    for (const Isa isa : {Isa::plain, detect_isa()}) {
+      float wide;
+      widen(TENON_DTYPE_FLOAT16, &half, &wide, 1, isa);
+      if (h != h) EXPECT_NE(wide, wide) << bits;
+      else EXPECT_EQ(wide, static_cast<float>(h)) << bits;
+      const std::uint32_t expected = bits << 16;
+      widen(TENON_DTYPE_BFLOAT16, &half, &wide, 1, isa);
+      EXPECT_EQ(std::memcmp(&wide, &expected, sizeof wide), 0) << bits;
+    }
   }
 }
 
