@@ -81,6 +81,19 @@ class Fuser {
     return true;
   }
 
+  // Where a node joins what two of a kind make (a sum of convolutions), the later one takes it: then the other's result need not
+  // wait, and in a chain of such sums only one result is alive.
+  bool leaves_to_later(std::uint32_t u, std::uint32_t next, std::uint32_t v) const {
+    for (std::uint32_t other : units_[next].inputs) {
+      if (other == no_value || other == v || producer_[other] == no_value || values_[other].is_output || readers_[other].size() != 1) continue;
+      const std::uint32_t p = producer_[other];
+      const Unit& later = units_[p];
+      if (later.op && state_[p].plain && !later.data_dependent && state_[p].position > state_[u].position && later.outputs[0] == other &&
+          NodeView(graph_, later.nodes[0]).op_type() == NodeView(graph_, units_[u].nodes[0]).op_type())
+        return true;
+    }
+    return false;
+  }
   bool absorb_next(std::uint32_t u) {
     Unit& unit = units_[u];
     if (unit.outputs.empty()) return false;
@@ -98,6 +111,7 @@ class Fuser {
         for (std::uint32_t r : readers_[unit.outputs[o]])
           if (state_[r].position <= state_[n].position) return false;
     const auto slot = static_cast<std::uint32_t>(std::find(next.inputs.begin(), next.inputs.end(), v) - next.inputs.begin());
+    if (leaves_to_later(u, n, v)) return false;
     if (!unit.op->absorb(NodeView(graph_, next.nodes[0]), slot, first_taken(unit), context_)) return false;
     unit.inputs.resize(first_taken(unit), no_value);
     const std::vector<std::uint32_t> inputs = next.inputs;
