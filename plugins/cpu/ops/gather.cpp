@@ -53,6 +53,31 @@ struct GatherStep {
   }
 };
 
+// Single elements of many rows at places that the plan knows: offsets into a row are read once and for all.
+struct GatherKnownStep {
+  Element kind;
+  std::int64_t outer, bound, count;
+  const std::int32_t* at;
+  Ref src, dst;
+
+  void operator()(const StepContext& c) const {
+    const auto [begin, end] = c.slice(outer);
+    with_bytes(kind, [&](auto zero) {
+      using T = decltype(zero);
+      const T* s = c.ptr<const T>(src) + begin * bound;
+      T* d = c.ptr<T>(dst) + begin * count;
+      for (std::int64_t o = begin; o < end; ++o, s += bound, d += count) {
+        std::int64_t k = 0;
+        for (; k + 4 <= count; k += 4) {
+          const T a = s[at[k]], b = s[at[k + 1]], e = s[at[k + 2]], f = s[at[k + 3]];
+          d[k] = a, d[k + 1] = b, d[k + 2] = e, d[k + 3] = f;
+        }
+        for (; k < count; ++k) d[k] = s[at[k]];
+      }
+    });
+  }
+};
+
 class GatherOp final : public Op {
  public:
   explicit GatherOp(const NodeView& node) : axis_(node.int_or("axis", 0)) {}
@@ -79,10 +104,25 @@ class GatherOp final : public Op {
       s.kind = bytes == 2 ? Element::bytes2 : bytes == 4 ? Element::bytes4 : bytes == 8 ? Element::bytes8 : Element::bytes16;
       s.inner = 1;
     }
+    if (s.inner == 1 && s.outer >= 8 && is_bytes(s.kind) && s.bound < (1 << 30)) {
+      if (const auto all = known_ints(b, 1)) return plan_known(b, s, *all);
+    }
     b.step("gather", s, copy_options(s.kind, 2 * bytes_of(s.kind, s.outer * s.count * s.inner)), {{s.src, s.indices.ref}}, {{s.dst}});
   }
 
  private:
+  static void plan_known(PlanBuilder& b, const GatherStep& s, const std::vector<std::int64_t>& indices) {
+    std::vector<std::int32_t> at;
+    at.reserve(indices.size());
+    for (std::size_t k = 0; k < indices.size(); ++k) {
+      const std::int64_t i = resolve_axis(indices[k], s.bound);
+      if (i < 0) throw Failure{TENON_OUT_OF_RANGE, index_text("Gather", indices[k], static_cast<std::int64_t>(k), s.bound)};
+      at.push_back(static_cast<std::int32_t>(i));
+    }
+    const GatherKnownStep known{s.kind, s.outer, s.bound, s.count, b.keep<std::int32_t>(at), s.src, s.dst};
+    b.step("gather", known, copy_options(s.kind, 2 * bytes_of(s.kind, s.outer * s.count)), {{s.src}}, {{s.dst}});
+  }
+
   std::int64_t axis_;
 };
 

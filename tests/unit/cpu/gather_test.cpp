@@ -76,6 +76,31 @@ TEST(Gather, KnownSingleIndexIsASlice) {
   EXPECT_THAT(t.run()["y"].as<float>(), ElementsAre(2, 5, 8, 11));
 }
 
+TEST(Gather, KnownPlacesInManyRows) {
+  constexpr std::int64_t rows = 19, width = 23;
+  for (const std::int64_t inner : {1, 2, 4}) {
+    const Tensor x = counting<float>({rows, width, inner});
+    const std::vector<std::int64_t> places = {22, -1, 0, 7, -23, 7, 11};
+    std::vector<float> expected;
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t p : places)
+        for (std::int64_t k = 0; k < inner; ++k)
+          expected.push_back(x.as<float>()[static_cast<std::size_t>((r * width + (p < 0 ? p + width : p)) * inner + k)]);
+    OpTest t({gather_rows});
+    t.input("x", x);
+    t.constant("i", ints({7}, places));
+    t.value("y", TENON_DTYPE_FLOAT, {rows, 7, inner});
+    t.node("Gather", {"x", "i"}, {"y"}, {{"axis", 1}});
+    for (std::uint32_t workers : {1u, 3u}) EXPECT_EQ(t.run({.workers = workers, .threads = true})["y"].as<float>(), expected) << inner;
+  }
+  OpTest wrong({gather_rows});
+  wrong.input("x", counting<float>({9, 3}));
+  wrong.constant("i", ints({2}, {0, 3}));
+  wrong.value("y", TENON_DTYPE_FLOAT, {9, 2});
+  wrong.node("Gather", {"x", "i"}, {"y"}, {{"axis", 1}});
+  EXPECT_THAT(wrong.run().error, HasSubstr("index 3 at position 1 is outside [-3, 3)"));
+}
+
 TEST(Gather, NamesIndexAndBound) {
   for (const char* op : {"Gather", "GatherElements"}) {
     const Results r = run(op, {counting<float>({3, 1}), ints({2, 1}, {0, 3})},
