@@ -42,6 +42,22 @@ struct RowCursor {
   std::int64_t index_[8] = {};
 };
 
+// An operand whose rows repeat (what channels have, in the blocks of an image): a few rows written out serve the whole run of them.
+void apply_repeated(const EpiloguePlan& plan, const PlannedItem& p, const float* y, const float* x, float* out, std::int64_t offset,
+                    std::int64_t n) {
+  float wide[256];
+  const std::int64_t row = plan.dims[plan.rank - 1], run = row * plan.dims[plan.rank - 2], chunk = 256 / row * row;
+  for (std::int64_t i = 0; i < n;) {
+    const RowCursor c(plan, p, offset + i);
+    const std::int64_t some = std::min(n - i, run - (offset + i) % run), filled = std::min(some, chunk);
+    const float* from = y + c.at - (row - c.left);
+    std::copy_n(from, row - c.left, std::copy_n(from + row - c.left, c.left, wide));
+    for (std::int64_t k = row; k < filled; k += row) std::copy_n(wide, row, wide + k);
+    for (std::int64_t k = 0; k < some; k += chunk) plan.kernels->run(p.item.op, x + i + k, wide, out + i + k, std::min(chunk, some - k));
+    i += some;
+  }
+}
+
 void apply_item(const EpiloguePlan& plan, const PlannedItem& p, const StepContext& context, const float* x, float* out, std::int64_t offset,
                 std::int64_t n) {
   const MathKernels& k = *plan.kernels;
@@ -59,6 +75,7 @@ void apply_item(const EpiloguePlan& plan, const PlannedItem& p, const StepContex
     for (std::int64_t i = 0; i < n; i += chunk) k.run(p.item.op, x + i, wide, out + i, std::min(chunk, n - i));
     return;
   }
+  if (row < short_row && stride == 1 && plan.rank > 1 && p.strides[plan.rank - 2] == 0) return apply_repeated(plan, p, y, x, out, offset, n);
   if (row < short_row || stride > 1) {
     for (std::int64_t i = 0; i < n; i += 256) {
       const std::int64_t some = std::min<std::int64_t>(256, n - i);

@@ -50,12 +50,21 @@ HWY_INLINE Whole<V> nearest_whole(D d, V x) {
   return {sum - shift, sum};
 #endif
 }
+#if HWY_TARGET == HWY_AVX3
+// p * 2^floor(n), whatever n.
+template <class V>
+HWY_INLINE V scale_by_floor(V p, V n) {
+  if constexpr (sizeof(p.raw) == 64) return V{_mm512_scalef_ps(p.raw, n.raw)};
+  else if constexpr (sizeof(p.raw) == 32) return V{_mm256_scalef_ps(p.raw, n.raw)};
+  else return V{_mm_scalef_ps(p.raw, n.raw)};
+}
+#endif
 // p * 2^n for n from -250 to 250; the result may be 0, denormal or infinite.
 template <class D, class V>
 HWY_INLINE V scale_by_power(D d, V p, Whole<V> w) {
 #if HWY_TARGET == HWY_AVX3
   (void)d;
-  return V{_mm512_scalef_ps(p.raw, w.n.raw)};
+  return scale_by_floor(p, w.n);
 #else
   const hn::RebindToSigned<D> di;
   const auto k = hn::BitCast(di, w.sum) - hn::Set(di, 0x4b400000), half = hn::ShiftRight<1>(k), bias = hn::Set(di, 127);
@@ -66,7 +75,7 @@ HWY_INLINE V scale_by_power(D d, V p, Whole<V> w) {
 template <class D, class V>
 HWY_INLINE V power_of_two(D d, Whole<V> w) {
 #if HWY_TARGET == HWY_AVX3
-  return V{_mm512_scalef_ps(hn::Set(d, 1.0f).raw, w.n.raw)};
+  return scale_by_floor(hn::Set(d, 1.0f), w.n);
 #else
   const hn::RebindToSigned<D> di;
   return hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, w.sum) + hn::Set(di, 127)));
@@ -152,15 +161,36 @@ HWY_INLINE V erf(D d, V x) {
   const V z = x * x, y = x * polynomial(d, z, p) / polynomial(d, z, q);
   return hn::Min(hn::Set(d, 1.0f), hn::Max(hn::Set(d, -1.0f), y));
 }
+// y / (1 + e^-u).
+template <class D, class V>
+HWY_INLINE V over_one_plus_exp(D d, V y, V u) {
+  constexpr float c[] = {1.0f, 0.693147242f, 0.24022235f, 0.0555030815f, 0.0096718967f, 0.00134072884f};
+  u = hn::Min(hn::Set(d, 87.0f), hn::Max(hn::Set(d, -104.0f), u));
+  // -u / ln 2 = n + f. The product is not rounded before n is taken off, the constant has a second part.
+  const V scale = hn::Set(d, -1.44269502f), shift = hn::Set(d, 12582912.0f);  // 1.5 * 2^23
+  const V sum = hn::MulAdd(u, scale, shift), n = sum - shift;
+  const V p = polynomial(d, hn::MulAdd(u, hn::Set(d, -1.92596303e-8f), hn::MulSub(u, scale, n)), c);
+#if HWY_TARGET == HWY_AVX3
+  const V power = scale_by_floor(p, n);
+#else
+  const hn::RebindToSigned<D> di;
+  const V bits = hn::BitCast(d, hn::BitCast(di, p) + hn::ShiftLeft<23>(hn::BitCast(di, sum)));
+  const V power = hn::IfThenElse(hn::Lt(u, hn::Set(d, -88.7228f)), hn::Set(d, HUGE_VALF), bits);
+#endif
+  return y / (hn::Set(d, 1.0f) + power);
+}
 template <class D, class V>
 HWY_INLINE V sigmoid(D d, V x) {
-  const V one = hn::Set(d, 1.0f);
-  return one / (one + exp(d, hn::Neg(x)));
+  return over_one_plus_exp(d, hn::Set(d, 1.0f), x);
 }
 // x sigmoid(a x)
 template <class D, class V>
 HWY_INLINE V swish(D d, V x, V a) {
-  return x / (hn::Set(d, 1.0f) + exp(d, hn::Neg(a * x)));
+  return over_one_plus_exp(d, x, a * x);
+}
+template <class D, class V>
+HWY_INLINE V swish(D d, V x) {
+  return over_one_plus_exp(d, x, x);
 }
 
 // x Phi(x), Phi the normal distribution. log2 Phi(-|x|) is smooth enough for one polynomial, so that the negative side keeps its

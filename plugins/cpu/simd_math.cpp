@@ -35,6 +35,7 @@ struct Celu {
 struct Sigmoid { static HWY_INLINE V call(D d, V x, V, V) { return sigmoid(d, x); } };
 struct Tanh { static HWY_INLINE V call(D d, V x, V, V) { return tanh(d, x); } };
 struct Swish { static HWY_INLINE V call(D d, V x, V a, V) { return swish(d, x, a); } };
+struct Silu { static HWY_INLINE V call(D d, V x, V, V) { return swish(d, x); } };
 struct HardSigmoid {
   static HWY_INLINE V call(D d, V x, V a, V b) { return hn::Min(hn::Set(d, 1.0f), hn::Max(hn::Zero(d), hn::MulAdd(a, x, b))); }
 };
@@ -135,6 +136,10 @@ void affine_loop(const float* x, float* out, std::int64_t n, float a, float b) {
   else if (a == 1) unary_loop<Shift>(x, out, n, a, b);
   else unary_loop<Affine>(x, out, n, a, b);
 }
+void swish_loop(const float* x, float* out, std::int64_t n, float a, float b) {
+  if (a == 1) unary_loop<Silu>(x, out, n, a, b);
+  else unary_loop<Swish>(x, out, n, a, b);
+}
 void pow_loop(const float* x, float y, float* out, std::int64_t n) {
   if (y == 2) unary_loop<Square>(x, out, n, 0, 0);
   else if (y == 3) unary_loop<Cube>(x, out, n, 0, 0);
@@ -161,7 +166,7 @@ void set(MathKernels& t, Binary f) {
 void fill_kernels(MathKernels& t) {
   set<Relu>(t, Unary::relu), set<Clip>(t, Unary::clip), set<LeakyRelu>(t, Unary::leaky_relu), set<Elu>(t, Unary::elu);
   set<Selu>(t, Unary::selu), set<Celu>(t, Unary::celu), set<Sigmoid>(t, Unary::sigmoid), set<Tanh>(t, Unary::tanh);
-  set<Swish>(t, Unary::swish), set<HardSigmoid>(t, Unary::hard_sigmoid), set<HardSwish>(t, Unary::hard_swish), set<Mish>(t, Unary::mish);
+  set<HardSigmoid>(t, Unary::hard_sigmoid), set<HardSwish>(t, Unary::hard_swish), set<Mish>(t, Unary::mish);
   set<GeluErf>(t, Unary::gelu_erf), set<GeluTanh>(t, Unary::gelu_tanh), set<Softplus>(t, Unary::softplus),
       set<Softsign>(t, Unary::softsign);
   set<ThresholdedRelu>(t, Unary::thresholded_relu), set<Erf>(t, Unary::erf), set<Exp>(t, Unary::exp), set<Log>(t, Unary::log);
@@ -169,6 +174,7 @@ void fill_kernels(MathKernels& t) {
   set<Neg>(t, Unary::neg), set<Floor>(t, Unary::floor), set<Ceil>(t, Unary::ceil), set<Round>(t, Unary::round), set<Sign>(t, Unary::sign);
   set<Sin>(t, Unary::sin), set<Cos>(t, Unary::cos);
   t.unary[static_cast<std::size_t>(Unary::affine)] = affine_loop;
+  t.unary[static_cast<std::size_t>(Unary::swish)] = swish_loop;
   set<Add>(t, Binary::add), set<Sub>(t, Binary::sub), set<Rsub>(t, Binary::rsub), set<Mul>(t, Binary::mul), set<Div>(t, Binary::div);
   set<Rdiv>(t, Binary::rdiv), set<Maximum>(t, Binary::max), set<Minimum>(t, Binary::min), set<Pow>(t, Binary::pow);
   set<Rpow>(t, Binary::rpow), set<Prelu>(t, Binary::prelu);

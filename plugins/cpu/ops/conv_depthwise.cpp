@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "plugins/cpu/ops/conv_depthwise_kernel.h"
-
 namespace tenon::cpu {
 namespace {
 
@@ -19,6 +17,7 @@ struct DepthwiseConv {
   Ref x, weights, bias, y, residual, scratch;
   std::uint64_t scratch_bytes, rows_at, out_at;
   float low, high;
+  DepthwiseFinish finish;
   EpiloguePlan epilogue;  // what is left to do on stored rows
 
   void operator()(const StepContext& context) const {
@@ -62,7 +61,8 @@ struct DepthwiseConv {
                    nullptr,
                    nullptr,
                    low,
-                   high};
+                   high,
+                   finish};
     std::int64_t pending = begin;
     for (std::int64_t i = begin; i < end; ++i) {
       r.row_count = list_rows(in, taps, i, rows);
@@ -104,6 +104,16 @@ struct DepthwiseConv {
 
 }  // namespace
 
+DepthwiseFinish take_finish(EpiloguePlan& epilogue) {
+  if (epilogue.count == 0 || epilogue.items->item.binary) return DepthwiseFinish::clamp;
+  const EpilogueItem& item = epilogue.items->item;
+  const DepthwiseFinish finish = item.unary == Unary::hard_swish            ? DepthwiseFinish::hard_swish
+                                 : item.unary == Unary::swish && item.a == 1 ? DepthwiseFinish::swish
+                                                                             : DepthwiseFinish::clamp;
+  if (finish != DepthwiseFinish::clamp) ++epilogue.items, --epilogue.count;
+  return finish;
+}
+
 void DepthwiseForm::pack(const float* weights, float* dst, std::int64_t begin, std::int64_t end) const {
   for (std::int64_t b = begin; b < end; ++b)
     for (std::int64_t t = 0; t < taps_; ++t)
@@ -120,11 +130,12 @@ bool emit_depthwise_conv(PlanBuilder& builder, const ConvGeometry& geometry, con
   c.g = geometry;
   c.channels = geometry.groups;
   c.dense = problem.src_block == 0;
-  c.block = c.dense ? 16 : problem.src_block;
+  c.block = !c.dense ? problem.src_block : builder.options().isa >= Isa::avx512 ? 16 : 8;
   c.x = problem.src, c.weights = problem.weights, c.bias = problem.bias, c.y = problem.dst;
   c.low = c.dense ? -kInfinity : problem.low, c.high = c.dense ? kInfinity : problem.high;
   c.epilogue = c.dense ? problem.all : problem.rest;
   if (!c.dense) c.residual = problem.residual;
+  c.finish = c.dense ? DepthwiseFinish::clamp : take_finish(c.epilogue);
   const auto aligned = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
   c.rows_at = c.dense ? aligned(static_cast<std::uint64_t>(geometry.in_pixels() * c.block) * sizeof(float)) : 0;
   c.out_at = aligned(c.rows_at + 2 * static_cast<std::uint64_t>(geometry.d.kernel * geometry.h.kernel) * sizeof(float*));

@@ -4,6 +4,7 @@
 // Made in plan; any number of runs at once.
 #pragma once
 
+#include "plugins/cpu/ops/conv_depthwise_kernel.h"
 #include "plugins/cpu/ops/conv_direct.h"
 #include "plugins/cpu/ops/conv_plain.h"
 #include "plugins/cpu/ops/conv_weights.h"
@@ -25,5 +26,8 @@ class DepthwiseForm final : public ConvWeightsForm {
 
 // As emit_direct_conv, for geometry with one input and output channel in each group. The blocks of problem must be equal.
 bool emit_depthwise_conv(PlanBuilder& builder, const ConvGeometry& geometry, const ConvProblem& problem, std::span<const Ref> reads);
+
+// Takes the first item off an epilogue, where the kernel does it on its own.
+DepthwiseFinish take_finish(EpiloguePlan& epilogue);
 
 }  // namespace tenon::cpu

@@ -8,11 +8,92 @@
 
 #include <hwy/highway.h>
 
+#include "plugins/cpu/simd_math-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace tenon::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+// Where inputs beyond the edges of a row are read: any multiple of 0 leaves a sum as it is.
+alignas(64) constexpr float kNothing[16] = {};
+
+// ---- kernels of 3, 5 and 7 columns that move by 1 or 2, where a vector has all channels of a block ----
+
+// kColumns outputs from o on. Every input is read once and used for all outputs that it is part of. Not inline: distances between
+// pixels are constants, and registers are for one tile alone.
+template <int kLanes, int kKernel, int kStride, int kColumns>
+HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
+  const hn::CappedTag<float, kLanes> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr int kInputs = (kColumns - 1) * kStride + kKernel, kBeyond = kKernel / 2;
+  const std::int64_t at = o * kStride - r.pad, in = r.in - at, row_count = r.row_count;
+  V sum[kColumns];
+  const V bias = hn::LoadU(d, r.bias);
+#pragma GCC unroll 8
+  for (int t = 0; t < kColumns; ++t) sum[t] = bias;
+  if (r.residual) {
+    const float* add = r.residual + o * kLanes;
+#pragma GCC unroll 8
+    for (int t = 0; t < kColumns; ++t) sum[t] = hn::Add(sum[t], hn::LoadU(d, add + t * kLanes));
+  }
+  for (std::int64_t k = 0; k < row_count; ++k) {
+    const float* x = r.rows[k] + at * kLanes;
+    const float* from = r.weights[k];
+    V w[kKernel];
+#pragma GCC unroll 8
+    for (int i = 0; i < kKernel; ++i) w[i] = hn::LoadU(d, from + i * 16);
+#pragma GCC unroll 24
+    for (int p = 0; p < kInputs; ++p) {
+      const float* px = x + p * kLanes;
+      if (p < kBeyond && at + p < 0) px = kNothing;
+      if (p >= kInputs - kBeyond && p >= in) px = kNothing;
+      const V vx = hn::LoadU(d, px);
+#pragma GCC unroll 8
+      for (int i = 0; i < kKernel; ++i) {
+        const int t = p - i;
+        if (t >= 0 && t % kStride == 0 && t / kStride < kColumns) sum[t / kStride] = hn::MulAdd(vx, w[i], sum[t / kStride]);
+      }
+    }
+  }
+  float* dst = r.dst + o * kLanes;
+  const V low = hn::Set(d, r.low), high = hn::Set(d, r.high);
+#pragma GCC unroll 8
+  for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[t])), d, dst + t * kLanes);  // in this order NaN stays
+}
+
+template <int kLanes, int kKernel, int kStride>
+HWY_INLINE void depthwise_tiles(const DepthwiseRow& r) {
+  constexpr void (*kTiles[])(const DepthwiseRow&, std::int64_t) = {
+      depthwise_tile<kLanes, kKernel, kStride, 1>, depthwise_tile<kLanes, kKernel, kStride, 2>, depthwise_tile<kLanes, kKernel, kStride, 3>,
+      depthwise_tile<kLanes, kKernel, kStride, 4>, depthwise_tile<kLanes, kKernel, kStride, 5>, depthwise_tile<kLanes, kKernel, kStride, 6>,
+      depthwise_tile<kLanes, kKernel, kStride, 7>, depthwise_tile<kLanes, kKernel, kStride, 8>};
+  const std::int64_t pieces = (r.out + 7) / 8;
+  for (std::int64_t p = 0, o = 0; p < pieces; ++p) {
+    const std::int64_t columns = (r.out - o) / (pieces - p);
+    kTiles[columns - 1](r, o);
+    o += columns;
+  }
+}
+
+template <int kLanes>
+HWY_INLINE bool depthwise_known(const DepthwiseRow& r) {
+  // A window may reach over an edge by half the kernel.
+  const std::int64_t beyond = r.kernel / 2, right = (r.out - 1) * r.stride - r.pad + r.kernel - r.in;
+  if (r.block != kLanes || r.dilation != 1 || r.stride > 2 || r.pad < 0 || r.pad > beyond || right > beyond) return false;
+  switch (r.kernel * 2 + r.stride) {
+    case 7: depthwise_tiles<kLanes, 3, 1>(r); return true;
+    case 8: depthwise_tiles<kLanes, 3, 2>(r); return true;
+    case 11: depthwise_tiles<kLanes, 5, 1>(r); return true;
+    case 12: depthwise_tiles<kLanes, 5, 2>(r); return true;
+    case 15: depthwise_tiles<kLanes, 7, 1>(r); return true;
+    case 16: depthwise_tiles<kLanes, 7, 2>(r); return true;
+    default: return false;
+  }
+}
+
+// ---- any other ----
 
 // kColumns outputs from o on, for channels [c, c + lanes), with kernel positions [begin, end) only.
 template <int kLanes, int kColumns>
@@ -42,20 +123,6 @@ HWY_INLINE void depthwise_columns(const DepthwiseRow& r, std::int64_t c, std::in
   for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[t])), d, r.dst + (o + t) * block + c);
 }
 
-template <int kLanes>
-HWY_INLINE void depthwise_some(const DepthwiseRow& r, std::int64_t c, std::int64_t o, std::int64_t count) {
-  switch (count) {
-    case 8: return depthwise_columns<kLanes, 8>(r, c, o, 0, r.kernel);
-    case 7: return depthwise_columns<kLanes, 7>(r, c, o, 0, r.kernel);
-    case 6: return depthwise_columns<kLanes, 6>(r, c, o, 0, r.kernel);
-    case 5: return depthwise_columns<kLanes, 5>(r, c, o, 0, r.kernel);
-    case 4: return depthwise_columns<kLanes, 4>(r, c, o, 0, r.kernel);
-    case 3: return depthwise_columns<kLanes, 3>(r, c, o, 0, r.kernel);
-    case 2: return depthwise_columns<kLanes, 2>(r, c, o, 0, r.kernel);
-    default: return depthwise_columns<kLanes, 1>(r, c, o, 0, r.kernel);
-  }
-}
-
 // An output whose window reaches over an edge of the row.
 template <int kLanes>
 HWY_INLINE void depthwise_edge(const DepthwiseRow& r, std::int64_t c, std::int64_t o) {
@@ -69,6 +136,7 @@ HWY_INLINE void depthwise_edge(const DepthwiseRow& r, std::int64_t c, std::int64
 
 template <int kLanes>
 HWY_INLINE void depthwise_piece(const DepthwiseRow& r, std::int64_t c) {
+  if (depthwise_known<kLanes>(r)) return;
   // Outputs [left, right) read inside the row only.
   const std::int64_t reach = (r.kernel - 1) * r.dilation + 1, room = r.in + r.pad - reach;
   std::int64_t left = r.pad <= 0 ? 0 : (r.pad + r.stride - 1) / r.stride;
@@ -76,27 +144,61 @@ HWY_INLINE void depthwise_piece(const DepthwiseRow& r, std::int64_t c) {
   std::int64_t right = room < 0 ? 0 : room / r.stride + 1;
   right = right < r.out ? right : r.out;
   right = right < left ? left : right;
-  for (std::int64_t o = 0; o < left; ++o) depthwise_edge<kLanes>(r, c, o);
-  const std::int64_t columns = right - left, pieces = (columns + 7) / 8;
-  for (std::int64_t p = 0; p < pieces; ++p) {
-    const std::int64_t o = left + columns * p / pieces;
-    depthwise_some<kLanes>(r, c, o, left + columns * (p + 1) / pieces - o);
-  }
-  for (std::int64_t o = right; o < r.out; ++o) depthwise_edge<kLanes>(r, c, o);
+  std::int64_t o = 0;
+  while (o < left) depthwise_edge<kLanes>(r, c, o++);
+  for (; o + 8 <= right; o += 8) depthwise_columns<kLanes, 8>(r, c, o, 0, r.kernel);
+  for (; o + 4 <= right; o += 4) depthwise_columns<kLanes, 4>(r, c, o, 0, r.kernel);
+  while (o < right) depthwise_columns<kLanes, 1>(r, c, o++, 0, r.kernel);
+  while (o < r.out) depthwise_edge<kLanes>(r, c, o++);
 }
 
-void depthwise(const DepthwiseRow& r) {
+void depthwise_sums(const DepthwiseRow& r) {
 #if HWY_TARGET <= HWY_AVX3
   if (r.block % 16 == 0) {
     for (std::int64_t c = 0; c < r.block; c += 16) depthwise_piece<16>(r, c);
     return;
   }
 #endif
-#if HWY_TARGET == HWY_SCALAR
-  for (std::int64_t c = 0; c < r.block; ++c) depthwise_piece<1>(r, c);
-#else
+#if HWY_TARGET <= HWY_AVX2
   for (std::int64_t c = 0; c < r.block; c += 8) depthwise_piece<8>(r, c);
+#else
+  for (std::int64_t c = 0; c < r.block; ++c) depthwise_piece<1>(r, c);
 #endif
+}
+
+struct HardSwish {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return hn::Mul(x, hn::Min(hn::Set(d, 1.0f), hn::Max(hn::Zero(d), hn::MulAdd(hn::Set(d, 1.0f / 6.0f), x, hn::Set(d, 0.5f)))));
+  }
+};
+struct Swish {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return swish(d, x);
+  }
+};
+
+// x is in the first-level cache; n is a multiple of 8.
+template <class F>
+void apply_in_place(float* x, std::int64_t n) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 8> d8;
+  const F f;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d)), lanes8 = static_cast<std::int64_t>(hn::Lanes(d8));
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const auto a = f(d, hn::LoadU(d, x + i)), b = f(d, hn::LoadU(d, x + i + lanes));
+    hn::StoreU(a, d, x + i);
+    hn::StoreU(b, d, x + i + lanes);
+  }
+  for (; i < n; i += lanes8) hn::StoreU(f(d8, hn::LoadU(d8, x + i)), d8, x + i);
+}
+
+void depthwise(const DepthwiseRow& r) {
+  depthwise_sums(r);
+  if (r.finish == DepthwiseFinish::hard_swish) apply_in_place<HardSwish>(r.dst, r.out * r.block);
+  else if (r.finish == DepthwiseFinish::swish) apply_in_place<Swish>(r.dst, r.out * r.block);
 }
 
 DepthwiseFn depthwise_function() { return &depthwise; }

@@ -9,6 +9,9 @@
 
 namespace tenon::cpu {
 
+// What is done to sums on their way out of the registers.
+enum class DepthwiseFinish : std::uint8_t { clamp, hard_swish, swish };
+
 // One row of outputs of `block` channels. Output o reads pixels o * stride - pad + k * dilation of each input row.
 struct DepthwiseRow {
   const float* const* rows;     // pixel 0 of each input row that the kernel meets
@@ -20,6 +23,7 @@ struct DepthwiseRow {
   const float* residual;        // as dst; null: none
   float* dst;
   float low, high;
+  DepthwiseFinish finish;       // after the clamp
 };
 
 using DepthwiseFn = void (*)(const DepthwiseRow& row);

@@ -72,13 +72,14 @@ class Chain final : public Op {
 
   // Blocked if any input of the output's shape is: the others of that shape follow, the rest is read where it lies.
   std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override {
-    bool blocked = false;
-    for (std::size_t i = 0; i < inputs.size() && machine_block; ++i) blocked = blocked || (like(i).full && inputs[i] == machine_block);
+    std::int32_t block = 0;
+    for (std::size_t i = 0; i < inputs.size() && machine_block; ++i)
+      if (like(i).full) block = std::max(block, inputs[i]);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const bool keep = blocked && inputs[i] == machine_block && like(i).points;
-      inputs[i] = blocked && (keep || (like(i).full && !like(i).constant)) ? machine_block : 0;
+      const bool keep = inputs[i] == block && like(i).points;
+      if (!keep) inputs[i] = like(i).full && !like(i).constant ? block : 0;
     }
-    return blocked ? machine_block : 0;
+    return block;
   }
 
   void plan(PlanBuilder& builder) const override {

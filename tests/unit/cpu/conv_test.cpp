@@ -1,6 +1,7 @@
 // Conv against plain loops, over shapes, layouts, instruction sets, gangs and what follows.
 #include <cmath>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "plugins/cpu/ops/conv_family.h"
@@ -8,6 +9,8 @@
 
 namespace tenon::cpu::test {
 namespace {
+
+using Dims = std::vector<std::int64_t>;
 
 struct Case {
   std::vector<std::int64_t> x, w, strides, dilations, pads;
@@ -64,7 +67,7 @@ std::string name(const Case& c) {
 }
 
 // What stands after the convolution.
-enum class Tail { none, relu, residual_relu, swish_mul };
+enum class Tail { none, relu, residual_relu, swish_mul, swish };
 
 void build(OpTest& t, const Case& c, Tail tail, bool constant = true) {
   const auto y = out_dims(c);
@@ -92,6 +95,7 @@ void build(OpTest& t, const Case& c, Tail tail, bool constant = true) {
     t.node("HardSwish", {"a"}, {"m"});
     t.node("Mul", {"m", "r"}, {"y"});
   }
+  if (tail == Tail::swish) t.node("Swish", {"a"}, {"y"});
 }
 
 void check(const Case& c, Tail tail, bool constant = true, double tolerance = 2e-5) {
@@ -170,6 +174,58 @@ TEST(Conv, Depthwise) {
   check_tails({{1, 24, 40}, {24, 1, 9}, {}, {}, {8, 0}, 24});
   check_tails({{1, 16, 4, 5, 6}, {16, 1, 3, 3, 3}, {}, {}, {1, 1, 1, 1, 1, 1}, 16});
   check_tails({{1, 16, 9, 9}, {32, 1, 3, 3}, {}, {}, {1, 1, 1, 1}, 16});
+}
+// Every number of columns that a tile can have, windows over both edges, kernels with more rows than columns and the other way.
+TEST(Conv, DepthwiseWidths) {
+  for (std::int64_t k : {3, 5, 7})
+    for (std::int64_t s : {1, 2})
+      for (std::int64_t w = k == 3 ? 1 : k; w <= 18; w += k == 3 ? 1 : 3) {
+        const std::int64_t p = k / 2;
+        check({{1, 16, 6, w}, {16, 1, 3, k}, {1, s}, {}, {1, p, 1, w % 2 ? p : p - 1}, 16}, Tail::swish);
+        check({{1, 24, 6, w}, {24, 1, k, k}, {s, s}, {}, {p, w % 3 ? p : 0, p, p}, 24}, Tail::relu);
+        if (HasFatalFailure()) return;
+      }
+}
+// A 1x1 convolution and the depthwise one behind it: one step, with the same bits from any number of workers.
+TEST(Conv, ExpandedDepthwise) {
+  struct Expand {
+    std::int64_t n, ic, oc, height, width, kernel, stride;
+    const char* between;
+    bool residual;
+  };
+  for (const Expand& c : {Expand{1, 16, 96, 50, 47, 3, 2, "Relu", false}, Expand{2, 24, 144, 40, 31, 3, 1, "HardSwish", true},
+                          Expand{1, 40, 240, 28, 28, 5, 1, "Swish", false}, Expand{1, 32, 64, 1, 2700, 3, 1, "", false},
+                          Expand{1, 8, 32, 112, 113, 5, 2, "Relu", true}}) {
+    const std::int64_t pad = c.kernel / 2, oh = (c.height + 2 * pad - c.kernel) / c.stride + 1, ow = (c.width + pad - c.kernel) / c.stride + 1;
+    const Dims middle = {c.n, c.oc, c.height, c.width}, y = {c.n, c.oc, oh, ow};
+    OpTest t({plain_conv_rows, elementwise_rows});
+    t.input("x", random_tensor({c.n, c.ic, c.height, c.width}, 1));
+    t.constant("w", random_tensor({c.oc, c.ic, 1, 1}, 2)), t.constant("b", random_tensor({c.oc}, 3));
+    t.constant("dw", random_tensor({c.oc, 1, c.kernel, c.kernel}, 4)), t.constant("db", random_tensor({c.oc}, 5));
+    for (const char* v : {"e", "a"}) t.value(v, TENON_DTYPE_FLOAT, middle);
+    for (const char* v : {"d", "r", "y"}) t.value(v, TENON_DTYPE_FLOAT, y);
+    t.node("Conv", {"x", "w", "b"}, {"e"});
+    if (*c.between) t.node(c.between, {"e"}, {"a"});
+    t.node("Conv", {*c.between ? "a" : "e", "dw", "db"}, {"d"},
+           {{"group", c.oc}, {"strides", Dims{c.stride, c.stride}}, {"pads", Dims{pad, pad, pad, 0}}});
+    if (c.residual) t.input("s", random_tensor(y, 6));
+    if (c.residual) t.node("Add", {"d", "s"}, {"r"});
+    t.node("Swish", {c.residual ? "r" : "d"}, {"y"});
+    const Results expected = t.run({.plain = true});
+    ASSERT_EQ(expected.error, "");
+    for (Isa isa : {Isa::avx2, Isa::avx512}) {
+      if (isa > detect_isa()) continue;
+      Results first;
+      for (std::uint32_t workers : {1u, 2u, 3u, 5u}) {
+        const Results r = t.run({.isa = isa, .workers = workers, .fuse = true, .block = isa == Isa::avx2 ? 8 : 16, .inplace = true});
+        ASSERT_EQ(r.error, "");
+        EXPECT_THAT(r.steps, testing::Contains("conv.expand"));
+        ASSERT_EQ(difference(r["y"], expected["y"]), "") << "channels " << c.oc << " isa " << static_cast<int>(isa) << " workers " << workers;
+        if (workers == 1) first = r;
+        else EXPECT_EQ(r["y"].bytes, first["y"].bytes) << workers << " workers";
+      }
+    }
+  }
 }
 TEST(Conv, Winograd) {
   check_tails({{1, 32, 12, 12}, {32, 32, 3, 3}, {}, {}, {1, 1, 1, 1}}, 1e-4);

@@ -577,6 +577,9 @@ TEST(Elementwise, LayoutFollowsFullInputs) {
   std::int32_t want[] = {16, 0, 16};
   EXPECT_EQ(op->layout(want, 16), 16);
   EXPECT_THAT(want, ElementsAre(16, 16, 16));
+  std::int32_t narrow[] = {0, 8, 8};  // channels that fill no larger blocks
+  EXPECT_EQ(op->layout(narrow, 16), 8);
+  EXPECT_THAT(narrow, ElementsAre(8, 8, 8));
   std::int32_t dense[] = {0, 0, 16};
   EXPECT_EQ(op->layout(dense, 16), 0);
   EXPECT_THAT(dense, ElementsAre(0, 0, 0));

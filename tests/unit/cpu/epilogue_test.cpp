@@ -43,6 +43,7 @@ TEST(MathKernels, UnaryAgreesWithPlainCode) {
       {Unary::celu, 2},
       {Unary::sigmoid},
       {Unary::tanh, 0, 0, 5e-7},
+      {Unary::swish, 1},
       {Unary::swish, 1.702f, 0, 2e-6},
       {Unary::hard_sigmoid, 0.2f, 0.5f},
       {Unary::hard_swish},
@@ -176,6 +177,34 @@ TEST(ApplyEpilogue, BroadcastsOverAnyRange) {
           const auto at = static_cast<std::size_t>(offset + i);
           const float v = (x[at] + last[at % 5]) * column[at / 5 % 6] - whole[at];
           ASSERT_NEAR(tile[static_cast<std::size_t>(i)], std::min(std::max(v, -3.0f), 4.0f), 1e-5);
+        }
+      }
+    }
+  }
+}
+
+TEST(ApplyEpilogue, RepeatedRows) {
+  // x [3, 40, row] * channels [3, 1, row]: what a blocked image and a factor of each channel are.
+  for (const std::int64_t row : {1, 5, 8, 16, 31}) {
+    const std::int64_t n = 3 * 40 * row;
+    std::vector<float> channels(static_cast<std::size_t>(3 * row)), x(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < channels.size(); ++i) channels[i] = static_cast<float>(i) * 0.25f - 3;
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) - 8;
+    PlannedItem item;
+    item.item = {.binary = true, .op = Binary::mul};
+    item.y.constant = channels.data(), item.broadcast = Broadcast::strided, item.strides[0] = row, item.strides[2] = 1;
+    for (const Isa isa : {Isa::plain, detect_isa()}) {
+      const EpiloguePlan plan{&item, 1, 3, {3, 40, row}, &math_kernels(isa)};
+      for (const std::int64_t offset : {std::int64_t{0}, std::int64_t{3}, 39 * row + row / 2, 80 * row}) {
+        for (const std::int64_t length : {std::int64_t{1}, std::int64_t{7}, 30 * row, n}) {
+          const std::int64_t some = std::min(length, n - offset);
+          std::vector<float> tile(x.begin() + offset, x.begin() + offset + some);
+          apply_epilogue(plan, StepContext{}, tile.data(), offset, some);
+          for (std::int64_t i = 0; i < some; ++i) {
+            const std::int64_t at = offset + i;
+            const float want = x[static_cast<std::size_t>(at)] * channels[static_cast<std::size_t>(at / (40 * row) * row + at % row)];
+            ASSERT_EQ(tile[static_cast<std::size_t>(i)], want) << "row " << row << " offset " << offset << " element " << i;
+          }
         }
       }
     }
