@@ -5,6 +5,7 @@
 #include "plugins/cpu/families.h"
 #include "plugins/cpu/ops/conv_depthwise.h"
 #include "plugins/cpu/ops/conv_direct.h"
+#include "plugins/cpu/ops/conv_expand.h"
 #include "plugins/cpu/ops/conv_family.h"
 #include "plugins/cpu/ops/conv_fusion.h"
 #include "plugins/cpu/ops/conv_plain.h"
@@ -49,10 +50,14 @@ class Conv final : public Op {
     if (!k.known || k.oc % groups_ != 0) return;
     forms_ = make_forms(k);
     packed_ = pack_constant(*forms_.any(), node, 1, context);
+    may_expand_ = forms_.direct && expands(k);
   }
 
   bool absorb(const NodeView& next, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) override {
-    return !plain_ && fusion_.add(next, slot, first_input, context);
+    if (plain_) return false;
+    if (depthwise_next_) return depthwise_next_->fusion().add(next, slot, first_input, context);
+    if (may_expand_ && fusion_.unary() && (depthwise_next_ = TakenDepthwise::take(next, slot, first_input, lanes(), context))) return true;
+    return fusion_.add(next, slot, first_input, context);
   }
 
   std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override {
@@ -63,6 +68,10 @@ class Conv final : public Op {
       return 0;
     }
     const std::int32_t block = block_for_channels(oc_, machine_block);
+    if (depthwise_next_) {
+      inputs[0] = in != 0 ? in : block_for_channels(forms_.direct->packing().ic, machine_block);
+      return depthwise_next_->fusion().want_blocks(inputs, block);
+    }
     // Any layout is read as it is, but a depthwise convolution keeps it.
     inputs[0] = depthwise_ && (in == 0 || oc_ % in != 0) ? block : in;
     return fusion_.want_blocks(inputs, depthwise_ ? inputs[0] : block);
@@ -70,6 +79,7 @@ class Conv final : public Op {
 
   void plan(PlanBuilder& builder) const override {
     const Shape &x = builder.in(0), &w = builder.in(1), &y = builder.out(0);
+    if (depthwise_next_) return plan_expand(builder);
     const ConvGeometry g = geometry(x, w, has_bias_ ? &builder.in(2) : nullptr, y);
     if (y.count() == 0) return;
     const Ref bias = has_bias_ ? builder.in_ref(2) : Ref{};
@@ -130,6 +140,23 @@ class Conv final : public Op {
     else f.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, k.ic, k.oc / groups_, k.taps);
     return f;
   }
+  std::int32_t lanes() const { return options_.isa >= Isa::avx512 ? 16 : options_.isa >= Isa::avx2 ? 8 : 0; }
+  // May a depthwise convolution that follows be done in the same step?
+  bool expands(const KernelDims& k) const {
+    if (lanes() == 0 || groups_ != 1 || k.taps != 1 || window_.spatial != 2 || k.ic % 8 != 0 || oc_ != k.oc || k.oc % lanes() != 0) return false;
+    for (int d = 0; d < 2; ++d)
+      if (window_.strides[d] != 1 || window_.pads_begin[d] != 0 || window_.pads_end[d] != 0) return false;
+    return true;
+  }
+  void plan_expand(PlanBuilder& builder) const {
+    const Shape& x = builder.in(0);
+    require(x.rank() == 4 && x[1] == forms_.direct->packing().ic, "the input has other channels than the weights");
+    const FusionPlan fused = fusion_.plan(builder);
+    ConvProblem p;
+    p.src = builder.in_ref(0), p.weights = {TENON_NO_VALUE, packed_}, p.bias = has_bias_ ? builder.in_ref(2) : Ref{};
+    p.low = fused.low, p.high = fused.high, p.rest = fused.rest;
+    depthwise_next_->plan(builder, forms_.direct->packing(), p);
+  }
   // For one image of the sizes that the graph has or expects. False where they are not known or there are three spatial dims.
   bool expected(const NodeView& node, ConvGeometry& g) const {
     const tenon_value &x = node.input(0), &w = node.input(1);
@@ -183,8 +210,9 @@ class Conv final : public Op {
   WindowAttributes window_;
   std::int64_t groups_, oc_ = -1;
   Options options_;
-  bool has_bias_, plain_, depthwise_ = false, winograd_ = false, split_ = false;
+  bool has_bias_, plain_, depthwise_ = false, winograd_ = false, split_ = false, may_expand_ = false;
   ConvFusion fusion_;
+  std::unique_ptr<TakenDepthwise> depthwise_next_;
   Forms forms_;
   const float* packed_ = nullptr;
 };

@@ -51,6 +51,11 @@ bool ConvFusion::add(const NodeView& next, std::uint32_t slot, std::uint32_t fir
   return true;
 }
 
+bool ConvFusion::unary() const {
+  return std::none_of(epilogue_.items().begin(), epilogue_.items().end(),
+                      [](const EpilogueItem& item) { return item.binary && item.input != TENON_NO_VALUE; });
+}
+
 std::int32_t ConvFusion::want_blocks(std::span<std::int32_t> inputs, std::int32_t block) const {
   for (std::uint32_t i : full_)
     if (i < inputs.size()) inputs[i] = block;

@@ -24,6 +24,8 @@ class ConvFusion {
  public:
   bool add(const NodeView& next, std::uint32_t slot, std::uint32_t first_input, CompileContext& context);
   bool empty() const { return epilogue_.empty(); }
+  // Functions of one number only: no operand.
+  bool unary() const;
   // For Op::layout: operands of the output's shape take its block. Returns block.
   std::int32_t want_blocks(std::span<std::int32_t> inputs, std::int32_t block) const;
   FusionPlan plan(PlanBuilder& builder) const;

@@ -42,6 +42,18 @@ void transpose_blocks(const float* src, std::int64_t src_stride, std::int64_t ro
 #endif
 }
 
+// Three rows next to each other, as colours are: columns [0, the result) are done.
+std::int64_t interleave_three(const float* src, std::int64_t src_stride, std::int64_t columns, float* dst) {
+  std::int64_t c = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; c + lanes <= columns; c += lanes)
+    hn::StoreInterleaved3(hn::LoadU(d, src + c), hn::LoadU(d, src + src_stride + c), hn::LoadU(d, src + 2 * src_stride + c), d, dst + c * 3);
+#endif
+  return c;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace tenon::cpu
 HWY_AFTER_NAMESPACE();
@@ -49,6 +61,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tenon::cpu {
 TENON_SIMD_EXPORT(transpose_blocks);
+TENON_SIMD_EXPORT(interleave_three);
 namespace {
 
 template <std::int64_t kWidth>
@@ -60,6 +73,11 @@ void copy_fixed(const float* src, std::int64_t src_stride, std::int64_t count, f
 
 void transpose_rows(const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t columns, float* dst,
                     std::int64_t dst_stride) {
+  if (rows == 3 && dst_stride == 3) {
+    for (std::int64_t c = TENON_SIMD(interleave_three)(src, src_stride, columns, dst); c < columns; ++c)
+      for (std::int64_t r = 0; r < 3; ++r) dst[c * 3 + r] = src[r * src_stride + c];
+    return;
+  }
   const std::int64_t r4 = rows / 4 * 4, c4 = columns / 4 * 4;
   TENON_SIMD(transpose_blocks)(src, src_stride, r4, c4, dst, dst_stride);
   for (std::int64_t r = r4; r < rows; ++r)
