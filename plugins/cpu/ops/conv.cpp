@@ -8,6 +8,7 @@
 #include "plugins/cpu/ops/conv_expand.h"
 #include "plugins/cpu/ops/conv_family.h"
 #include "plugins/cpu/ops/conv_fusion.h"
+#include "plugins/cpu/ops/conv_grouped.h"
 #include "plugins/cpu/ops/conv_plain.h"
 #include "plugins/cpu/ops/conv_split.h"
 #include "plugins/cpu/ops/conv_weights.h"
@@ -72,8 +73,9 @@ class Conv final : public Op {
       inputs[0] = in != 0 ? in : block_for_channels(forms_.direct->packing().ic, machine_block);
       return depthwise_next_->fusion().want_blocks(inputs, block);
     }
-    // Any layout is read as it is, but a depthwise convolution keeps it.
-    inputs[0] = depthwise_ && (in == 0 || oc_ % in != 0) ? block : in;
+    // Any layout is read as it is, but a depthwise convolution keeps it, and groups of eight channels are read in blocks.
+    if (forms_.grouped && in == 0) inputs[0] = block_for_channels(forms_.grouped->in_channels(), machine_block);
+    else inputs[0] = depthwise_ && (in == 0 || oc_ % in != 0) ? block : in;
     return fusion_.want_blocks(inputs, depthwise_ ? inputs[0] : block);
   }
 
@@ -98,7 +100,13 @@ class Conv final : public Op {
     p.src_block = x.block, p.dst_block = y.block;
     p.src = builder.in_ref(0), p.weights = weights, p.bias = bias, p.dst = builder.out_ref(0);
     p.residual = fused.residual, p.low = fused.low, p.high = fused.high, p.all = fused.all, p.rest = fused.rest;
-    const std::vector<Ref> reads = fused.reads(builder, weights);
+    std::vector<Ref> reads = fused.reads(builder, weights);
+    const bool grouped = forms.grouped && emit_grouped_conv(builder, g, p, reads);
+    if (forms.grouped && !grouped) {  // not blocked, or windows as no model has them: the general way
+      forms.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, g.ic, g.oc, g.taps());
+      p.weights = pack_in_plan(forms.direct, 1, builder);
+      reads = fused.reads(builder, p.weights);
+    }
     bool separate = false, in_place = y.block != 0;
     if (forms.split) {
       separate = emit_split_conv(builder, *forms.split, g, p, reads, in_place);
@@ -109,7 +117,7 @@ class Conv final : public Op {
       in_place = direct_conv_reads_in_place(forms.winograd->packing(), y.block);
     } else if (forms.depthwise) {
       separate = emit_depthwise_conv(builder, g, p, reads);
-    } else {
+    } else if (!grouped) {
       separate = emit_direct_conv(builder, "conv.direct", {{{&forms.direct->packing(), p}}}, reads, {});
       in_place = direct_conv_reads_in_place(forms.direct->packing(), y.block);
     }
@@ -122,12 +130,14 @@ class Conv final : public Op {
   struct Forms {
     std::shared_ptr<const DirectForm> direct;
     std::shared_ptr<const DepthwiseForm> depthwise;
+    std::shared_ptr<const GroupedForm> grouped;
     std::shared_ptr<const WinogradForm> winograd;
     std::shared_ptr<const SplitForm> split;
 
     std::shared_ptr<const ConvWeightsForm> any() const {
       if (split) return split;
       if (depthwise) return depthwise;
+      if (grouped) return grouped;
       if (winograd) return winograd;
       return direct;
     }
@@ -137,6 +147,8 @@ class Conv final : public Op {
     if (split_) f.split = std::make_shared<SplitForm>(options_, groups_, k.ic, k.oc / groups_, k.kernel[kMaxSpatial - 2], k.kernel[kMaxSpatial - 1]);
     else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc, k.taps);
     else if (depthwise_) f.depthwise = std::make_shared<DepthwiseForm>(groups_, k.taps);
+    else if (suits_grouped(options_.isa, window_, groups_, k.ic, k.oc / groups_, k.kernel + 1))
+      f.grouped = std::make_shared<GroupedForm>(groups_, k.ic, k.kernel[1]);
     else f.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, k.ic, k.oc / groups_, k.taps);
     return f;
   }

@@ -31,11 +31,11 @@ HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
   const std::int64_t at = o * kStride - r.pad, in = r.in - at, row_count = r.row_count;
   V sum[kColumns];
   const V bias = hn::LoadU(d, r.bias);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int t = 0; t < kColumns; ++t) sum[t] = bias;
   if (r.residual) {
     const float* add = r.residual + o * kLanes;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int t = 0; t < kColumns; ++t) sum[t] = hn::Add(sum[t], hn::LoadU(d, add + t * kLanes));
   }
   for (std::int64_t k = 0; k < row_count; ++k) {
@@ -44,7 +44,7 @@ HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
     V w[kKernel];
 #pragma GCC unroll 8
     for (int i = 0; i < kKernel; ++i) w[i] = hn::LoadU(d, from + i * 16);
-#pragma GCC unroll 24
+#pragma GCC unroll 40
     for (int p = 0; p < kInputs; ++p) {
       const float* px = x + p * kLanes;
       if (p < kBeyond && at + p < 0) px = kNothing;
@@ -59,7 +59,7 @@ HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
   }
   float* dst = r.dst + o * kLanes;
   const V low = hn::Set(d, r.low), high = hn::Set(d, r.high);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[t])), d, dst + t * kLanes);  // in this order NaN stays
 }
 
@@ -69,6 +69,12 @@ HWY_INLINE void depthwise_tiles(const DepthwiseRow& r) {
       depthwise_tile<kLanes, kKernel, kStride, 1>, depthwise_tile<kLanes, kKernel, kStride, 2>, depthwise_tile<kLanes, kKernel, kStride, 3>,
       depthwise_tile<kLanes, kKernel, kStride, 4>, depthwise_tile<kLanes, kKernel, kStride, 5>, depthwise_tile<kLanes, kKernel, kStride, 6>,
       depthwise_tile<kLanes, kKernel, kStride, 7>, depthwise_tile<kLanes, kKernel, kStride, 8>};
+  if constexpr (kLanes == 16 && kKernel == 3) {  // there are registers for more, and widths that they divide are common
+    if (r.out % 14 == 0) {
+      for (std::int64_t o = 0; o < r.out; o += 14) depthwise_tile<kLanes, kKernel, kStride, 14>(r, o);
+      return;
+    }
+  }
   const std::int64_t pieces = (r.out + 7) / 8;
   for (std::int64_t p = 0, o = 0; p < pieces; ++p) {
     const std::int64_t columns = (r.out - o) / (pieces - p);

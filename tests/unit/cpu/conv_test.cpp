@@ -161,6 +161,17 @@ TEST(Conv, Groups) {
   check_tails({{1, 48, 6, 6}, {48, 24, 1, 1}, {}, {}, {}, 2});
   check_tails({{1, 32, 32}, {32, 2, 16}, {}, {}, {8, 8}, 16});
 }
+TEST(Conv, GroupsOfEight) {
+  for (std::int64_t w = 1; w <= 18; ++w)
+    for (std::int64_t s : {1, 2}) {
+      check({{1, 24, 5, w}, {24, 8, 3, 3}, {s, s}, {}, {1, 1, 1, 1}, 3}, w % 2 ? Tail::swish_mul : Tail::residual_relu);
+      if (HasFatalFailure()) return;
+    }
+  check_tails({{2, 32, 9, 9}, {32, 8, 3, 3}, {2, 2}, {}, {1, 1, 1, 1}, 4});
+  check_tails({{1, 48, 8, 10}, {16, 24, 3, 3}, {1, 2}, {}, {0, 1, 1, 0}, 2});
+  check_tails({{1, 64, 8, 9}, {32, 16, 5, 3}, {}, {}, {2, 0, 2, 0}, 4});
+  check_tails({{1, 16, 8, 9}, {16, 8, 3, 3}, {}, {}, {2, 2, 2, 2}, 2});
+}
 TEST(Conv, Depthwise) {
   for (std::int64_t c : {16, 24, 40, 5})
     for (std::int64_t k : {3, 5, 7, 4})
