@@ -52,7 +52,7 @@ void apply_repeated(const EpiloguePlan& plan, const PlannedItem& p, const float*
     const std::int64_t some = std::min(n - i, run - (offset + i) % run), filled = std::min(some, chunk);
     const float* from = y + c.at - (row - c.left);
     std::copy_n(from, row - c.left, std::copy_n(from + row - c.left, c.left, wide));
-    for (std::int64_t k = row; k < filled; k += row) std::copy_n(wide, row, wide + k);
+    for (std::int64_t k = row; k < filled; k *= 2) std::copy_n(wide, std::min(k, chunk - k), wide + k);
     for (std::int64_t k = 0; k < some; k += chunk) plan.kernels->run(p.item.op, x + i + k, wide, out + i + k, std::min(chunk, some - k));
     i += some;
   }

@@ -10,6 +10,7 @@
 #include "plugins/cpu/ops/conv_fusion.h"
 #include "plugins/cpu/ops/conv_grouped.h"
 #include "plugins/cpu/ops/conv_plain.h"
+#include "plugins/cpu/ops/conv_point.h"
 #include "plugins/cpu/ops/conv_split.h"
 #include "plugins/cpu/ops/conv_weights.h"
 #include "plugins/cpu/ops/conv_winograd.h"
@@ -117,7 +118,7 @@ class Conv final : public Op {
       in_place = direct_conv_reads_in_place(forms.winograd->packing(), y.block);
     } else if (forms.depthwise) {
       separate = emit_depthwise_conv(builder, g, p, reads);
-    } else if (!grouped) {
+    } else if (!grouped && !emit_point_conv(builder, forms.direct->packing(), g, p, reads)) {
       separate = emit_direct_conv(builder, "conv.direct", {{{&forms.direct->packing(), p}}}, reads, {});
       in_place = direct_conv_reads_in_place(forms.direct->packing(), y.block);
     }

@@ -63,9 +63,10 @@ struct DepthwiseConv {
                    low,
                    high,
                    finish};
-    std::int64_t pending = begin;
+    std::int64_t pending = begin, od = begin / g.h.out, oh = begin % g.h.out;
     for (std::int64_t i = begin; i < end; ++i) {
-      r.row_count = list_rows(in, taps, i, rows);
+      r.row_count = list_rows(in, taps, od, oh, rows);
+      if (++oh == g.h.out) ++od, oh = 0;
       const std::int64_t at = i * g.w.out;
       r.dst = dense ? line : out + at * block;
       r.residual = add ? add + at * block : nullptr;
@@ -85,10 +86,9 @@ struct DepthwiseConv {
     }
   }
 
-  // The input rows that output row i reads, and the weights for each.
-  std::int64_t list_rows(const float* in, const float* taps, std::int64_t i, const float** rows) const {
+  // The input rows that an output row reads, and the weights for each.
+  std::int64_t list_rows(const float* in, const float* taps, std::int64_t od, std::int64_t oh, const float** rows) const {
     const float** const own_weights = rows + g.d.kernel * g.h.kernel;
-    const std::int64_t od = i / g.h.out, oh = i % g.h.out;
     std::int64_t d0, d1, h0, h1, count = 0;
     g.d.inside(od, d0, d1);
     g.h.inside(oh, h0, h1);

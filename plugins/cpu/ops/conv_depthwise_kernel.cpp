@@ -76,10 +76,12 @@ HWY_INLINE void depthwise_tiles(const DepthwiseRow& r) {
     }
   }
   const std::int64_t pieces = (r.out + 7) / 8;
+  if (pieces == 1) return kTiles[r.out - 1](r, 0);
+  const std::int64_t columns = r.out / pieces, longer = r.out % pieces;  // so many have one column more
   for (std::int64_t p = 0, o = 0; p < pieces; ++p) {
-    const std::int64_t columns = (r.out - o) / (pieces - p);
-    kTiles[columns - 1](r, o);
-    o += columns;
+    const std::int64_t some = columns + (p < longer ? 1 : 0);
+    kTiles[some - 1](r, o);
+    o += some;
   }
 }
 

@@ -60,10 +60,12 @@ void grouped_tiles(const GroupedRow& r) {
       grouped_tile<kBlock, kStride, 1>, grouped_tile<kBlock, kStride, 2>, grouped_tile<kBlock, kStride, 3>, grouped_tile<kBlock, kStride, 4>,
       grouped_tile<kBlock, kStride, 5>, grouped_tile<kBlock, kStride, 6>, grouped_tile<kBlock, kStride, 7>, grouped_tile<kBlock, kStride, 8>};
   const std::int64_t pieces = (r.out + 7) / 8;
+  if (pieces == 1) return kTiles[r.out - 1](r, 0);
+  const std::int64_t columns = r.out / pieces, longer = r.out % pieces;  // so many have one column more
   for (std::int64_t p = 0, o = 0; p < pieces; ++p) {
-    const std::int64_t columns = (r.out - o) / (pieces - p);
-    kTiles[columns - 1](r, o);
-    o += columns;
+    const std::int64_t some = columns + (p < longer ? 1 : 0);
+    kTiles[some - 1](r, o);
+    o += some;
   }
 }
 

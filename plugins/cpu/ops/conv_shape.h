@@ -22,8 +22,8 @@ struct Window {
   // The kernel positions that read inside, for output o: a range, since they are evenly spaced.
   void inside(std::int64_t o, std::int64_t& begin, std::int64_t& end) const {
     const std::int64_t at = o * stride - pad;
-    begin = at >= 0 ? 0 : (-at + dilation - 1) / dilation;
-    end = at >= in ? 0 : (in - at + dilation - 1) / dilation;
+    begin = at >= 0 ? 0 : dilation == 1 ? -at : (-at + dilation - 1) / dilation;  // once a row: divisions would be felt
+    end = at >= in ? 0 : dilation == 1 ? in - at : (in - at + dilation - 1) / dilation;
     if (begin > kernel) begin = kernel;
     if (end > kernel) end = kernel;
     if (end < begin) end = begin;

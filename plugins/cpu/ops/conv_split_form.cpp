@@ -38,7 +38,7 @@ void SplitForm::pack(const float* weights, float* dst, std::int64_t begin, std::
         const std::int64_t at = lines_ ? input % ic_ * kernel + tap * columns_ + input / ic_ : input * kernel + tap;
         for (std::int64_t j = 0; j < count; ++j) step[k * wide + j] = from[j * ic_ * kernel + at];
       }
-      products_->split_columns(step, wide, to + at(group, panel, s));
+      products_->split_columns(step, wide, wide, to + at(group, panel, s));
     }
   }
 }

@@ -161,6 +161,14 @@ TEST(Conv, Groups) {
   check_tails({{1, 48, 6, 6}, {48, 24, 1, 1}, {}, {}, {}, 2});
   check_tails({{1, 32, 32}, {32, 2, 16}, {}, {}, {8, 8}, 16});
 }
+TEST(Conv, OnePixel) {
+  for (std::int64_t oc : {3, 8, 24, 48, 96, 130, 200}) {
+    check({{1, 40, 1, 1}, {oc, 40, 1, 1}, {}, {}, {}}, Tail::relu);
+    check({{3, 17, 1, 1}, {oc, 17, 1, 1}, {}, {}, {}, 1, oc != 48}, Tail::swish_mul);
+    if (HasFatalFailure()) return;
+  }
+  check_tails({{2, 64, 1, 1}, {64, 64, 1, 1}, {2, 2}, {}, {}});
+}
 TEST(Conv, GroupsOfEight) {
   for (std::int64_t w = 1; w <= 18; ++w)
     for (std::int64_t s : {1, 2}) {
