@@ -26,7 +26,7 @@ struct ByteConvStep {
   const std::int32_t* zeros;
   ByteTarget to;
   ByteAddition addition;
-  bool adds, matrix, gathers, tiles;
+  bool adds, matrix, gathers, lines, tiles;
   std::uint8_t zero;
   std::int64_t m, block, chunk, chunks;  // rows, of a block; panels of a chunk
   std::int64_t groups_count;             // of channels
@@ -41,7 +41,7 @@ struct ByteConvStep {
   std::int64_t groups(std::int64_t rows) const { return (rows + gemm::byte_tile_rows - 1) / gemm::byte_tile_rows; }
   std::uint64_t sums_at() const { return static_cast<std::uint64_t>(block * form.segments) * sizeof(const std::uint8_t*); }
   std::uint64_t gathered_at() const { return sums_at() + static_cast<std::uint64_t>(tallest() * sums_row() * 4); }
-  std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(gathers ? block * row_bytes() : 0) + 63) / 64 * 64; }
+  std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(gathers ? block * row_bytes() + ByteWindows::line_copy : 0) + 63) / 64 * 64; }
   // The sum of each row of the block less zero points, where weights have some.
   std::uint64_t totals_at() const {
     return groups_at() + static_cast<std::uint64_t>(tiles ? groups(block) * gemm::byte_group_bytes(form) : 0);
@@ -148,7 +148,8 @@ struct ByteConvStep {
       if (gathers) {
         std::uint8_t* to_row = gathered + r * row_bytes();
         pieces[r] = to_row;
-        if (matrix) std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
+        if (lines) windows->gather_lines(in, place, to_row);
+        else if (matrix) std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
         else windows->gather(in, place, zero, to_row);
         for (std::int64_t k = form.piece; k < row_bytes(); ++k) to_row[k] = 0;
       } else if (inside && place.at[2] > 0 && windows->whole(2, place.at[2])) {
@@ -211,7 +212,7 @@ void ByteConvOp::plan(PlanBuilder& b) const {
   s.whole = byte_tile(b.options().isa), s.to_bytes = byte_sums(b.options().isa);
   s.form = spec_.form, s.packed = spec_.packed, s.columns = spec_.columns, s.zeros = spec_.zeros;
   s.to = spec_.to, s.addition = spec_.addition, s.adds = spec_.adds, s.matrix = spec_.matrix, s.zero = spec_.x_zero;
-  s.gathers = spec_.gathers();
+  s.gathers = spec_.gathers(), s.lines = spec_.lines();
   s.groups_count = spec_.groups;
   s.tiles = b.options().isa >= Isa::amx && spec_.groups == 1;
   s.m = y.count() / spec_.outputs();
@@ -220,10 +221,7 @@ void ByteConvOp::plan(PlanBuilder& b) const {
   } else {
     require(x[1] == spec_.channels, "X has " + std::to_string(x[1]) + " channels, W has " + std::to_string(spec_.channels));
     ByteWindows windows = byte_windows(spec_.window, spec_.kernel, x, y, spec_.channels);
-    if (spec_.lines()) {
-      s.x = pad_bytes(b, windows, spec_.x_signed, spec_.x_zero);
-      windows.w[2].kernel = 1;  // a line of taps is one piece
-    }
+    if (spec_.lines()) s.x = pad_bytes(b, windows, spec_.x_signed, spec_.x_zero);
     s.windows = b.keep(std::span<const ByteWindows>(&windows, 1));
     s.matrix = !spec_.lines() && spec_.groups == 1 && windows.pointwise();
     const std::vector<std::uint8_t> padding(static_cast<std::size_t>(spec_.channels), spec_.x_zero);

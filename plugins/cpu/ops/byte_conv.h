@@ -16,7 +16,7 @@ struct ByteConvSpec {
   std::int64_t channels = 0, kernel[kMaxSpatial] = {1, 1, 1};  // of all groups; kernel ends with the last dim
   std::int64_t groups = 1;         // one packed form after the other
   bool depthwise = false;          // a channel for each group: float32 [taps][channels], then int32 sums (byte_depthwise.h)
-  gemm::ByteForm form;             // a piece for each tap; where channels do not fill quads, for each line of taps or for all of them
+  gemm::ByteForm form;             // a piece for each tap, or all of them in one piece where channels do not fill quads
   const std::int8_t* packed = nullptr;
   ByteColumns columns{};           // memory of the program
   const std::int32_t* zeros = nullptr;  // of the weights of each column; null: all 0
@@ -40,9 +40,9 @@ struct ByteConvSpec {
     return reinterpret_cast<const std::int32_t*>(packed)[taps() * padded_channels() + output];
   }
 
-  // Lines of taps are read from a padded copy of the image, what is spread is gathered.
+  // What is gathered: lines of taps at a time from a padded copy of the image, or taps.
   bool lines() const { return !matrix && !depthwise && channels % 4 != 0 && window.dilations[window.spatial - 1] == 1; }
-  bool gathers() const { return matrix ? form.piece % 4 != 0 : !depthwise && channels % 4 != 0 && !lines(); }
+  bool gathers() const { return matrix ? form.piece % 4 != 0 : !depthwise && channels % 4 != 0; }
 };
 
 class ByteConvOp final : public Op {
