@@ -1,11 +1,29 @@
 // Boxes of a block: plans for sizes that grow from run to run. Part of Block.
 #include <algorithm>
+#include <cstring>
 
 #include "core/base/log.h"
 #include "core/ops/evaluator.h"
 #include "core/run/block.h"
 
 namespace tenon {
+namespace {
+
+void add(DType dtype, std::byte* to, std::size_t i, std::int64_t more) {
+  if (dtype == TENON_DTYPE_INT64) {
+    std::int64_t x;
+    std::memcpy(&x, to + i * sizeof x, sizeof x);
+    x += more;
+    std::memcpy(to + i * sizeof x, &x, sizeof x);
+  } else {
+    std::int32_t x;
+    std::memcpy(&x, to + i * sizeof x, sizeof x);
+    x = static_cast<std::int32_t>(x + more);
+    std::memcpy(to + i * sizeof x, &x, sizeof x);
+  }
+}
+
+}  // namespace
 
 // Dimensions whose names the configuration says to grow.
 void Block::read_growth() {
@@ -31,7 +49,7 @@ void Block::read_growth() {
 
 std::shared_ptr<const Plan> Block::boxed(RunContext& context, std::span<const Datum* const> feeds) const {
   Growth& growth = context.growth;
-  growth.see(feeds);
+  growth.see(feeds, known_feed_);
   for (int attempt = 0; attempt < 2 && !growth.hopeless(); ++attempt) {
     if (context.box && context.box->holds(feeds)) {
       const Status set = context.box->set(feeds);
@@ -53,19 +71,20 @@ std::shared_ptr<const Plan> Block::boxed(RunContext& context, std::span<const Da
 
 // Null where sizes do not grow, or the box cannot be.
 std::unique_ptr<BoxPlan> Block::make_box(RunContext& context, std::span<const Datum* const> feeds) const {
-  std::vector<Dims> corner;
-  if (!context.growth.box(feeds, growth_, corner)) return nullptr;
+  std::vector<Growth::Corner> corner;
+  if (!context.growth.box(feeds, known_feed_, growth_, corner)) return nullptr;
   ShapeTable shapes = *constants_;
   for (std::size_t i = 0; i < feeds_.size(); ++i) {
     const Datum& d = *feeds[i];
     if (d.kind != TENON_KIND_TENSOR) return nullptr;
     ShapeTable::Entry& e = shapes.values[feeds_[i]];
-    e.dims = corner[i];
+    e.dims = corner[i].dims;
     e.ranked = true;
     if (!known_feed_[i] || d.strings || d.count() > small_elements * 4) continue;
     if (e.dims != d.dims) return nullptr;  // what its elements would be is not known
     Result<ConstantPtr> known = known_elements(d);
     if (!known.ok()) return nullptr;
+    for (std::size_t k = 0; k < corner[i].more.size(); ++k) add((*known)->dtype, const_cast<std::byte*>((*known)->data), k, corner[i].more[k]);
     e.known = *std::move(known);
   }
   std::lock_guard making(plan_mutex_);
@@ -76,7 +95,7 @@ std::unique_ptr<BoxPlan> Block::make_box(RunContext& context, std::span<const Da
     return nullptr;
   }
   ++plans_made_;
-  log_debug("plan", "{}plan {} for sizes up to {}", path_.empty() ? "" : path_ + ": ", plans_made_, dims_text(corner.back()));
+  log_debug("plan", "{}plan {} for sizes up to {}", path_.empty() ? "" : path_ + ": ", plans_made_, dims_text(corner.back().dims));
   return *std::move(made);
 }
 

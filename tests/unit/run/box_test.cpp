@@ -104,6 +104,36 @@ TEST(Box, AnOutputMayStandOverAnInputWhereTheModelWritesItThere) {
   }
 }
 
+// The cache is as large as it will ever be; a number says how much of it counts.
+TEST(Box, ACacheThatIsSharedIsAppendedToWithoutPlanning) {
+  const std::string model = model_bytes("<ir_version: 10, opset_import: [\"\" : 18, \"com.microsoft\" : 1]> g (float[1,1,8] q, float[1,1,4] k, float[1,1,4] v,"
+                                        " float[1,1,32,4] past_k, float[1,1,32,4] past_v, int32[1] last, int32[1] total) => (float[1,1,8] y,"
+                                        " float[1,1,M,4] present_k, float[1,1,N,4] present_v) { y, present_k, present_v ="
+                                        " com.microsoft.GroupQueryAttention<num_heads = 2, kv_num_heads = 1>(q, k, v, past_k, past_v, last, total) }");
+  auto apart = session(model, with_providers({"cpu"})), together = session(model, with_providers({"cpu"}));
+  ASSERT_TRUE(apart && together);
+  const std::vector<float> zeros(128, 0);
+  Datum plain_k = tensor<float>({1, 1, 32, 4}, zeros), plain_v = plain_k, k = tensor<float>({1, 1, 32, 4}, zeros), v = tensor<float>({1, 1, 32, 4}, zeros);
+  for (std::int32_t at = 0; at < 30; ++at) {
+    const float x = static_cast<float>(at % 7 - 3) * 0.3f;
+    std::vector<NamedDatum> feeds{{"q", tensor<float>({1, 1, 8}, {x, 1, 2, x, 0, x, 1, 1})}, {"k", tensor<float>({1, 1, 4}, {x, 1, -x, 2})},
+                                  {"v", tensor<float>({1, 1, 4}, {1, x, x, -1})},            {"past_k", plain_k},
+                                  {"past_v", plain_v},                                         {"last", tensor<std::int32_t>({1}, {at})},
+                                  {"total", tensor<std::int32_t>({1}, {at + 1})}};
+    const auto expected = run(*apart, feeds);
+    ASSERT_EQ(expected.size(), 3u);
+    feeds[3].datum = k, feeds[4].datum = v;
+    std::vector<NamedDatum> out{{"y", {}}, {"present_k", k}, {"present_v", v}};
+    const Status status = together->run(feeds, {}, out);
+    ASSERT_TRUE(status.ok()) << status.text();
+    EXPECT_EQ(values<float>(out[0].datum), values<float>(expected[0].datum)) << at;
+    EXPECT_EQ(values<float>(k), values<float>(expected[1].datum)) << at;
+    EXPECT_EQ(values<float>(v), values<float>(expected[2].datum)) << at;
+    plain_k = expected[1].datum, plain_v = expected[2].datum;
+  }
+  EXPECT_LE(together->plans_made(), 4u);
+}
+
 TEST(Box, AnInputThatIsReadLaterIsNotWrittenOver) {
   auto s = session(graph_bytes("g (float[3] x) => (float[3] y, float[3] z) { y = Neg(x) a = Exp(y) z = Mul(a, x) }"), with_providers({"cpu"}));
   ASSERT_TRUE(s);
