@@ -164,10 +164,47 @@ HWY_INLINE void pack_turned(float* dst, std::int64_t width, const float* src, st
   }
 }
 
+#if HWY_TARGET != HWY_SCALAR
+// Eight rows: two blocks of 4 × 4 in a vector.
+void pack_turned8(float* dst, std::int64_t width, const float* src, std::int64_t i_stride, std::int64_t i, std::int64_t depth) {
+  const hn::FixedTag<float, 8> d;
+  const float* row = src + i * i_stride;
+  const float* lower = row + 4 * i_stride;
+  float* out = dst + i;
+  std::int64_t k = 0;
+  for (; k + 4 <= depth; k += 4) {
+    const std::int64_t ahead = (8 + 2 * (k >> 2 & 3)) * i_stride + (k & ~std::int64_t{15});
+    __builtin_prefetch(row + ahead, 0, 2);
+    __builtin_prefetch(row + ahead + i_stride, 0, 2);
+    auto r0 = hn::Combine(d, load4(lower + k), load4(row + k));
+    auto r1 = hn::Combine(d, load4(lower + i_stride + k), load4(row + i_stride + k));
+    auto r2 = hn::Combine(d, load4(lower + 2 * i_stride + k), load4(row + 2 * i_stride + k));
+    auto r3 = hn::Combine(d, load4(lower + 3 * i_stride + k), load4(row + 3 * i_stride + k));
+    turn_blocks(d, r0, r1, r2, r3);
+    hn::StoreU(r0, d, out);
+    hn::StoreU(r1, d, out + width);
+    hn::StoreU(r2, d, out + 2 * width);
+    hn::StoreU(r3, d, out + 3 * width);
+    out += 4 * width;
+  }
+  for (; k < depth; ++k) {
+    for (std::int64_t r = 0; r < 8; ++r) out[r] = row[r * i_stride + k];
+    out += width;
+  }
+}
+#endif
+
 void pack(float* dst, std::int64_t width, const float* src, std::int64_t i_stride, std::int64_t k_stride, std::int64_t count,
           std::int64_t depth) {
   if (k_stride == 1 && count >= 4) {
     std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+    for (; i + 8 <= count; i += 8) pack_turned8(dst, width, src, i_stride, i, depth);
+    if (i > 0 && count - i > 4) {
+      pack_turned8(dst, width, src, i_stride, count - 8, depth);  // overlapping
+      i = count;
+    }
+#endif
     for (; i + 4 <= count; i += 4) pack_turned(dst, width, src, i_stride, i, depth);
     if (i < count) pack_turned(dst, width, src, i_stride, count - 4, depth);  // the last four again, overlapping
   } else if (i_stride == 1 && count >= kLanes) {

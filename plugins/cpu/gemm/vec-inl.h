@@ -71,9 +71,10 @@ HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v))
 
 HWY_INLINE Vec4 load4(const float* p) { return hn::LoadU(Tag4(), p); }
 HWY_INLINE void store4(Vec4 v, float* p) { hn::StoreU(v, Tag4(), p); }
-HWY_INLINE void turn4(Vec4& a, Vec4& b, Vec4& c, Vec4& d) {
-  const hn::FixedTag<double, 2> pair;
-  const Tag4 f;
+// In each block of four lanes.
+template <class F>
+HWY_INLINE void turn_blocks(F f, hn::Vec<F>& a, hn::Vec<F>& b, hn::Vec<F>& c, hn::Vec<F>& d) {
+  const hn::Repartition<double, F> pair;
   const auto q0 = hn::BitCast(pair, hn::InterleaveLower(f, a, b)), q1 = hn::BitCast(pair, hn::InterleaveUpper(f, a, b));
   const auto q2 = hn::BitCast(pair, hn::InterleaveLower(f, c, d)), q3 = hn::BitCast(pair, hn::InterleaveUpper(f, c, d));
   a = hn::BitCast(f, hn::InterleaveLower(pair, q0, q2));
@@ -81,6 +82,7 @@ HWY_INLINE void turn4(Vec4& a, Vec4& b, Vec4& c, Vec4& d) {
   c = hn::BitCast(f, hn::InterleaveLower(pair, q1, q3));
   d = hn::BitCast(f, hn::InterleaveUpper(pair, q1, q3));
 }
+HWY_INLINE void turn4(Vec4& a, Vec4& b, Vec4& c, Vec4& d) { turn_blocks(Tag4(), a, b, c, d); }
 
 #endif
 
