@@ -23,6 +23,10 @@ class Packing final : public CompileContext {
                      const std::function<void(const tenon_const_tensor&, void*)>& fill) override;
   void* alloc(std::uint64_t bytes) override { return program_.alloc(bytes); }
 
+  const Program& program() const { return program_; }
+  const tenon_graph& graph() const { return graph_; }
+  tenon_task* load() const { return load_; }
+
   // Converted bytes of a half constant that were made, null where none were asked for.
   const void* widened(std::uint64_t id) const;
   // Whether a node of this unit took a packed form of the constant, and so will hardly read its bytes.

@@ -157,10 +157,11 @@ const void* Program::constant(std::uint32_t index, tenon_task* load) const {
 }
 
 std::unique_ptr<Program> Program::compile(const Host& host, const Options& options, const tenon_part& part, tenon_task* load,
-                                          FindRow find) {
+                                          FindRow find, Tuning tuning) {
   std::unique_ptr<Program> program(new Program);
   program->host = host;
   program->options = options;
+  program->tuning = tuning;
   program->input_count = static_cast<std::uint32_t>(part.input_count);
   program->output_count = static_cast<std::uint32_t>(part.output_count);
   const tenon_graph& graph = *part.graph;

@@ -12,6 +12,7 @@
 
 #include "plugins/cpu/families.h"
 #include "plugins/cpu/host.h"
+#include "plugins/cpu/tuner.h"
 
 namespace tenon::cpu {
 
@@ -50,7 +51,7 @@ class Program {
  public:
   // Nodes, fused, laid out. Throws Failure and HostError. find: the rows to use.
   static std::unique_ptr<Program> compile(const Host& host, const Options& options, const tenon_part& part, tenon_task* load,
-                                          FindRow find = find_row);
+                                          FindRow find = find_row, Tuning tuning = {});
   ~Program();
   Program(const Program&) = delete;
 
@@ -59,6 +60,7 @@ class Program {
 
   Host host;
   Options options;
+  Tuning tuning;
   std::uint32_t input_count = 0, output_count = 0;
   std::vector<Value> values;
   std::vector<Unit> units;

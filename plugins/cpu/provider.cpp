@@ -74,7 +74,8 @@ tenon_status* compile(tenon_device* device, const tenon_part* part, const tenon_
   const Host& host = device->provider->host;
   return guarded(host, [&] {
     auto made = std::make_unique<tenon_program>();
-    made->program = Program::compile(host, session_options(device, options->options, options->max_workers), *part, options->load);
+    const Tuning tuning{host.bool_or(options->options, "/tune", false), -1};
+    made->program = Program::compile(host, session_options(device, options->options, options->max_workers), *part, options->load, find_row, tuning);
     *out = made.release();
   });
 }

@@ -142,3 +142,17 @@ def test_idle_sessions_use_no_cpu(network):
     before = time.process_time()
     time.sleep(1)
     assert time.process_time() - before < 0.01
+
+
+def test_measured_choices_are_kept(network, tmp_path):
+    cache = tmp_path / "cache"
+    options = rt.SessionOptions()
+    options.add_session_config_entry("/session/cache", str(cache))
+    expected = output(str(network))
+    feeds = {"x": np.linspace(-1, 1, 32 * 24 * 24, dtype=np.float32).reshape(1, 32, 24, 24)}
+    found = []
+    for _ in range(2):
+        session = rt.InferenceSession(str(network), options, providers=[("CPUExecutionProvider", {"tune": True})])
+        np.testing.assert_allclose(session.run(None, feeds)[0], expected[0], rtol=1e-4, atol=1e-4)
+        found.append({f.name for f in cache.glob("*.tnc") if f.stat().st_size < 3 * 4096})
+    assert found[0] and found[0] == found[1]

@@ -14,6 +14,7 @@
 #include "plugins/cpu/ops/conv_split.h"
 #include "plugins/cpu/ops/conv_weights.h"
 #include "plugins/cpu/ops/conv_winograd.h"
+#include "plugins/cpu/tuner.h"
 
 namespace tenon::cpu {
 namespace {
@@ -50,6 +51,8 @@ class Conv final : public Op {
     split_ = expects_split(node);
     const KernelDims k = KernelDims::of(node.input(1).dims, node.input(1).rank);
     if (!k.known || k.oc % groups_ != 0) return;
+    constexpr std::string_view ways[] = {"winograd", "direct"};
+    if (winograd_) winograd_ = choose(context, node, ways) == 0;
     forms_ = make_forms(k);
     packed_ = pack_constant(*forms_.any(), node, 1, context);
     may_expand_ = forms_.direct && expands(k);
