@@ -20,6 +20,7 @@ constexpr std::int64_t kBlockB = 640 << 10; // bytes of a block of B that is spl
 constexpr std::int64_t kFinishBytes = 128 << 10;  // C that is finished while it is in L2
 // Up to here vectors take as long as memory does: a tile product of one row costs as much as one of 16.
 constexpr std::int64_t kFewRows = 2;
+constexpr std::int64_t kManyRows = 48;  // from here on tiles win back what splitting B in the run costs
 constexpr std::int64_t kRoom = kSplitRows * kSplitColumns;  // floats of a tile of C, of a step of A, of a step of B
 static_assert(kSplitStep == kSplitColumns);
 
@@ -226,7 +227,8 @@ std::string packed_layout(const Kernels& kr, std::int64_t k, std::int64_t n) {
 bool takes_split(const Gemm& g, bool packed) {
   const Problem& p = g.p;
   if (packed) return packs_split(*g.kernels, p.k, p.n);
-  return g.kernels->split && g.kernels->split->tiles[0][0] && !g.dequantize && p.m >= 48 && p.n >= kSplitColumns && p.k >= kSplitStep;
+  if (!g.kernels->split || g.dequantize) return false;
+  return p.m >= (g.kernels->split->tiles[0][0] ? kManyRows : kVectorRows) && p.n >= kSplitColumns && p.k >= kSplitStep;
 }
 
 void plan_split(Gemm& g, bool packed) {
