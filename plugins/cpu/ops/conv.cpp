@@ -52,7 +52,7 @@ class Conv final : public Op {
     const KernelDims k = KernelDims::of(node.input(1).dims, node.input(1).rank);
     if (!k.known || k.oc % groups_ != 0) return;
     constexpr std::string_view ways[] = {"winograd", "direct"};
-    if (winograd_) winograd_ = choose(context, node, ways) == 0;
+    if (winograd_ && !split_) winograd_ = choose(context, node, ways) == 0;
     forms_ = make_forms(k);
     packed_ = pack_constant(*forms_.any(), node, 1, context);
     may_expand_ = forms_.direct && expands(k);

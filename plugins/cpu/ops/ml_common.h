@@ -104,7 +104,7 @@ void post_transform(PostTransform kind, T* scores, std::int64_t n) {
     case PostTransform::softmax:
     case PostTransform::softmax_zero: {
       if (n == 0) return;
-      const T top = *std::max_element(scores, scores + n), floor = std::exp(-top);
+      const T top = *std::max_element(scores, scores + n), floor = kind == PostTransform::softmax_zero ? std::exp(-top) : T(0);
       T sum = 0;
       for (std::int64_t i = 0; i < n; ++i) {
         const bool zero = kind == PostTransform::softmax_zero && scores[i] <= T(1e-7) && scores[i] >= T(-1e-7);
