@@ -64,10 +64,13 @@ struct ByteProduct {
     const std::uint8_t *rows[most_rows], *tile[gemm::byte_rows];
     std::int32_t row_sums[most_rows];
     std::int64_t ready = -1;
-    const std::int64_t blocks = (m + block_rows() - 1) / block_rows();
+    // Tiles as even as can be, and blocks of tiles too: workers get the same.
+    const std::int64_t tile_count = (m + tallest() - 1) / tallest(), blocks = (m + block_rows() - 1) / block_rows();
+    const auto tile_row = [&](std::int64_t t) { return t * m / tile_count; };
     const auto [begin, end] = c.slice(blocks * chunks);
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t block = i / chunks, first_row = block * block_rows(), height = std::min(block_rows(), m - first_row);
+      const std::int64_t block = i / chunks, first_tile = block * tile_count / blocks, last_tile = (block + 1) * tile_count / blocks;
+      const std::int64_t first_row = tile_row(first_tile), height = tile_row(last_tile) - first_row;
       if (block != ready) {
         prepare(c.ptr<const std::uint8_t>(a) + first_row * form.piece, height, zero, copied, rows, row_sums);
         for (std::int64_t r = 0; tiles && r < height; r += gemm::byte_tile_rows)
@@ -76,22 +79,23 @@ struct ByteProduct {
       }
       ready = block;
       const std::int64_t first = i % chunks * chunk_panels, last = std::min(first + chunk_panels, form.panels());
-      for (std::int64_t r = 0; r < height; r += tallest()) {
-        const std::int64_t count = std::min(tallest(), height - r), row = first_row + r;
-        if (!tiles) std::copy_n(rows + r, count, tile);
-        for (std::int64_t p = first; p < last; p += kernels->panels) {
-          const std::int64_t wide = std::min(kernels->panels, last - p), column = p * gemm::byte_columns;
+      // Panels stay in the first cache while the tiles of the block go by.
+      for (std::int64_t p = first; p < last; p += kernels->panels) {
+        const std::int64_t wide = std::min(kernels->panels, last - p), column = p * gemm::byte_columns;
+        const std::int64_t n = std::min(wide * gemm::byte_columns, form.n - column);
+        for (std::int64_t t = first_tile; t < last_tile; ++t) {
+          const std::int64_t row = tile_row(t), count = tile_row(t + 1) - row, r = row - first_row;
+          if (!tiles) std::copy_n(rows + r, count, tile);
           multiply(tile, groups, p, wide, count, sums);
-          const std::int64_t n = std::min(wide * gemm::byte_columns, form.n - column);
           for (std::int64_t h = 0; h < count; ++h)
             store(c, sums + h * sums_row(), add + column, row_sums[r + h], column, n, (row + h) * form.n + column);
         }
-        if (!epilogue.count) continue;
-        const std::int64_t column = first * gemm::byte_columns, n = std::min(last * gemm::byte_columns, form.n) - column;
-        for (std::int64_t h = 0; h < count; ++h) {
-          const std::int64_t at = (row + h) * form.n + column;
-          apply_epilogue(epilogue, c, c.ptr<float>(y) + at, at, n);
-        }
+      }
+      if (!epilogue.count) continue;
+      const std::int64_t column = first * gemm::byte_columns, n = std::min(last * gemm::byte_columns, form.n) - column;
+      for (std::int64_t h = 0; h < height; ++h) {
+        const std::int64_t at = (first_row + h) * form.n + column;
+        apply_epilogue(epilogue, c, c.ptr<float>(y) + at, at, n);
       }
     }
   }
