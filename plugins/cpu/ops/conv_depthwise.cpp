@@ -11,6 +11,7 @@ constexpr std::int64_t kEpilogueFloats = 4096;
 
 struct DepthwiseConv {
   DepthwiseFn row;
+  DepthwisePairFn pair;  // null: these sizes are done row by row
   ConvGeometry g;
   std::int64_t channels, block;  // block: of the images, or 16 in scratch
   bool dense;
@@ -65,12 +66,17 @@ struct DepthwiseConv {
                    finish};
     std::int64_t pending = begin, od = begin / g.h.out, oh = begin % g.h.out;
     for (std::int64_t i = begin; i < end; ++i) {
-      r.row_count = list_rows(in, taps, od, oh, rows);
-      if (++oh == g.h.out) ++od, oh = 0;
       const std::int64_t at = i * g.w.out;
       r.dst = dense ? line : out + at * block;
       r.residual = add ? add + at * block : nullptr;
-      row(r);
+      if (pair && i + 1 < end) {  // of one image: there is no depth
+        two_rows(in, taps, i, r);
+        oh += 2, ++i;
+      } else {
+        r.row_count = list_rows(in, taps, od, oh, rows);
+        if (++oh == g.h.out) ++od, oh = 0;
+        row(r);
+      }
       if (dense) transpose_rows(line, block, g.w.out, count, out + at, out_pixels);
       if (epilogue.count == 0 || ((i + 1 - pending) * g.w.out * block < kEpilogueFloats && i + 1 < end)) continue;
       const std::int64_t pixels = (i + 1 - pending) * g.w.out, from = (image * channels + channel) * out_pixels;
@@ -84,6 +90,16 @@ struct DepthwiseConv {
       }
       pending = i + 1;
     }
+  }
+
+  // Rows i and i + 1, the first as r says.
+  void two_rows(const float* in, const float* taps, std::int64_t i, const DepthwiseRow& r) const {
+    DepthwisePair p{{}, taps, g.w.in, g.w.out, g.w.pad, r.bias, r.residual, r.dst, low, high, finish};
+    for (std::int64_t k = 0; k < 4; ++k) {
+      const std::int64_t h = i - g.h.pad + k;
+      if (h >= 0 && h < g.h.in) p.rows[k] = in + h * g.w.in * block;
+    }
+    pair(p);
   }
 
   // The input rows that an output row reads, and the weights for each.
@@ -103,6 +119,13 @@ struct DepthwiseConv {
 };
 
 }  // namespace
+
+DepthwisePairFn pair_for(Isa isa, const Window& h, const Window& w, std::int64_t block) {
+  for (const Window* d : {&h, &w})
+    if (d->kernel != 3 || d->stride != 1 || d->dilation != 1) return nullptr;
+  const std::int64_t right = w.out - 1 - w.pad + 3 - w.in;
+  return block == 16 && w.pad >= 0 && w.pad <= 1 && right <= 1 ? depthwise_pair(isa) : nullptr;
+}
 
 DepthwiseFinish take_finish(EpiloguePlan& epilogue) {
   if (epilogue.count == 0 || epilogue.items->item.binary) return DepthwiseFinish::clamp;
@@ -128,6 +151,8 @@ bool emit_depthwise_conv(PlanBuilder& builder, const ConvGeometry& geometry, con
   DepthwiseConv c{};
   c.row = depthwise_row(builder.options().isa);
   c.g = geometry;
+  const bool flat = geometry.d.kernel == 1 && geometry.d.out == 1 && geometry.d.in == 1 && geometry.d.pad == 0;
+  if (flat) c.pair = pair_for(builder.options().isa, geometry.h, geometry.w, problem.src_block);
   c.channels = geometry.groups;
   c.dense = problem.src_block == 0;
   c.block = !c.dense ? problem.src_block : builder.options().isa >= Isa::avx512 ? 16 : 8;

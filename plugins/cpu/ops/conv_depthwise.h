@@ -27,6 +27,8 @@ class DepthwiseForm final : public ConvWeightsForm {
 // As emit_direct_conv, for geometry with one input and output channel in each group. The blocks of problem must be equal.
 bool emit_depthwise_conv(PlanBuilder& builder, const ConvGeometry& geometry, const ConvProblem& problem, std::span<const Ref> reads);
 
+// The kernel for two rows at once, for images of such blocks; null where there is none.
+DepthwisePairFn pair_for(Isa isa, const Window& h, const Window& w, std::int64_t block);
 // Takes the first item off an epilogue, where the kernel does it on its own.
 DepthwiseFinish take_finish(EpiloguePlan& epilogue);
 

@@ -69,7 +69,7 @@ HWY_INLINE void depthwise_tiles(const DepthwiseRow& r) {
       depthwise_tile<kLanes, kKernel, kStride, 1>, depthwise_tile<kLanes, kKernel, kStride, 2>, depthwise_tile<kLanes, kKernel, kStride, 3>,
       depthwise_tile<kLanes, kKernel, kStride, 4>, depthwise_tile<kLanes, kKernel, kStride, 5>, depthwise_tile<kLanes, kKernel, kStride, 6>,
       depthwise_tile<kLanes, kKernel, kStride, 7>, depthwise_tile<kLanes, kKernel, kStride, 8>};
-  if constexpr (kLanes == 16 && kKernel == 3) {  // there are registers for more, and widths that they divide are common
+  if constexpr (HWY_TARGET <= HWY_AVX3 && kKernel == 3) {  // there are registers for more, and widths that they divide are common
     if (r.out % 14 == 0) {
       for (std::int64_t o = 0; o < r.out; o += 14) depthwise_tile<kLanes, kKernel, kStride, 14>(r, o);
       return;
@@ -203,11 +203,75 @@ void apply_in_place(float* x, std::int64_t n) {
   for (; i < n; i += lanes8) hn::StoreU(f(d8, hn::LoadU(d8, x + i)), d8, x + i);
 }
 
+void finish_in_place(DepthwiseFinish finish, float* x, std::int64_t n) {
+  if (finish == DepthwiseFinish::hard_swish) apply_in_place<HardSwish>(x, n);
+  else if (finish == DepthwiseFinish::swish) apply_in_place<Swish>(x, n);
+}
+
 void depthwise(const DepthwiseRow& r) {
   depthwise_sums(r);
-  if (r.finish == DepthwiseFinish::hard_swish) apply_in_place<HardSwish>(r.dst, r.out * r.block);
-  else if (r.finish == DepthwiseFinish::swish) apply_in_place<Swish>(r.dst, r.out * r.block);
+  finish_in_place(r.finish, r.dst, r.out * r.block);
 }
+
+#if HWY_TARGET <= HWY_AVX3
+template <int kColumns>
+HWY_NOINLINE void pair_tile(const DepthwisePair& r, std::int64_t o) {
+  const hn::CappedTag<float, 16> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr int kInputs = kColumns + 2;
+  const std::int64_t at = o - r.pad;
+  const bool before = at < 0, beyond = at + kInputs > r.in;
+  V sum[2][kColumns], w[9];
+  const V bias = hn::LoadU(d, r.bias);
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; ++i) w[i] = hn::LoadU(d, r.weights + i * 16);
+#pragma GCC unroll 2
+  for (int y = 0; y < 2; ++y) {
+#pragma GCC unroll 8
+    for (int t = 0; t < kColumns; ++t) sum[y][t] = bias;
+    if (!r.residual) continue;
+    const float* add = r.residual + (y * r.out + o) * 16;
+#pragma GCC unroll 8
+    for (int t = 0; t < kColumns; ++t) sum[y][t] = hn::Add(sum[y][t], hn::LoadU(d, add + t * 16));
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    if (!r.rows[k]) continue;
+    const float* x = r.rows[k] + at * 16;
+#pragma GCC unroll 10
+    for (int p = 0; p < kInputs; ++p) {
+      const float* px = (p == 0 && before) || (p == kInputs - 1 && beyond) ? kNothing : x + p * 16;
+      const V vx = hn::LoadU(d, px);
+#pragma GCC unroll 3
+      for (int i = 0; i < 3; ++i) {
+        const int t = p - i;
+        if (t < 0 || t >= kColumns) continue;
+        if (k < 3) sum[0][t] = hn::MulAdd(vx, w[k * 3 + i], sum[0][t]);
+        if (k > 0) sum[1][t] = hn::MulAdd(vx, w[(k - 1) * 3 + i], sum[1][t]);
+      }
+    }
+  }
+  const V low = hn::Set(d, r.low), high = hn::Set(d, r.high);
+#pragma GCC unroll 2
+  for (int y = 0; y < 2; ++y) {
+    float* dst = r.dst + (y * r.out + o) * 16;
+#pragma GCC unroll 8
+    for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[y][t])), d, dst + t * 16);
+  }
+}
+
+void depthwise_two(const DepthwisePair& r) {
+  constexpr void (*kTiles[])(const DepthwisePair&, std::int64_t) = {pair_tile<1>, pair_tile<2>, pair_tile<3>, pair_tile<4>,
+                                                                    pair_tile<5>, pair_tile<6>, pair_tile<7>, pair_tile<8>};
+  const std::int64_t pieces = (r.out + 7) / 8, columns = r.out / pieces, longer = r.out % pieces;
+  for (std::int64_t p = 0, o = 0; p < pieces; ++p) {
+    const std::int64_t some = columns + (p < longer ? 1 : 0);
+    kTiles[some - 1](r, o);
+    o += some;
+  }
+  finish_in_place(r.finish, r.dst, 2 * r.out * 16);
+}
+#endif
 
 DepthwiseFn depthwise_function() { return &depthwise; }
 
@@ -226,6 +290,14 @@ DepthwiseFn depthwise_row(Isa isa) {
   if (isa >= Isa::avx2) return N_AVX2::depthwise_function();
 #endif
   return HWY_STATIC_DISPATCH(depthwise_function)();
+}
+
+DepthwisePairFn depthwise_pair(Isa isa) {
+#if HWY_TARGETS & HWY_AVX3
+  if (isa >= Isa::avx512) return &N_AVX3::depthwise_two;
+#endif
+  (void)isa;
+  return nullptr;
 }
 
 }  // namespace tenon::cpu

@@ -17,6 +17,7 @@ struct ExpandDepthwise {
   Window h, w;
   std::int64_t chunk, ring;                  // rows
   DepthwiseFn row;
+  DepthwisePairFn pair;  // null: row by row
   DepthwiseFinish finish;
   Ref src, expand_weights, expand_bias, weights, bias, residual, dst, scratch;
   std::uint64_t scratch_bytes;
@@ -45,13 +46,19 @@ class Pass {
       std::int64_t first, last;
       s_.h.inside(o, first, last);
       const std::int64_t at = o * s_.h.stride - s_.h.pad;
+      const bool two = s_.pair && o + 1 < end;
+      if (two) first = std::max<std::int64_t>(0, -at), last = std::min<std::int64_t>(4, s_.h.in - at);
       if (first < last) made = std::max(made, at + first);
       while (first < last && made < at + last) {
         const std::int64_t count = std::min({s_.chunk, s_.h.in - made, s_.ring - made % s_.ring});
         expand(made, count);
         made += count;
       }
-      for (std::int64_t c = 0; c < channels_.count; c += s_.block) depthwise(o, at, first, last, c);
+      for (std::int64_t c = 0; c < channels_.count; c += s_.block) {
+        if (two) depthwise_two(o, at, first, last, c);
+        else depthwise(o, at, first, last, c);
+      }
+      if (two) ++o;
     }
   }
 
@@ -96,6 +103,18 @@ class Pass {
     s_.row({inputs, taps, last - first, s_.block, s_.w.in, s_.w.out, s_.w.kernel, s_.w.stride, 1, s_.w.pad, bias_ + c, add, dst, s_.low, s_.high,
             s_.finish});
     if (s_.rest.count > 0) apply_epilogue(s_.rest, context_, dst, to, s_.w.out * s_.block);
+  }
+
+  // Rows o and o + 1, which read rows at + [first, last).
+  void depthwise_two(std::int64_t o, std::int64_t at, std::int64_t first, std::int64_t last, std::int64_t c) {
+    const std::int64_t to = dst_at_ + c * out_pixels_ + o * s_.w.out * s_.block;
+    const float* add = s_.residual.present() ? context_.ptr<const float>(s_.residual) + to : nullptr;
+    float* const dst = context_.ptr<float>(s_.dst) + to;
+    DepthwisePair p{{}, context_.ptr<const float>(s_.weights) + (channels_.begin + c) * 9, s_.w.in, s_.w.out, s_.w.pad, bias_ + c, add, dst,
+                    s_.low, s_.high, s_.finish};
+    for (std::int64_t k = first; k < last; ++k) p.rows[k] = ring_ + c / s_.block * ring_block_ + (at + k) % s_.ring * s_.w.in * s_.block;
+    s_.pair(p);
+    if (s_.rest.count > 0) apply_epilogue(s_.rest, context_, dst, to, 2 * s_.w.out * s_.block);
   }
 
   const ExpandDepthwise& s_;
@@ -159,8 +178,9 @@ void TakenDepthwise::plan(PlanBuilder& builder, const ConvPacking& packing, cons
   if (!fits) throw Failure{TENON_INTERNAL, "these two convolutions are no single step"};
   if (y.count() == 0) return;
   s.chunk = std::clamp<std::int64_t>(kChunkPixels / s.w.in, 1, s.h.in);
-  s.ring = (s.h.kernel + 2 * s.chunk - 2) / s.chunk * s.chunk;  // what a row reads, and all but one row of a chunk
-  s.row = depthwise_row(builder.options().isa);
+  s.row = depthwise_row(builder.options().isa), s.pair = pair_for(builder.options().isa, s.h, s.w, s.block);
+  const std::int64_t reads = s.h.kernel + (s.pair ? 1 : 0);
+  s.ring = (reads + 2 * s.chunk - 2) / s.chunk * s.chunk;  // what one or two rows read, and all but one row of a chunk
   s.src = e.src, s.expand_weights = e.weights, s.expand_bias = e.bias;
   s.expand_low = e.low, s.expand_high = e.high, s.expand_rest = e.rest;
   const FusionPlan fused = fusion_.plan(builder);

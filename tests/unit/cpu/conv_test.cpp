@@ -205,6 +205,17 @@ TEST(Conv, DepthwiseWidths) {
         if (HasFatalFailure()) return;
       }
 }
+// Rows are done two at a time where that goes, whatever a worker's share is.
+TEST(Conv, DepthwiseRowsHaveTheSameBits) {
+  for (std::int64_t height : {1, 2, 7, 12}) {
+    OpTest t({plain_conv_rows, elementwise_rows});
+    build(t, {{2, 32, height, 15}, {32, 1, 3, 3}, {}, {}, {1, 1, 1, 1}, 32}, Tail::residual_relu);
+    const auto options = [](std::uint32_t workers) { return RunOptions{.isa = detect_isa(), .workers = workers, .fuse = true, .block = 16}; };
+    const Results first = t.run(options(1));
+    ASSERT_EQ(first.error, "");
+    for (std::uint32_t workers : {2u, 3u, 5u, 8u}) EXPECT_EQ(t.run(options(workers))["y"].bytes, first["y"].bytes) << height << " rows, " << workers;
+  }
+}
 // A 1x1 convolution and the depthwise one behind it: one step, with the same bits from any number of workers.
 TEST(Conv, ExpandedDepthwise) {
   struct Expand {
