@@ -258,7 +258,8 @@ void run_split(const Gemm& g, const RunArgs& args) {
     // Cycles of a step: products, splitting, and loading B that another worker loads too.
     const std::int64_t parts = g.kernels->split->parts, products = parts * (parts + 1) / 2;
     const double flops = static_cast<double>(products) * (g.split_tiles ? 64 : 448);
-    const double split_a = 4.0 * static_cast<double>(parts * (g.split_tiles ? kSplitRows : kVectorRows)), split_b = g.b == Source::block ? 700 : 100.0 * static_cast<double>(parts);
+    const double split_a = 4.0 * static_cast<double>(parts * (g.split_tiles ? kSplitRows : kVectorRows));
+    const double split_b = g.b == Source::block ? 700 : 100.0 * static_cast<double>(parts);
     const Split s = choose_split(groups, g.panels, args.workers, split_a, split_b, flops);
     rows = share(groups, args.worker / s.columns, s.rows);
     columns = share(g.panels, args.worker % s.columns, s.columns);

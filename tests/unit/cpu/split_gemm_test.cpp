@@ -313,7 +313,8 @@ TEST(SplitGemm, TinyNumbers) {
       for (float& x : product.b) x = 1;
       for (float x : product.run(kernels(f.isa, f.precision), 1)) ASSERT_NEAR(static_cast<double>(x), 0, 32 * 0x1p-126);
       for (float& x : product.a) x = 0x1.234568p-110f;
-      for (float x : product.run(kernels(f.isa, f.precision), 1)) ASSERT_NEAR(static_cast<double>(x), 32 * 0x1.234568p-110, 32 * 0x1p-110 * f.error + 96 * 0x1p-126);
+      for (float x : product.run(kernels(f.isa, f.precision), 1))
+        ASSERT_NEAR(static_cast<double>(x), 32 * 0x1.234568p-110, 32 * 0x1p-110 * f.error + 96 * 0x1p-126);
     }
 }
 
