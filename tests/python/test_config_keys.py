@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import tenonrt as rt
+import networks
 from conftest import FOREVER, model
 from onnx import TensorProto, helper
 
@@ -78,6 +79,18 @@ def test_session(monkeypatch, tmp_path):
     assert session(monkeypatch, tmp_path, {"session": {"threads": 1, "deterministic": True, "precision": "highest"}}, data)
     with pytest.raises(Exception, match="precision"):
         session(monkeypatch, tmp_path, {"session": {"precision": "sloppy"}}, data)
+
+
+def test_cache(monkeypatch, tmp_path):
+    data = networks.wide_network()
+    folder = tmp_path / "packed"
+    assert session(monkeypatch, tmp_path, {"session": {"cache": str(folder), "cache_size": "1GiB", "cache_check": "content"}}, data)
+    assert list(folder.iterdir())
+    small = tmp_path / "small"
+    assert session(monkeypatch, tmp_path, {"session": {"cache": str(small), "cache_size": "100KiB"}}, data)
+    assert sum(f.stat().st_size for f in small.iterdir()) <= 100 * 1024
+    with pytest.raises(Exception, match="cache_check"):
+        session(monkeypatch, tmp_path, {"session": {"cache": str(folder), "cache_check": "nothing"}}, data)
 
 
 def test_shapes(monkeypatch, tmp_path):
