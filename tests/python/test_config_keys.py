@@ -99,6 +99,15 @@ def test_shapes(monkeypatch, tmp_path):
     assert cost(4096) > 10 * cost(1)
 
 
+@pytest.mark.parametrize("grow, plans", [(False, 3), (True, 1)])
+def test_growing_shapes(monkeypatch, tmp_path, capfd, grow, plans):
+    data = model("g (float[past] x) => (float[past] y) { y = Exp(x) }")
+    s = session(monkeypatch, tmp_path, {"shapes": {"past": {"grow": grow}}, "log": {"default": "off", "plan": "debug"}}, data)
+    for n in (3, 5, 6):
+        assert s.run(None, {"x": np.zeros(n, np.float32)})[0].tolist() == [1] * n
+    assert capfd.readouterr().err.count("plan ") == plans
+
+
 def test_limits(monkeypatch, tmp_path):
     big = model("g (float[n] x, int64[1] s) => (float[m] y) { y = Expand(x, s) }")
     s = session(monkeypatch, tmp_path, {"limits": {"memory": "1MiB"}}, big)
