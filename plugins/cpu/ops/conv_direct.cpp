@@ -189,7 +189,7 @@ class Pass {
               if (whole) {
                 const std::int64_t at = c_.dst.at(channel + j * kind.lanes, pixel + x * c_.w.dst_step);
                 args.dst[j] = dst_ + at;
-                args.residual[j] = residual_ && ends ? residual_ + at : nullptr;
+                args.residual[j] = residual_ && starts ? residual_ + at : nullptr;  // before dst, which may be the same memory, is written
               } else {
                 args.dst[j] = results + x * kind.channels + j * kind.lanes;
               }
