@@ -216,25 +216,28 @@ TEST(Conv, DepthwiseRowsHaveTheSameBits) {
     for (std::uint32_t workers : {2u, 3u, 5u, 8u}) EXPECT_EQ(t.run(options(workers))["y"].bytes, first["y"].bytes) << height << " rows, " << workers;
   }
 }
-// What is added lies where the result goes, and the input channels take several passes over it.
+// A basic block of a residual network. What is added lies where the result goes, and the input channels take several passes over it.
 TEST(Conv, AddsInPlace) {
   OpTest t({plain_conv_rows, elementwise_rows});
   const Dims x = {1, 512, 7, 7};
-  for (const char* v : {"x", "s"}) t.input(v, random_tensor(x, static_cast<std::uint32_t>(v[0])));
-  t.constant("w", random_tensor({512, 512, 3, 3}, 2));
-  for (const char* v : {"a", "c", "r"}) t.value(v, TENON_DTYPE_FLOAT, x);
-  t.value("y", TENON_DTYPE_FLOAT, x);
-  t.constant("v", random_tensor({512, 512, 1, 1}, 3));
-  t.node("Conv", {"s", "v"}, {"a"});
-  t.node("Conv", {"x", "w"}, {"c"}, {{"pads", Dims{1, 1, 1, 1}}});
-  t.node("Add", {"c", "a"}, {"r"});
-  t.node("Relu", {"r"}, {"y"});
+  t.input("x", random_tensor(x, 1));
+  for (const char* v : {"u", "v", "w"}) t.constant(v, random_tensor({512, 512, 3, 3}, static_cast<std::uint32_t>(v[0])));
+  for (const char* v : {"a", "b", "c", "d", "e", "f", "y"}) t.value(v, TENON_DTYPE_FLOAT, x);
+  const auto conv = [&](const char* from, const char* weights, const char* to) { t.node("Conv", {from, weights}, {to}, {{"pads", Dims{1, 1, 1, 1}}}); };
+  conv("x", "u", "a");
+  t.node("Relu", {"a"}, {"b"});
+  conv("b", "v", "c");
+  t.node("Relu", {"c"}, {"d"});
+  conv("d", "w", "e");
+  t.node("Add", {"e", "b"}, {"f"});
+  t.node("Relu", {"f"}, {"y"});
   const Results expected = t.run({.plain = true});
   ASSERT_EQ(expected.error, "");
   for (Isa isa : {Isa::avx2, Isa::avx512}) {
     if (isa > detect_isa()) continue;
     const Results r = t.run({.isa = isa, .fuse = true, .block = isa == Isa::avx2 ? 8 : 16, .inplace = true});
     ASSERT_EQ(r.error, "");
+    EXPECT_THAT(r.steps, testing::ElementsAre("conv.direct", "conv.direct", "conv.direct"));
     EXPECT_EQ(difference(r["y"], expected["y"]), "") << static_cast<int>(isa);
   }
 }
