@@ -107,6 +107,17 @@ def test_binding_errors_name_the_output():
     assert a.tolist() == [1, 1, 1]
 
 
+def test_a_binding_without_outputs():
+    s = session_of(ADD)
+    binding = s.io_binding()
+    with pytest.raises(rt.InvalidArgument, match="no output is bound(.|\n)*sum, difference"):
+        s.run_with_iobinding(binding)
+    binding.bind_output("sum")
+    binding.clear_binding_outputs()
+    with pytest.raises(rt.InvalidArgument, match="no output is bound"):
+        s.run_with_iobinding(binding)
+
+
 def test_run_with_ort_values():
     value = rt.OrtValue.ortvalue_from_numpy(np.array([1, 2], np.float32))
     results = session_of(ADD).run_with_ort_values(["difference", "sum"], {"a": value, "b": value})

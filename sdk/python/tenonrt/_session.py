@@ -117,6 +117,7 @@ class InferenceSession:
 
     def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
         """Runs with what is bound: inputs are read and outputs written where they are."""
+        iobinding._require_outputs()
         if run_options is None:
             self._sess.run_bound(iobinding._binding, None, 0, self._profile)
         else:
