@@ -139,23 +139,14 @@ class Session {
     const std::size_t count = names.is_none() ? output_names_.size() : output_names.size();
     std::vector<tenon_datum*> outputs(count);
 
-    Interrupt interrupt(cancel ? cancel->raw.get() : nullptr);
-    tenon_run_options options{};
-    options.struct_size = sizeof options;
-    options.cancel = interrupt.token();
-    options.timeout_ns = timeout_ns;
-    options.profile = profile ? profile->raw.get() : nullptr;
-    tenon_status* status = nullptr;
-    {
-      const nb::gil_scoped_release released;
-      status = tenon_session_run(session_.get(), feed_names.data(), raw.data(), raw.size(), names.is_none() ? nullptr : output_names.data(),
-                                 names.is_none() ? 0 : count, &options, outputs.data());
-    }
     std::vector<DatumPtr> results;
     results.reserve(count);
-    for (tenon_datum* output : outputs) results.emplace_back(output);
-    if (interrupt.finish()) after_interrupt(status, cancel);
-    else check(status);
+    released(cancel, timeout_ns, profile, [&](const tenon_run_options& options) {
+      tenon_status* status = tenon_session_run(session_.get(), feed_names.data(), raw.data(), raw.size(), names.is_none() ? nullptr : output_names.data(),
+                                               names.is_none() ? 0 : count, &options, outputs.data());
+      for (tenon_datum* output : outputs) results.emplace_back(output);
+      return status;
+    });
     nb::list all = nb::steal<nb::list>(PyList_New(static_cast<Py_ssize_t>(count)));
     if (!all.is_valid()) throw nb::python_error();
     for (std::size_t i = 0; i < count; ++i)
@@ -164,19 +155,7 @@ class Session {
   }
 
   void run_bound(Binding& binding, CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile) const {
-    Interrupt interrupt(cancel ? cancel->raw.get() : nullptr);
-    tenon_run_options options{};
-    options.struct_size = sizeof options;
-    options.cancel = interrupt.token();
-    options.timeout_ns = timeout_ns;
-    options.profile = profile ? profile->raw.get() : nullptr;
-    tenon_status* status = nullptr;
-    {
-      const nb::gil_scoped_release released;
-      status = binding.run(session_.get(), options);
-    }
-    if (interrupt.finish()) after_interrupt(status, cancel);
-    else check(status);
+    released(cancel, timeout_ns, profile, [&](const tenon_run_options& options) { return binding.run(session_.get(), options); });
   }
 
   std::vector<std::string> providers() const {
@@ -191,6 +170,24 @@ class Session {
   std::string plan_text() const { return text(&tenon_session_plan_text, session_.get()); }
 
  private:
+  // Calls run(options) without the GIL; Ctrl-C ends it. Throws its failure.
+  template <class Run>
+  void released(CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile, const Run& run) const {
+    Interrupt interrupt(cancel ? cancel->raw.get() : nullptr);
+    tenon_run_options options{};
+    options.struct_size = sizeof options;
+    options.cancel = interrupt.token();
+    options.timeout_ns = timeout_ns;
+    options.profile = profile ? profile->raw.get() : nullptr;
+    tenon_status* status = nullptr;
+    {
+      const nb::gil_scoped_release no_gil;
+      status = run(options);
+    }
+    if (interrupt.finish()) after_interrupt(status, cancel);
+    else check(status);
+  }
+
   template <class Get>
   tenon_port port(std::size_t index, Get get) const {
     tenon_port p{};

@@ -151,10 +151,9 @@ class IOBinding:
         self._session = session
         self._binding = _core.Binding()
         self._kept: dict[str, Any] = {}  # owners of bound memory that the binding cannot hold itself
-        self._wanted: set[str] = set()   # outputs that are bound
 
     def _require_outputs(self) -> None:
-        if not self._wanted:
+        if not self._binding.output_names():
             names = ", ".join(arg.name for arg in self._session.get_outputs())
             raise InvalidArgument(f"[tenon] : INVALID_ARGUMENT : no output is bound\nhint: bind_output(name) says what a run shall give; the model's outputs are: {names}")
 
@@ -190,11 +189,9 @@ class IOBinding:
             if element_type is None or shape is None:
                 raise ValueError(f'output "{name}": element_type and shape are needed with buffer_ptr')
             self._binding.bind_output(name, _core.Value.over(buffer_ptr, element_type, list(shape)))
-        self._wanted.add(name)
 
     def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
         self._binding.bind_output(name, ortvalue._value)
-        self._wanted.add(name)
         self._kept["out " + name] = ortvalue
 
     def synchronize_inputs(self) -> None:
@@ -220,5 +217,4 @@ class IOBinding:
 
     def clear_binding_outputs(self) -> None:
         self._binding.clear_outputs()
-        self._wanted.clear()
         self._kept = {key: value for key, value in self._kept.items() if not key.startswith("out ")}
