@@ -196,6 +196,20 @@ class ScatterElementsOp final : public Op {
 
 // ---- ScatterND --------------------------------------------------------------------------------------------------------
 
+// A worker's part of a scatter of rows: columns [from, to) of targets [low, high). Long rows: it owns columns. Short ones: a range
+// of targets.
+struct RowShare {
+  std::int64_t from, to, low, high;
+
+  RowShare(const StepContext& c, std::int64_t inner, std::int64_t targets, bool columns, std::int64_t grain)
+      : from(0), to(inner), low(0), high(targets) {
+    const auto [begin, end] = columns ? c.slice(inner, grain) : c.slice(targets);
+    if (columns) from = begin, to = end;
+    else low = begin, high = end;
+  }
+  bool empty() const { return from >= to || low >= high; }
+};
+
 struct ScatterNdStep {
   Element kind;
   CombineFn combine;
@@ -204,22 +218,12 @@ struct ScatterNdStep {
   Indices indices;
   Ref updates, dst;
 
-  // Long rows: a worker owns columns. Short ones: a range of targets.
+  // Elements that are no whole bytes are one worker's (copy_options).
   void operator()(const StepContext& c) const {
-    const bool columns = is_bytes(kind) && inner * element_bytes(kind) >= 64 * c.workers;
-    std::int64_t from = 0, to = inner, low = 0, high = space.size;
-    if (!is_bytes(kind)) {
-      if (c.worker != 0) return;
-    } else if (columns) {
-      const auto [begin, end] = c.slice(inner, std::max<std::int64_t>(1, 64 / element_bytes(kind)));
-      from = begin, to = end;
-    } else {
-      const auto [begin, end] = c.slice(space.size);
-      low = begin, high = end;
-    }
-    if (from >= to || low >= high) {
-      if (space.size > 0 || c.worker != 0) return;  // without a target every index is wrong: worker 0 says so
-    }
+    const std::int64_t bytes = std::max<std::int64_t>(1, element_bytes(kind));
+    const RowShare part(c, inner, space.size, is_bytes(kind) && inner * bytes >= 64 * c.workers, std::max<std::int64_t>(1, 64 / bytes));
+    const auto [from, to, low, high] = part;
+    if (part.empty() && (space.size > 0 || c.worker != 0)) return;  // without a target every index is wrong: worker 0 says so
     const IndexList list(c, indices);
     const Writer writer(c, kind, combine, updates, dst);
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -239,20 +243,11 @@ struct ScatterSumStep {
   Ref updates, dst;
   const char* source_name;
 
-  // A worker owns columns of long rows, a range of targets of short ones.
   void operator()(const StepContext& c) const {
     constexpr std::int64_t line = 16;
-    std::int64_t from = 0, to = inner, low = 0, high = space.size;
-    if (inner >= line * c.workers) {
-      const auto [begin, end] = c.slice(inner, line);
-      from = begin, to = end;
-    } else {
-      const auto [begin, end] = c.slice(space.size);
-      low = begin, high = end;
-    }
-    if (from >= to || low >= high) {
-      if (space.size > 0 || c.worker != 0) return;  // without a target every index is wrong: worker 0 says so
-    }
+    const RowShare part(c, inner, space.size, inner >= line * c.workers, line);
+    const auto [from, to, low, high] = part;
+    if (part.empty() && (space.size > 0 || c.worker != 0)) return;  // without a target every index is wrong: worker 0 says so
     const IndexList targets(c, indices);
     std::int64_t target[chunk], update[chunk];
     for (std::int64_t row = 0; row < rows; row += chunk) {
