@@ -16,6 +16,13 @@ struct Hiding {
   float fill = 0;
 };
 
+// How keys and values are read where they stand: `repeat` heads of queries share one of theirs, and a cache has room for more rows
+// than count. Neither is copied for it.
+struct CacheReading {
+  std::int64_t repeat = 1;
+  std::uint32_t rows = no_value;  // the unit's input that says how many rows count; no_value: all
+};
+
 // softmax(scale Q K + mask) V. Its inputs are those of the first product, of the softmax and of the second product, in a row, and
 // at the end what chooses scores to be hidden.
 class SpelledAttention final : public Op {
@@ -27,19 +34,30 @@ class SpelledAttention final : public Op {
   static bool takes_values(const MatMulOp& p, std::uint32_t slot) {
     return bare(p) && p.alpha_ == 1 && p.a_.input == slot && p.a_.perm.empty() && !p.a_.batch_last && !p.a_.transposed;
   }
+  static std::uint32_t second_operand(const MatMulOp& p) { return p.b_.input; }
+  // Operand B is a tensor of [batch, head, row, element], read as keys or as values.
+  static bool reads_cache(const MatMulOp& p, bool keys) {
+    if (p.b_.batch_last) return false;
+    static constexpr std::int32_t turned[] = {0, 1, 3, 2};
+    const bool turns = p.b_.perm.size() == 4 && std::equal(p.b_.perm.begin(), p.b_.perm.end(), turned);
+    if (!turns && !p.b_.perm.empty()) return false;
+    return (turns != p.b_.transposed) == keys;
+  }
 
   SpelledAttention(std::unique_ptr<Op> scores, std::unique_ptr<Op> softmax, std::unique_ptr<Op> values, std::uint32_t softmax_first,
-                   std::uint32_t values_first, Nothing nothing, Hiding hiding, Isa isa)
+                   std::uint32_t values_first, Nothing nothing, Hiding hiding, CacheReading keys, CacheReading values_read, Isa isa)
       : scores_(std::move(scores)), softmax_(std::move(softmax)), values_(std::move(values)), softmax_first_(softmax_first),
-        values_first_(values_first), nothing_(nothing), hiding_(hiding), isa_(isa) {}
+        values_first_(values_first), nothing_(nothing), hiding_(hiding), k_reading_(keys), v_reading_(values_read), isa_(isa) {}
 
   void plan(PlanBuilder& builder) const override {
     const auto& qk = static_cast<const MatMulOp&>(*scores_);
     const auto& softmax = static_cast<const SoftmaxOp&>(*softmax_);
     const auto& pv = static_cast<const MatMulOp&>(*values_);
     const std::uint32_t v_input = values_first_ + pv.b_.input;
-    const gemm::View q = qk.view(qk.a_, builder.in(qk.a_.input).dims), k = qk.view(qk.b_, builder.in(qk.b_.input).dims);
-    const gemm::View v = pv.view(pv.b_, builder.in(v_input).dims);
+    const gemm::View q = qk.view(qk.a_, builder.in(qk.a_.input).dims);
+    gemm::View k = qk.view(qk.b_, builder.in(qk.b_.input).dims), v = pv.view(pv.b_, builder.in(v_input).dims);
+    cut(builder, k_reading_, k.dims[k.rank - 1]);
+    cut(builder, v_reading_, v.dims[v.rank - 2]);
     gemm::View y = gemm::View::dense(builder.out(0));
     if (!pv.out_perm_.empty()) {
       std::vector<std::int32_t> back(pv.out_perm_.size());
@@ -51,8 +69,10 @@ class SpelledAttention final : public Op {
     bool fits = k.dims[k.rank - 2] == s.depth && v.dims[v.rank - 2] == s.keys && y.rank == std::max({q.rank, k.rank, v.rank}) &&
                 y.dims[y.rank - 2] == s.queries && y.dims[y.rank - 1] == s.value_depth;
     s.batch = y.rank == 4 ? y.dims[0] : 1, s.heads = y.rank >= 3 ? y.dims[y.rank - 3] : 1;
-    s.kv_heads = s.heads;
-    s.q = strides(q, y, false, fits), s.k = strides(k, y, true, fits), s.v = strides(v, y, false, fits), s.y = strides(y, y, false, fits);
+    fits = fits && s.heads % k_reading_.repeat == 0;
+    s.kv_heads = s.heads / k_reading_.repeat;
+    s.q = strides(q, y, false, 1, fits), s.k = strides(k, y, true, k_reading_.repeat, fits);
+    s.v = strides(v, y, false, v_reading_.repeat, fits), s.y = strides(y, y, false, 1, fits);
     s.scale = static_cast<double>(qk.alpha_) * static_cast<double>(softmax.scale_);
     s.nothing = nothing_;
     AttentionRefs refs;
@@ -95,14 +115,26 @@ class SpelledAttention final : public Op {
     }
   }
 
-  // Of an operand as attention names dims; where it broadcasts, 0. turned: rows are the last dim.
-  static HeadStrides strides(const gemm::View& x, const gemm::View& y, bool turned, bool& fits) {
+  // The rows that count, of those that the cache has.
+  static void cut(const PlanBuilder& builder, const CacheReading& reading, std::int64_t& rows) {
+    if (reading.rows == no_value) return;
+    const Shape& given = builder.in(reading.rows);
+    if (!given.known || given.dtype != TENON_DTYPE_INT64 || given.count() != 1)
+      throw Failure{TENON_UNSUPPORTED_SHAPE, "attention: how many rows of the cache count is not known before the run"};
+    std::int64_t n;
+    std::memcpy(&n, given.known, sizeof n);
+    rows = std::clamp<std::int64_t>(n < 0 ? n + rows : n, 0, rows);
+  }
+
+  // Of an operand as attention names dims; where it broadcasts, 0. turned: rows are the last dim. repeat: heads of y that one
+  // of x serves.
+  static HeadStrides strides(const gemm::View& x, const gemm::View& y, bool turned, std::int64_t repeat, bool& fits) {
     HeadStrides s;
     s.row = x.strides[x.rank - (turned ? 1 : 2)], s.element = x.strides[x.rank - (turned ? 2 : 1)];
     for (int d = 0; d + 2 < x.rank; ++d) {
       const int at = d + y.rank - x.rank;
       const std::int64_t stride = x.dims[d] == 1 ? 0 : x.strides[d];
-      fits = fits && at >= 0 && (x.dims[d] == 1 || x.dims[d] == y.dims[at]);
+      fits = fits && at >= 0 && (repeat > 1 && at == y.rank - 3 ? x.dims[d] * repeat == y.dims[at] : x.dims[d] == 1 || x.dims[d] == y.dims[at]);
       (at == y.rank - 3 ? s.head : s.batch) = stride;
     }
     return s;
@@ -112,6 +144,7 @@ class SpelledAttention final : public Op {
   std::uint32_t softmax_first_, values_first_;
   Nothing nothing_;
   Hiding hiding_;
+  CacheReading k_reading_, v_reading_;
   Isa isa_;
 };
 
@@ -121,9 +154,12 @@ class Finder {
  public:
   Finder(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
       : graph_(graph), values_(values), units_(units), context_(context), readers_(values.size()) {
+    makers_.assign(values.size(), no_value);
     for (std::uint32_t u = 0; u < units.size(); ++u) {
       for (std::uint32_t v : units[u].inputs)
         if (v != no_value) readers_[v].push_back(u);
+      for (std::uint32_t v : units[u].outputs)
+        if (v != no_value) makers_[v] = u;
     }
   }
 
@@ -175,6 +211,97 @@ class Finder {
     return constant_scalar(node, 3 - slot, context_, &hiding.fill);
   }
 
+  // Where keys or values come from, and how they are read there.
+  struct Origin {
+    std::uint32_t value;
+    CacheReading reading;               // rows: a value
+    std::vector<std::uint32_t> passed;  // units between, the last one first
+  };
+
+  // The node of the unit that makes v, where it is that operator alone.
+  const Unit* made_by(std::uint32_t v, std::string_view op) const {
+    const std::uint32_t u = makers_[v];
+    return u != no_value && units_[u].op && op_of(units_[u]) == op ? &units_[u] : nullptr;
+  }
+  const tenon_value& declared(std::uint32_t v) const { return element<tenon_value>(graph_.values, values_[v].graph_value); }
+  // Both dims are known to be equal.
+  static bool same_dim(const tenon_value& a, std::int32_t i, const tenon_value& b, std::int32_t j) {
+    return a.dims[i] >= 0 ? a.dims[i] == b.dims[j] : b.dims[j] < 0 && a.dim_symbols[i] != 0 && a.dim_symbols[i] == b.dim_symbols[j];
+  }
+
+  // [B, H, T, D] → Unsqueeze → [B, H, 1, T, D] → Expand → [B, H, G, T, D] → Reshape → [B, H G, T, D].
+  bool repeated(Origin& origin) const {
+    const Unit* joined = made_by(origin.value, "Reshape");
+    const Unit* wide = joined ? made_by(joined->inputs[0], "Expand") : nullptr;
+    const Unit* split = wide ? made_by(wide->inputs[0], "Unsqueeze") : nullptr;
+    if (!split) return false;
+    const tenon_value &x = declared(split->inputs[0]), &s = declared(wide->inputs[0]), &w = declared(joined->inputs[0]), &y = declared(origin.value);
+    if (x.rank != 4 || s.rank != 5 || w.rank != 5 || y.rank != 4 || s.dims[2] != 1 || w.dims[2] < 1 || x.dims[1] < 1) return false;
+    for (std::int32_t d : {0, 1, 3, 4})
+      if (!same_dim(s, d, w, d) || !same_dim(x, d < 2 ? d : d - 1, s, d)) return false;
+    if (y.dims[1] != x.dims[1] * w.dims[2] || !same_dim(y, 0, x, 0) || !same_dim(y, 2, x, 2) || !same_dim(y, 3, x, 3)) return false;
+    origin.reading.repeat = w.dims[2];
+    for (std::uint32_t v : {origin.value, joined->inputs[0], wide->inputs[0]}) origin.passed.push_back(makers_[v]);
+    origin.value = split->inputs[0];
+    return true;
+  }
+
+  // The first rows of a cache: Slice of dim 2 from 0, to an end that core evaluates.
+  bool sliced(Origin& origin) {
+    const Unit* slice = made_by(origin.value, "Slice");
+    if (!slice || slice->inputs.size() < 4 || slice->inputs[3] == no_value || declared(slice->inputs[0]).rank != 4) return false;
+    const NodeView node(graph_, slice->nodes[0]);
+    const auto is = [&](std::uint32_t input, std::int64_t expected) {
+      if (!node.is_constant(input) || node.dtype(input) != TENON_DTYPE_INT64) return false;
+      const tenon_const_tensor t = context_.constant(node, input);
+      std::int64_t x;
+      if (t.bytes != sizeof x) return false;
+      std::memcpy(&x, t.data, sizeof x);
+      return x == expected;
+    };
+    if (!is(1, 0) || !(is(3, 2) || is(3, -2)) || (node.has_input(4) && !is(4, 1))) return false;
+    const tenon_value& end = declared(slice->inputs[2]);
+    if (end.dtype != TENON_DTYPE_INT64 || end.rank != 1 || end.dims[0] != 1 || !evaluated(slice->inputs[2])) return false;
+    origin.reading.rows = slice->inputs[2];
+    origin.passed.push_back(makers_[origin.value]);
+    origin.value = slice->inputs[0];
+    return true;
+  }
+  // Core knows its elements while it plans.
+  bool evaluated(std::uint32_t v) const {
+    if (makers_[v] != no_value) return false;
+    const std::uint32_t graph_value = values_[v].graph_value;
+    for (std::uint64_t n = 0; n < graph_.nodes.count; ++n) {
+      const auto& node = element<tenon_node>(graph_.nodes, n);
+      for (std::uint32_t o = 0; o < node.output_count; ++o)
+        if (node.outputs[o] == graph_value) return (node.flags & TENON_NODE_HOST_EVALUATED) != 0;
+    }
+    return false;
+  }
+
+  // Reads keys and values where they stand, past what would only copy them.
+  void look_behind(const MatMulOp& first, const MatMulOp& second, const Unit& qk, const Unit& pv, Origin& keys, Origin& values) {
+    const std::uint32_t k = qk.inputs[SpelledAttention::second_operand(first)], v = pv.inputs[SpelledAttention::second_operand(second)];
+    keys.value = k, values.value = v;
+    if (k == no_value || v == no_value || !SpelledAttention::reads_cache(first, true) || !SpelledAttention::reads_cache(second, false)) return;
+    if (declared(k).rank != 4 || declared(v).rank != 4) return;
+    Origin k_wide = keys, v_wide = values;
+    if (repeated(k_wide) && repeated(v_wide) && k_wide.reading.repeat == v_wide.reading.repeat) keys = k_wide, values = v_wide;
+    (void)sliced(keys), (void)sliced(values);
+  }
+
+  // Units that were passed by and that nobody else reads are not needed.
+  void drop(const Origin& origin, std::uint32_t reader, std::uint32_t fused) {
+    if (!origin.passed.empty()) readers_[origin.value].push_back(fused);
+    for (std::uint32_t u : origin.passed) {
+      const std::uint32_t v = units_[u].outputs[0];
+      std::erase(readers_[v], reader);
+      if (!readers_[v].empty() || values_[v].is_output) return;
+      units_[u].op.reset();
+      reader = u;
+    }
+  }
+
   void take(std::uint32_t u) {
     Unit& qk = units_[u];
     auto* product = dynamic_cast<MatMulOp*>(qk.op.get());
@@ -207,6 +334,9 @@ class Finder {
     const auto softmax_first = static_cast<std::uint32_t>(qk.inputs.size());
     const auto values_first = softmax_first + static_cast<std::uint32_t>(softmax.inputs.size());
     Unit made;
+    Origin keys{}, values{};
+    look_behind(*product, *second, qk, pv, keys, values);
+    const std::uint32_t k_slot = SpelledAttention::second_operand(*product), v_slot = SpelledAttention::second_operand(*second);
     for (const Unit* part : {&qk, &softmax, &pv}) {
       for (std::uint32_t v : part->inputs) made.inputs.push_back(v == scores || v == chances ? no_value : v);
       made.nodes.insert(made.nodes.end(), part->nodes.begin(), part->nodes.end());
@@ -215,16 +345,25 @@ class Finder {
       made.inputs.push_back(hiding.input);
       hiding.input = static_cast<std::uint32_t>(made.inputs.size()) - 1;
     }
+    made.inputs[k_slot] = keys.value, made.inputs[values_first + v_slot] = values.value;
+    for (Origin* origin : {&keys, &values}) {
+      if (origin->reading.rows == no_value) continue;
+      made.inputs.push_back(origin->reading.rows);
+      origin->reading.rows = static_cast<std::uint32_t>(made.inputs.size()) - 1;
+    }
     made.outputs = pv.outputs;
     made.label = pv.label;
     made.op = std::make_unique<SpelledAttention>(std::move(qk.op), std::move(softmax.op), std::move(pv.op), softmax_first, values_first,
-                                                 where == no_value ? Nothing::nan : Nothing::zero_for_nan, hiding, context_.options().isa);
+                                                 where == no_value ? Nothing::nan : Nothing::zero_for_nan, hiding, keys.reading, values.reading,
+                                                 context_.options().isa);
     for (std::uint32_t other : {where, is_nan, hider}) {
       if (other == no_value) continue;
       made.nodes.insert(made.nodes.end(), units_[other].nodes.begin(), units_[other].nodes.end());
       units_[other].op.reset();
     }
     units_[last] = std::move(made);
+    drop(keys, u, last);
+    drop(values, last, last);
   }
 
   std::int32_t rank(std::uint32_t v) const { return element<tenon_value>(graph_.values, values_[v].graph_value).rank; }
@@ -234,6 +373,7 @@ class Finder {
   std::vector<Unit>& units_;
   CompileContext& context_;
   std::vector<std::vector<std::uint32_t>> readers_;
+  std::vector<std::uint32_t> makers_;  // by value: the unit
 };
 
 }  // namespace

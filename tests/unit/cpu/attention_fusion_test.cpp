@@ -30,6 +30,7 @@ struct Spelling {
   float far = -1e4f;          // what the mask adds to hide
   int hides = 0;              // 1: Where(keep, scores, far), 2: Where(hide, far, scores); keep is [queries, keys]
   float growth = 0;           // of the mask from key to key
+  std::int64_t repeat = 1;    // heads of queries that share keys and values, which are repeated by Unsqueeze, Expand and Reshape
   bool hide_all = false;      // from the second query, or from all where they share the mask
 };
 
@@ -51,6 +52,20 @@ Tensor mask_of(const Spelling& s) {
 void spell(OpTest& t, const Spelling& s) {
   const std::int64_t b = s.batch, h = s.heads, q = s.queries, k = s.keys, d = s.depth, e = s.value_depth;
   const auto operand = [&](const std::string& name, std::int64_t rows, std::int64_t depth, std::uint32_t seed) {
+    if (s.repeat > 1 && name != "q") {
+      const std::int64_t few = h / s.repeat;
+      t.input(name + "0", random_tensor({b, few, rows, depth}, seed));
+      t.value(name + "1", TENON_DTYPE_FLOAT, {b, few, 1, rows, depth});
+      t.value(name + "2", TENON_DTYPE_FLOAT, {b, few, s.repeat, rows, depth});
+      t.value(name, TENON_DTYPE_FLOAT, {b, h, rows, depth});
+      t.constant(name + "_axis", tensor<std::int64_t>({1}, {2}));
+      t.constant(name + "_wide", tensor<std::int64_t>({5}, {b, few, s.repeat, rows, depth}));
+      t.constant(name + "_dims", tensor<std::int64_t>({4}, {b, h, rows, depth}));
+      t.node("Unsqueeze", {name + "0", name + "_axis"}, {name + "1"});
+      t.node("Expand", {name + "1", name + "_wide"}, {name + "2"});
+      t.node("Reshape", {name + "2", name + "_dims"}, {name});
+      return;
+    }
     if (!s.turned) return t.input(name, random_tensor({b, h, rows, depth}, seed));
     t.input(name + "0", random_tensor({b, rows, h, depth}, seed));
     t.value(name, TENON_DTYPE_FLOAT, {b, h, rows, depth});
@@ -140,6 +155,11 @@ void check(const Spelling& s) {
 
 TEST(AttentionFusion, Scales) {
   for (Scale scale : {Scale::none, Scale::of_scores, Scale::of_both_sides}) check({.scale = scale});
+}
+
+TEST(AttentionFusion, HeadsThatShareKeysAndValuesReadThemWhereTheyStand) {
+  for (std::int64_t repeat : {2, 3, 6})
+    for (std::int64_t queries : {1, 7, 40}) check({.heads = 6, .queries = queries, .keys = 21, .mask = Mask::queries, .repeat = repeat});
 }
 
 TEST(AttentionFusion, Masks) {
