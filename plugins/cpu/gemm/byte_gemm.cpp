@@ -1,10 +1,7 @@
 #include "plugins/cpu/gemm/byte_gemm.h"
 
-#include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "plugins/cpu/simd.h"
 // After simd.h.
@@ -47,95 +44,8 @@ void pack_quad_by_column(const std::uint8_t* from, std::int64_t by_k, std::uint3
 
 }  // namespace
 
-namespace {
-
-// Takes from a pair of weights what makes their products run over 16 bits, and returns it.
-int cut(std::int8_t* w) {
-  const int above = std::max<int>(w[0], 0) + std::max<int>(w[1], 0) - 128, below = std::min<int>(w[0], 0) + std::min<int>(w[1], 0) + 128;
-  const int too_much = above > 0 ? above : below < 0 ? below : 0;
-  w[0] = static_cast<std::int8_t>(w[0] - too_much);
-  return too_much;
-}
-
-// What is taken from one k of a panel.
-struct Excess {
-  std::int32_t at;  // as ByteExcess has it
-  std::int8_t w[byte_columns];
-
-  // Whether products of both fit 16 bits together.
-  bool fits(const Excess& other) const {
-    for (int j = 0; j < byte_columns; ++j)
-      if (std::abs(w[j] + other.w[j]) > 128) return false;
-    return true;
-  }
-};
-
-// Takes from all pairs of a panel.
-std::vector<Excess> cut_panel(const ByteForm& form, std::int8_t* panel) {
-  std::vector<Excess> all;
-  for (std::int64_t s = 0; s < form.segments; ++s)
-    for (std::int64_t q = 0; q < form.quads(); ++q, panel += 64)
-      for (int half = 0; half < 4; half += 2) {
-        Excess e{static_cast<std::int32_t>(s << 16 | (4 * q + half)), {}};
-        bool some = false;
-        for (int j = 0; j < byte_columns; ++j) {
-          e.w[j] = static_cast<std::int8_t>(cut(panel + 4 * j + half));
-          some = some || e.w[j] != 0;
-        }
-        if (some) all.push_back(e);
-      }
-  return all;
-}
-
-// Header: int32 of whether anything was cut off, 64 bytes. Then where each panel's quads begin, where they belong, and the quads.
-struct ExcessTable {
-  std::int32_t *header, *first, *at;
-  std::int8_t* w;
-
-  ExcessTable(const ByteForm& form, std::int8_t* packed)
-      : header(reinterpret_cast<std::int32_t*>(packed + form.excess_at())), first(header + 16), at(first + form.panels() + 1),
-        w(reinterpret_cast<std::int8_t*>(at + 4 * form.most_excess())) {}
-};
-
-void cut_pairs(const ByteForm& form, std::int8_t* packed) {
-  const ExcessTable table(form, packed);
-  const std::vector<std::int8_t> whole(packed, packed + form.panels() * form.panel_bytes());
-  std::memset(table.header, 0, 64);
-  std::int64_t count = 0;  // quads
-  for (std::int64_t panel = 0; panel < form.panels(); ++panel) {
-    table.first[panel] = static_cast<std::int32_t>(count);
-    const std::vector<Excess> all = cut_panel(form, packed + panel * form.panel_bytes());
-    int slot = 4;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (slot % 2 == 1 && !all[i - 1].fits(all[i])) ++slot;
-      if (slot == 4) {
-        if (count == form.most_excess()) return void(std::copy(whole.begin(), whole.end(), packed));
-        std::fill_n(table.at + 4 * count, 4, all[i].at);
-        std::memset(table.w + 64 * count++, 0, 64);
-        slot = 0;
-      }
-      table.at[4 * (count - 1) + slot] = all[i].at;
-      for (int j = 0; j < byte_columns; ++j) table.w[64 * (count - 1) + 4 * j + slot] = all[i].w[j];
-      ++slot;
-    }
-  }
-  table.first[form.panels()] = static_cast<std::int32_t>(count);
-  table.header[0] = 1;
-}
-
-}  // namespace
-
-ByteExcess ByteForm::excess(const std::int8_t* packed, std::int64_t panel) const {
-  if (!pairs) return {};
-  const ExcessTable table(*this, const_cast<std::int8_t*>(packed));
-  if (table.header[0] == 0) return {nullptr, nullptr, 0, true};
-  const std::int64_t first = table.first[panel];
-  return {table.at + 4 * first, table.w + first * 64, table.first[panel + 1] - first, false};
-}
-
 void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int64_t by_segment, std::int64_t by_k, std::int64_t by_column,
                        std::int8_t* to) {
-  std::int8_t* const packed = to;
   const auto* from = static_cast<const std::uint8_t*>(w);
   const std::uint8_t turn = flip ? 0x80 : 0;
   auto* sums = reinterpret_cast<std::int32_t*>(to + form.panels() * form.panel_bytes());
@@ -161,7 +71,6 @@ void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int6
           }
       }
   std::memset(sums + form.padded(), 0, 1024);
-  if (form.pairs) cut_pairs(form, packed);
 }
 
 #if defined(__x86_64__)
@@ -223,7 +132,7 @@ TileFn vnni_of_rows(std::int64_t rows) {
 }
 
 void vnni(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
-          std::int64_t rows, std::int64_t panels, const ByteExcess&, std::int32_t* c, std::int64_t c_row) {
+          std::int64_t rows, std::int64_t panels, std::int32_t* c, std::int64_t c_row) {
   const TileFn fn = panels == 4   ? vnni_of_rows<4>(rows)
                     : panels == 3 ? vnni_of_rows<3>(rows)
                     : panels == 2 ? vnni_of_rows<2>(rows)
@@ -255,47 +164,6 @@ template <int... I>
 }
 [[gnu::always_inline]] inline __m256i half(const std::int8_t* w) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)); }
 
-// Pairs of products in 16 bits, then pairs of those.
-[[gnu::always_inline]] inline void pairs_row(__m256i* sum, __m256i x, __m256i low, __m256i high) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(_mm256_maddubs_epi16(x, low), ones));
-  sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(_mm256_maddubs_epi16(x, high), ones));
-}
-template <int... R>
-[[gnu::always_inline]] inline void pairs_quad(__m256i* sum, const std::uint8_t* const* a, std::int64_t q, const std::int8_t* w, Indices<R...>) {
-  const __m256i low = half(w), high = half(w + 32);
-  (pairs_row(sum + 2 * R, _mm256_set1_epi32(four(a[R] + q)), low, high), ...);
-}
-// A byte of each row.
-struct Byte {
-  const std::uint8_t* const* rows;
-  std::int64_t at;
-
-  std::uint32_t of(int r) const { return rows[r][at]; }
-};
-template <int... R>
-[[gnu::always_inline]] inline void excess_quad(__m256i* sum, const Byte* b, const std::int8_t* w, Indices<R...>) {
-  const __m256i low = half(w), high = half(w + 32);
-  (pairs_row(sum + 2 * R,
-             _mm256_set1_epi32(static_cast<std::int32_t>(b[0].of(R) | b[1].of(R) << 8 | b[2].of(R) << 16 | b[3].of(R) << 24)), low, high),
-   ...);
-}
-template <int R>
-void pairs_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, const ByteExcess& excess,
-                std::int32_t* c, std::int64_t c_row) {
-  __m256i sum[2 * R];
-  clear(sum, UpTo<2 * R>());
-  const std::uint8_t* const* piece = a;
-  for (std::int64_t s = 0; s < segments; ++s, piece += R)
-    for (std::int64_t q = offset; q < offset + 4 * quads; q += 4, w += 64) pairs_quad(sum, piece, q, w, UpTo<R>());
-  for (std::int64_t i = 0; i < excess.count; ++i) {
-    const auto place = [&](int e) -> Byte { return {a + (excess.at[4 * i + e] >> 16) * R, offset + (excess.at[4 * i + e] & 0xffff)}; };
-    const Byte bytes[4] = {place(0), place(1), place(2), place(3)};
-    excess_quad(sum, bytes, excess.w + i * 64, UpTo<R>());
-  }
-  save(sum, c, c_row, UpTo<2 * R>());
-}
-
 // Bytes as int16: the even and the odd ones of each quad apart, in the same places for both operands.
 struct Halves {
   __m256i even[2], odd[2];
@@ -313,7 +181,7 @@ template <int... R>
   (wide_row(sum + 2 * R, _mm256_set1_epi32(four(a[R] + q)), b), ...);
 }
 template <int R>
-void wide_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, const ByteExcess&,
+void wide_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w,
                std::int32_t* c, std::int64_t c_row) {
   __m256i sum[2 * R];
   clear(sum, UpTo<2 * R>());
@@ -322,14 +190,13 @@ void wide_tile(const std::uint8_t* const* a, std::int64_t offset, std::int64_t s
   save(sum, c, c_row, UpTo<2 * R>());
 }
 
-using PanelFn = void (*)(const std::uint8_t* const*, std::int64_t, std::int64_t, std::int64_t, const std::int8_t*, const ByteExcess&,
-                         std::int32_t*, std::int64_t);
+using PanelFn = void (*)(const std::uint8_t* const*, std::int64_t, std::int64_t, std::int64_t, const std::int8_t*, std::int32_t*,
+                         std::int64_t);
 
 void avx2(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t, std::int64_t rows,
-          std::int64_t, const ByteExcess& excess, std::int32_t* c, std::int64_t c_row) {
-  static constexpr PanelFn pairs[byte_rows] = {&pairs_tile<1>, &pairs_tile<2>, &pairs_tile<3>, &pairs_tile<4>, &pairs_tile<5>, &pairs_tile<6>};
-  static constexpr PanelFn wide[byte_rows] = {&wide_tile<1>, &wide_tile<2>, &wide_tile<3>, &wide_tile<4>, &wide_tile<5>, &wide_tile<6>};
-  (excess.wide ? wide : pairs)[rows - 1](a, offset, segments, quads, w, excess, c, c_row);
+          std::int64_t, std::int32_t* c, std::int64_t c_row) {
+  static constexpr PanelFn of_rows[byte_rows] = {&wide_tile<1>, &wide_tile<2>, &wide_tile<3>, &wide_tile<4>, &wide_tile<5>, &wide_tile<6>};
+  of_rows[rows - 1](a, offset, segments, quads, w, c, c_row);
 }
 
 }  // namespace

@@ -3,11 +3,6 @@
 // A row of A is `segments` pieces of `quads` * 4 bytes anywhere in memory (the taps of a convolution), so nothing of A is
 // packed. B is in panels of 16 columns: [segments * quads][16][4] bytes, then int32 sums of all columns. Free functions on plain
 // memory; any thread.
-//
-// Without VNNI two products are added in 16 bits, which holds them while weights that stand together add up to 128 at most. What is
-// above is cut off and kept apart, with the numbers of the bytes of A that it belongs to: 2 of 100 such pairs of trained weights, a
-// tenth of all k in some column of a panel. Where it were more than a quarter as many quads again, nothing is cut off and products are
-// added in 32 bits.
 #pragma once
 
 #include <cstdint>
@@ -19,30 +14,16 @@ namespace tenon::cpu::gemm {
 inline constexpr std::int64_t byte_columns = 16;  // of a panel
 inline constexpr std::int64_t byte_rows = 6;      // of the tallest tile
 
-// What was cut off of a panel: quad i is [16][4] weights for four bytes from anywhere, byte at[4 * i + e] & 0xffff of piece
-// at[4 * i + e] >> 16.
-struct ByteExcess {
-  const std::int32_t* at = nullptr;
-  const std::int8_t* w = nullptr;
-  std::int64_t count = 0;
-  bool wide = false;  // nothing was cut off
-};
-
 // How B is cut up: n columns of `segments` pieces of `piece` numbers each.
 struct ByteForm {
   std::int64_t n = 0, segments = 1, piece = 0;
-  bool pairs = false;  // with what pairs of weights have too much, for machines without VNNI
 
   std::int64_t quads() const { return (piece + 3) / 4; }
   std::int64_t panels() const { return (n + byte_columns - 1) / byte_columns; }
   std::int64_t padded() const { return panels() * byte_columns; }
   std::int64_t panel_bytes() const { return segments * quads() * 4 * byte_columns; }
   // With what a tile reads behind the last panel (byte_tiles.h).
-  std::int64_t excess_at() const { return panels() * panel_bytes() + padded() * 4 + 1024; }
-  std::int64_t bytes() const { return (excess_at() + (pairs ? 64 + (panels() + 1) * 4 + most_excess() * 80 : 0) + 63) / 64 * 64; }
-  std::int64_t most_excess() const { return panels() * segments * quads() / 4; }
-  // Of one panel.
-  ByteExcess excess(const std::int8_t* packed, std::int64_t panel) const;
+  std::int64_t bytes() const { return (panels() * panel_bytes() + padded() * 4 + 1024 + 63) / 64 * 64; }
   const std::int32_t* sums(const std::int8_t* packed) const {
     return reinterpret_cast<const std::int32_t*>(packed + panels() * panel_bytes());
   }
@@ -55,14 +36,11 @@ void pack_byte_weights(const ByteForm& form, const void* w, bool flip, std::int6
 
 struct ByteKernels {
   std::int64_t panels;  // of the widest tile
-  // c[r * c_row + j] for r < rows, j < 16 * panels. a[s * rows + r] + offset: piece s of row r. excess: of the one panel, where the form
-  // has pairs.
+  // c[r * c_row + j] for r < rows, j < 16 * panels. a[s * rows + r] + offset: piece s of row r.
   void (*tile)(const std::uint8_t* const* a, std::int64_t offset, std::int64_t segments, std::int64_t quads, const std::int8_t* w, std::int64_t panel_bytes,
-               std::int64_t rows, std::int64_t panels, const ByteExcess& excess, std::int32_t* c, std::int64_t c_row);
+               std::int64_t rows, std::int64_t panels, std::int32_t* c, std::int64_t c_row);
 };
 // Null where the instruction set is too small for it to be worth while.
 const ByteKernels* byte_kernels(Isa isa);
-// Whether its forms have pairs.
-inline bool byte_pairs(Isa isa) { return isa < Isa::avx512_vnni; }
 
 }  // namespace tenon::cpu::gemm

@@ -6,8 +6,9 @@
 #include "plugins/cpu/amx/tiles.h"
 #include "plugins/cpu/gemm/byte_tiles.h"
 #include "plugins/cpu/ops/byte_depthwise.h"
+#include "plugins/cpu/ops/byte_rows.h"
 #include "plugins/cpu/ops/byte_tile.h"
-#include "plugins/cpu/ops/byte_windows.h"
+#include "plugins/cpu/ops/byte_wide.h"
 
 namespace tenon::cpu {
 namespace {
@@ -26,22 +27,20 @@ struct ByteConvStep {
   const std::int32_t* zeros;
   ByteTarget to;
   ByteAddition addition;
-  bool adds, matrix, gathers, lines, tiles;
-  std::uint8_t zero;
+  bool adds, tiles;
+  ByteRows of;
   std::int64_t m, block, chunk, chunks;  // rows, of a block; panels of a chunk
   std::int64_t groups_count;             // of channels
-  const ByteWindows* windows;
-  const std::uint8_t* padding;  // a pixel of zero points
-  Ref x, other, y, scratch;
+  Ref other, y, scratch;
 
-  std::int64_t row_bytes() const { return form.quads() * 4; }
+  std::int64_t row_bytes() const { return of.row_bytes(); }
   std::int64_t sums_row() const { return kernels->panels * gemm::byte_columns; }
   // Rows of a tile; on the matrix unit two groups.
   std::int64_t tallest() const { return tiles ? 2 * gemm::byte_tile_rows : gemm::byte_rows; }
   std::int64_t groups(std::int64_t rows) const { return (rows + gemm::byte_tile_rows - 1) / gemm::byte_tile_rows; }
   std::uint64_t sums_at() const { return static_cast<std::uint64_t>(block * form.segments) * sizeof(const std::uint8_t*); }
   std::uint64_t gathered_at() const { return sums_at() + static_cast<std::uint64_t>(tallest() * sums_row() * 4); }
-  std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(gathers ? block * row_bytes() + ByteWindows::line_copy : 0) + 63) / 64 * 64; }
+  std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(of.gathered_bytes(block)) + 63) / 64 * 64; }
   // The sum of each row of the block less zero points, where weights have some.
   std::uint64_t totals_at() const {
     return groups_at() + static_cast<std::uint64_t>(tiles ? groups(block) * gemm::byte_group_bytes(form) : 0);
@@ -60,7 +59,7 @@ struct ByteConvStep {
     auto** pieces = reinterpret_cast<const std::uint8_t**>(memory);
     auto* sums = reinterpret_cast<std::int32_t*>(memory + sums_at());
     auto* totals = reinterpret_cast<std::int32_t*>(memory + totals_at());
-    const std::uint8_t* in = c.ptr<const std::uint8_t>(x);
+    const std::uint8_t* in = c.ptr<const std::uint8_t>(of.x);
     std::int64_t ready = -1;
     const std::int64_t blocks = (m + block - 1) / block;
     const std::int64_t items = chunks * groups_count;  // of a block
@@ -103,7 +102,7 @@ struct ByteConvStep {
       return to_bytes(work, sums, sums_row(), true);
     }
     if (whole && !zeros) return whole(work);
-    kernels->tile(pieces, offset, form.segments, form.quads(), w, form.panel_bytes(), count, wide, form.excess(weights, panel), sums, sums_row());
+    kernels->tile(pieces, offset, form.segments, form.quads(), w, form.panel_bytes(), count, wide, sums, sums_row());
     take_zeros(sums, count, column, n, totals);
     if (to_bytes) return to_bytes(work, sums, sums_row(), false);
     const ByteTile tile{sums, sums_row(), count, n, out, out_row};
@@ -120,46 +119,20 @@ struct ByteConvStep {
   void prepare(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered,
                std::uint8_t* group, std::int32_t* totals) const {
     if (!tiles) {
-      find(in, row, count, pieces, gathered);
+      of.find(in, row, count, pieces, gathered);
       return total(pieces, count, totals);
     }
     for (std::int64_t r = 0; r < count; r += gemm::byte_tile_rows, group += gemm::byte_group_bytes(form)) {
       const std::int64_t some = std::min(gemm::byte_tile_rows, count - r);
-      find(in, row + r, some, pieces, gathered);
+      of.find(in, row + r, some, pieces, gathered);
       gemm::gather_byte_rows(form, pieces, some, group);
       total(pieces, some, totals + r);
     }
   }
   void total(const std::uint8_t* const* pieces, std::int64_t count, std::int32_t* totals) const {
     for (std::int64_t r = 0; zeros && r < count; ++r) {
-      totals[r] = -static_cast<std::int32_t>(zero) * static_cast<std::int32_t>(form.segments * form.piece);
+      totals[r] = -static_cast<std::int32_t>(of.zero) * static_cast<std::int32_t>(form.segments * form.piece);
       for (std::int64_t s = 0; s < form.segments; ++s) totals[r] += finish->total(pieces[s * count + r], form.piece);
-    }
-  }
-  void find(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered) const {
-    if (matrix && !gathers) {
-      for (std::int64_t r = 0; r < count; ++r) pieces[r] = in + (row + r) * form.piece;
-      return;
-    }
-    ByteWindows::Place place{};
-    if (!matrix) place = windows->place(row);
-    bool inside = false;  // the window before this one
-    for (std::int64_t r = 0; r < count; ++r) {
-      if (gathers) {
-        std::uint8_t* to_row = gathered + r * row_bytes();
-        pieces[r] = to_row;
-        if (lines) windows->gather_lines(in, place, to_row);
-        else if (matrix) std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
-        else windows->gather(in, place, zero, to_row);
-        for (std::int64_t k = form.piece; k < row_bytes(); ++k) to_row[k] = 0;
-      } else if (inside && place.at[2] > 0 && windows->whole(2, place.at[2])) {
-        const std::int64_t step = windows->w[2].stride * windows->channels;
-        for (const std::uint8_t **p = pieces + r, **end = p + form.segments * count; p < end; p += count) *p = p[-1] + step;
-      } else {
-        windows->taps(in, place, [&](std::int64_t tap, const std::uint8_t* from) { pieces[tap * count + r] = from ? from : padding; });
-        inside = windows->whole(place);
-      }
-      if (!matrix) windows->advance(place);
     }
   }
 };
@@ -203,30 +176,19 @@ std::int32_t ByteConvOp::layout(std::span<std::int32_t> inputs, std::int32_t) {
 }
 
 void ByteConvOp::plan(PlanBuilder& b) const {
-  const Shape &x = b.in(0), &y = b.out(0);
-  if (y.count() == 0) return;
+  if (b.out(0).count() == 0) return;
   if (spec_.depthwise) return emit_byte_depthwise(b, spec_);
+  if (b.options().isa < Isa::avx512_vnni) return emit_byte_wide(b, spec_);
   ByteConvStep s{};
   s.kernels = gemm::byte_kernels(b.options().isa);
   s.finish = &byte_finish(b.options().isa);
   s.whole = byte_tile(b.options().isa), s.to_bytes = byte_sums(b.options().isa);
   s.form = spec_.form, s.packed = spec_.packed, s.columns = spec_.columns, s.zeros = spec_.zeros;
-  s.to = spec_.to, s.addition = spec_.addition, s.adds = spec_.adds, s.matrix = spec_.matrix, s.zero = spec_.x_zero;
-  s.gathers = spec_.gathers(), s.lines = spec_.lines();
+  s.to = spec_.to, s.addition = spec_.addition, s.adds = spec_.adds;
   s.groups_count = spec_.groups;
   s.tiles = b.options().isa >= Isa::amx && spec_.groups == 1;
-  s.m = y.count() / spec_.outputs();
-  if (s.matrix) {
-    require(x[-1] == s.form.piece, "A has " + std::to_string(x[-1]) + " columns, B has " + std::to_string(s.form.piece) + " rows");
-  } else {
-    require(x[1] == spec_.channels, "X has " + std::to_string(x[1]) + " channels, W has " + std::to_string(spec_.channels));
-    ByteWindows windows = byte_windows(spec_.window, spec_.kernel, x, y, spec_.channels);
-    if (spec_.lines()) s.x = pad_bytes(b, windows, spec_.x_signed, spec_.x_zero);
-    s.windows = b.keep(std::span<const ByteWindows>(&windows, 1));
-    s.matrix = !spec_.lines() && spec_.groups == 1 && windows.pointwise();
-    const std::vector<std::uint8_t> padding(static_cast<std::size_t>(spec_.channels), spec_.x_zero);
-    s.padding = b.keep(std::span<const std::uint8_t>(padding));
-  }
+  s.of = plan_byte_rows(b, spec_);
+  s.m = s.of.m;
   s.chunk = std::clamp<std::int64_t>(chunk_bytes / s.form.panel_bytes() / s.kernels->panels, 1, 64) * s.kernels->panels;
   s.chunks = (s.form.panels() + s.chunk - 1) / s.chunk;
   std::int64_t blocks = (s.m + most_rows - 1) / most_rows;
@@ -236,9 +198,8 @@ void ByteConvOp::plan(PlanBuilder& b) const {
   s.block = (s.m + blocks - 1) / blocks;
   s.y = b.out_ref(0);
   if (s.adds) s.other = b.in_ref(1);
-  if (!s.x.present()) s.x = spec_.x_signed ? unsigned_bytes(b) : b.in_ref(0);
   s.scratch = b.scratch(s.scratch_bytes());
-  std::vector<Ref> reads{s.x};
+  std::vector<Ref> reads{s.of.x};
   if (s.adds) reads.push_back(s.other);
   const double products = static_cast<double>(s.m * spec_.outputs()) * static_cast<double>(s.form.segments * s.form.piece);
   b.step(spec_.matrix ? "bytes.product" : "bytes.conv", s, {.est_ns = 2 * products / (s.kernels->panels > 1 ? 300 : 60)}, reads, {{s.y}});

@@ -104,7 +104,7 @@ struct ByteProduct {
                 std::int32_t* sums) const {
     const std::int8_t* w = packed + panel * form.panel_bytes();
     if (!tiles)
-      return kernels->tile(tile, 0, 1, form.quads(), w, form.panel_bytes(), count, wide, form.excess(packed, panel), sums, sums_row());
+      return kernels->tile(tile, 0, 1, form.quads(), w, form.panel_bytes(), count, wide, sums, sums_row());
     for (std::int64_t p = 0; p < wide; p += 2)
       gemm::multiply_byte_tiles(form, {groups, count > gemm::byte_tile_rows ? 2 : 1, w + p * form.panel_bytes(),
                                        std::min<std::int64_t>(2, wide - p), nullptr, sums + p * gemm::byte_columns, sums_row()});
@@ -150,7 +150,7 @@ std::unique_ptr<Op> ByteMatMulOp::make(const NodeView& node, CompileContext& con
   // A depth with which 32-bit sums of corrections cannot run over.
   if (b.dims[0] < 1 || b.dims[1] < 1 || b.dims[0] > (1 << 15)) return nullptr;
   auto op = std::make_unique<ByteMatMulOp>();
-  op->form_ = {b.dims[1], 1, b.dims[0], gemm::byte_pairs(context.options().isa)};
+  op->form_ = {b.dims[1], 1, b.dims[0]};
   const bool flip = b.dtype == TENON_DTYPE_UINT8;
   std::vector<std::int32_t> zeros(static_cast<std::size_t>(op->form_.n), flip ? -128 : 0);
   if (node.has_input(b_zero_input)) {
@@ -162,7 +162,7 @@ std::unique_ptr<Op> ByteMatMulOp::make(const NodeView& node, CompileContext& con
   if (std::any_of(zeros.begin(), zeros.end(), [](std::int32_t z) { return z != 0; })) op->zeros_ = std::move(zeros);
   const gemm::ByteForm& form = op->form_;
   op->packed_ = static_cast<const std::int8_t*>(
-      context.packed(node, b_input, form.pairs ? "bytes/matmul/pairs" : "bytes/matmul", static_cast<std::uint64_t>(form.bytes()), [&](const tenon_const_tensor& t, void* to) {
+      context.packed(node, b_input, "bytes/matmul", static_cast<std::uint64_t>(form.bytes()), [&](const tenon_const_tensor& t, void* to) {
         gemm::pack_byte_weights(form, t.data, flip, 0, form.n, 1, static_cast<std::int8_t*>(to));
       }));
   return op;

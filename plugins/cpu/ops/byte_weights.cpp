@@ -93,11 +93,10 @@ std::int64_t weights_column_axis(const NodeView& op, const ByteConvSpec& s) { re
 
 void pack_product(CompileContext& context, const NodeView& op, const NodeView& owner, std::uint32_t at, ByteConvSpec& s) {
   const bool flip = owner.input(at).dtype == TENON_DTYPE_UINT8, turned = weights_transposed(op);
-  s.form.pairs = gemm::byte_pairs(context.options().isa);
   const ByteConvSpec spec = s;
   const gemm::ByteForm form = s.form;
   const std::string id = "bytes/product/" + std::to_string(form.segments) + "/" + std::to_string(s.matrix ? 0 : s.channels) + "/" +
-                         std::to_string(s.groups) + (turned ? "/turned" : "") + (form.pairs ? "/pairs" : "") + depthwise_zeros(s);
+                         std::to_string(s.groups) + (turned ? "/turned" : "") + depthwise_zeros(s);
   s.packed = static_cast<const std::int8_t*>(context.packed(owner, at, id, s.packed_bytes(), [&](const tenon_const_tensor& t, void* to) {
     auto* out = static_cast<std::int8_t*>(to);
     if (spec.matrix) return gemm::pack_byte_weights(form, t.data, flip, 0, turned ? 1 : form.n, turned ? form.piece : 1, out);
