@@ -161,21 +161,56 @@ HWY_INLINE V erf(D d, V x) {
   const V z = x * x, y = x * polynomial(d, z, p) / polynomial(d, z, q);
   return hn::Min(hn::Set(d, 1.0f), hn::Max(hn::Set(d, -1.0f), y));
 }
+// 2^f - 1 = f c(f) where f is at most half a step of 2^-kRootBits, and what to multiply 2^f with for the steps: from a table as
+// large as a vector, which is as exact as a longer polynomial and costs less.
+#if HWY_TARGET == HWY_AVX3
+constexpr int kRootBits = 4;
+constexpr float kRootPolynomial[] = {0.693147182f, 0.240234286f, 0.05550595f};
+alignas(64) constexpr float kRoots[] = {1.0f,         1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f,
+                                        1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f, 1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
+#elif HWY_TARGET == HWY_AVX2
+constexpr int kRootBits = 3;
+constexpr float kRootPolynomial[] = {0.693147182f, 0.240257636f, 0.0555114746f};
+alignas(32) constexpr float kRoots[] = {1.0f, 1.09050775f, 1.18920708f, 1.29683959f, 1.41421354f, 1.54221082f, 1.68179286f, 1.8340081f};
+#else
+constexpr int kRootBits = 0;
+constexpr float kRootPolynomial[] = {0.693147182f, 0.240226507f, 0.0555035695f, 0.00961808302f, 0.00133908633f, 0.000154531634f};
+#endif
+// 2^(k / 2^kRootBits) for k in the low bits of sum.
+template <class D, class V>
+HWY_INLINE V root_of_two(D d, V sum) {
+#if HWY_TARGET == HWY_AVX3
+  (void)d;
+  if constexpr (sizeof(sum.raw) == 64) {
+    return V{_mm512_permutexvar_ps(_mm512_castps_si512(sum.raw), _mm512_load_ps(kRoots))};
+  } else {
+    static_assert(sizeof(sum.raw) == 32);
+    return V{_mm256_permutex2var_ps(_mm256_load_ps(kRoots), _mm256_castps_si256(sum.raw), _mm256_load_ps(kRoots + 8))};
+  }
+#elif HWY_TARGET == HWY_AVX2
+  (void)d;
+  static_assert(sizeof(sum.raw) == 32);
+  return V{_mm256_permutevar8x32_ps(_mm256_load_ps(kRoots), _mm256_castps_si256(sum.raw))};
+#else
+  (void)sum;
+  return hn::Set(d, 1.0f);
+#endif
+}
 // y / (1 + e^-u).
 template <class D, class V>
 HWY_INLINE V over_one_plus_exp(D d, V y, V u) {
-  constexpr float c[] = {1.0f, 0.693147242f, 0.24022235f, 0.0555030815f, 0.0096718967f, 0.00134072884f};
   u = hn::Min(hn::Set(d, 87.0f), hn::Max(hn::Set(d, -104.0f), u));
-  // -u / ln 2 = n + f. The product is not rounded before n is taken off, the constant has a second part.
-  const V scale = hn::Set(d, -1.44269502f), shift = hn::Set(d, 12582912.0f);  // 1.5 * 2^23
+  // -u / ln 2 = n + f, n in steps. The product is not rounded before n is taken off, the constant has a second part.
+  const V scale = hn::Set(d, -1.44269502f), shift = hn::Set(d, 12582912.0f / (1 << kRootBits));  // 1.5 * 2^23
   const V sum = hn::MulAdd(u, scale, shift), n = sum - shift;
-  const V p = polynomial(d, hn::MulAdd(u, hn::Set(d, -1.92596303e-8f), hn::MulSub(u, scale, n)), c);
+  const V f = hn::MulAdd(u, hn::Set(d, -1.92596303e-8f), hn::MulSub(u, scale, n));
+  const V root = root_of_two(d, sum), p = hn::MulAdd(root, f * polynomial(d, f, kRootPolynomial), root);
 #if HWY_TARGET == HWY_AVX3
   const V power = scale_by_floor(p, n);
 #else
   const hn::RebindToSigned<D> di;
-  const V bits = hn::BitCast(d, hn::BitCast(di, p) + hn::ShiftLeft<23>(hn::BitCast(di, sum)));
-  const V power = hn::IfThenElse(hn::Lt(u, hn::Set(d, -88.7228f)), hn::Set(d, HUGE_VALF), bits);
+  const auto whole = hn::ShiftLeft<23 - kRootBits>(hn::BitCast(di, sum)) & hn::Set(di, ~0x7fffff);
+  const V power = hn::IfThenElse(hn::Lt(u, hn::Set(d, -88.7228f)), hn::Set(d, HUGE_VALF), hn::BitCast(d, hn::BitCast(di, p) + whole));
 #endif
   return y / (hn::Set(d, 1.0f) + power);
 }
