@@ -124,7 +124,7 @@ DepthwisePairFn pair_for(Isa isa, const Window& h, const Window& w, std::int64_t
   for (const Window* d : {&h, &w})
     if (d->kernel != 3 || d->stride != 1 || d->dilation != 1) return nullptr;
   const std::int64_t right = w.out - 1 - w.pad + 3 - w.in;
-  return block == 16 && w.pad >= 0 && w.pad <= 1 && right <= 1 ? depthwise_pair(isa) : nullptr;
+  return w.pad >= 0 && w.pad <= 1 && right <= 1 ? depthwise_pair(isa, block) : nullptr;
 }
 
 DepthwiseFinish take_finish(EpiloguePlan& epilogue) {

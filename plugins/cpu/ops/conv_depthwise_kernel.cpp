@@ -1,5 +1,7 @@
 #include "plugins/cpu/ops/conv_depthwise_kernel.h"
 
+#include <utility>
+
 #include "plugins/cpu/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -22,13 +24,13 @@ alignas(64) constexpr float kNothing[16] = {};
 // ---- kernels of 3, 5 and 7 columns that move by 1 or 2, where a vector has all channels of a block ----
 
 // kColumns outputs from o on. Every input is read once and used for all outputs that it is part of. Not inline: distances between
-// pixels are constants, and registers are for one tile alone.
-template <int kLanes, int kKernel, int kStride, int kColumns>
+// pixels are constants, and registers are for one tile alone. kRows: of the input, where their number is known; else 0.
+template <int kLanes, int kKernel, int kStride, int kColumns, int kRows>
 HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
   const hn::CappedTag<float, kLanes> d;
   using V = hn::Vec<decltype(d)>;
   constexpr int kInputs = (kColumns - 1) * kStride + kKernel, kBeyond = kKernel / 2;
-  const std::int64_t at = o * kStride - r.pad, in = r.in - at, row_count = r.row_count;
+  const std::int64_t at = o * kStride - r.pad, in = r.in - at, row_count = kRows > 0 ? kRows : r.row_count;
   V sum[kColumns];
   const V bias = hn::LoadU(d, r.bias);
 #pragma GCC unroll 16
@@ -38,7 +40,8 @@ HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
 #pragma GCC unroll 16
     for (int t = 0; t < kColumns; ++t) sum[t] = hn::Add(sum[t], hn::LoadU(d, add + t * kLanes));
   }
-  for (std::int64_t k = 0; k < row_count; ++k) {
+#pragma GCC unroll 3
+  for (std::int64_t k = 0; k < (kRows > 0 ? kRows : row_count); ++k) {
     const float* x = r.rows[k] + at * kLanes;
     const float* from = r.weights[k];
     V w[kKernel];
@@ -63,15 +66,18 @@ HWY_NOINLINE void depthwise_tile(const DepthwiseRow& r, std::int64_t o) {
   for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[t])), d, dst + t * kLanes);  // in this order NaN stays
 }
 
-template <int kLanes, int kKernel, int kStride>
+template <int kLanes, int kKernel, int kStride, int kRows = 0>
 HWY_INLINE void depthwise_tiles(const DepthwiseRow& r) {
-  constexpr void (*kTiles[])(const DepthwiseRow&, std::int64_t) = {
-      depthwise_tile<kLanes, kKernel, kStride, 1>, depthwise_tile<kLanes, kKernel, kStride, 2>, depthwise_tile<kLanes, kKernel, kStride, 3>,
-      depthwise_tile<kLanes, kKernel, kStride, 4>, depthwise_tile<kLanes, kKernel, kStride, 5>, depthwise_tile<kLanes, kKernel, kStride, 6>,
-      depthwise_tile<kLanes, kKernel, kStride, 7>, depthwise_tile<kLanes, kKernel, kStride, 8>};
+  if constexpr (kKernel == 3 && kStride == 2 && kRows == 0) {
+    if (r.row_count == 3) return depthwise_tiles<kLanes, kKernel, kStride, 3>(r);
+  }
+  static constexpr void (*kTiles[])(const DepthwiseRow&, std::int64_t) = {  // static: gcc builds others on the stack in every call
+      depthwise_tile<kLanes, kKernel, kStride, 1, kRows>, depthwise_tile<kLanes, kKernel, kStride, 2, kRows>, depthwise_tile<kLanes, kKernel, kStride, 3, kRows>,
+      depthwise_tile<kLanes, kKernel, kStride, 4, kRows>, depthwise_tile<kLanes, kKernel, kStride, 5, kRows>, depthwise_tile<kLanes, kKernel, kStride, 6, kRows>,
+      depthwise_tile<kLanes, kKernel, kStride, 7, kRows>, depthwise_tile<kLanes, kKernel, kStride, 8, kRows>};
   if constexpr (HWY_TARGET <= HWY_AVX3 && kKernel == 3) {  // there are registers for more, and widths that they divide are common
     if (r.out % 14 == 0) {
-      for (std::int64_t o = 0; o < r.out; o += 14) depthwise_tile<kLanes, kKernel, kStride, 14>(r, o);
+      for (std::int64_t o = 0; o < r.out; o += 14) depthwise_tile<kLanes, kKernel, kStride, 14, kRows>(r, o);
       return;
     }
   }
@@ -213,10 +219,13 @@ void depthwise(const DepthwiseRow& r) {
   finish_in_place(r.finish, r.dst, r.out * r.block);
 }
 
-#if HWY_TARGET <= HWY_AVX3
-template <int kColumns>
+#if HWY_TARGET <= HWY_AVX2
+// As many sums as registers hold beside the weights; where there are 16 registers some weights are read from memory.
+constexpr int kPairColumns = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+
+template <int kLanes, int kColumns>
 HWY_NOINLINE void pair_tile(const DepthwisePair& r, std::int64_t o) {
-  const hn::CappedTag<float, 16> d;
+  const hn::CappedTag<float, kLanes> d;
   using V = hn::Vec<decltype(d)>;
   constexpr int kInputs = kColumns + 2;
   const std::int64_t at = o - r.pad;
@@ -230,17 +239,17 @@ HWY_NOINLINE void pair_tile(const DepthwisePair& r, std::int64_t o) {
 #pragma GCC unroll 8
     for (int t = 0; t < kColumns; ++t) sum[y][t] = bias;
     if (!r.residual) continue;
-    const float* add = r.residual + (y * r.out + o) * 16;
+    const float* add = r.residual + (y * r.out + o) * kLanes;
 #pragma GCC unroll 8
-    for (int t = 0; t < kColumns; ++t) sum[y][t] = hn::Add(sum[y][t], hn::LoadU(d, add + t * 16));
+    for (int t = 0; t < kColumns; ++t) sum[y][t] = hn::Add(sum[y][t], hn::LoadU(d, add + t * kLanes));
   }
 #pragma GCC unroll 4
   for (int k = 0; k < 4; ++k) {
     if (!r.rows[k]) continue;
-    const float* x = r.rows[k] + at * 16;
+    const float* x = r.rows[k] + at * kLanes;
 #pragma GCC unroll 10
     for (int p = 0; p < kInputs; ++p) {
-      const float* px = (p == 0 && before) || (p == kInputs - 1 && beyond) ? kNothing : x + p * 16;
+      const float* px = (p == 0 && before) || (p == kInputs - 1 && beyond) ? kNothing : x + p * kLanes;
       const V vx = hn::LoadU(d, px);
 #pragma GCC unroll 3
       for (int i = 0; i < 3; ++i) {
@@ -254,22 +263,26 @@ HWY_NOINLINE void pair_tile(const DepthwisePair& r, std::int64_t o) {
   const V low = hn::Set(d, r.low), high = hn::Set(d, r.high);
 #pragma GCC unroll 2
   for (int y = 0; y < 2; ++y) {
-    float* dst = r.dst + (y * r.out + o) * 16;
+    float* dst = r.dst + (y * r.out + o) * kLanes;
 #pragma GCC unroll 8
-    for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[y][t])), d, dst + t * 16);
+    for (int t = 0; t < kColumns; ++t) hn::StoreU(hn::Min(high, hn::Max(low, sum[y][t])), d, dst + t * kLanes);
   }
 }
 
-void depthwise_two(const DepthwisePair& r) {
-  constexpr void (*kTiles[])(const DepthwisePair&, std::int64_t) = {pair_tile<1>, pair_tile<2>, pair_tile<3>, pair_tile<4>,
-                                                                    pair_tile<5>, pair_tile<6>, pair_tile<7>, pair_tile<8>};
-  const std::int64_t pieces = (r.out + 7) / 8, columns = r.out / pieces, longer = r.out % pieces;
+template <int kLanes, int... kColumns>
+void pair_rows(const DepthwisePair& r, std::integer_sequence<int, kColumns...>) {
+  static constexpr void (*kTiles[])(const DepthwisePair&, std::int64_t) = {pair_tile<kLanes, kColumns + 1>...};
+  const std::int64_t pieces = (r.out + kPairColumns - 1) / kPairColumns, columns = r.out / pieces, longer = r.out % pieces;
   for (std::int64_t p = 0, o = 0; p < pieces; ++p) {
     const std::int64_t some = columns + (p < longer ? 1 : 0);
     kTiles[some - 1](r, o);
     o += some;
   }
-  finish_in_place(r.finish, r.dst, 2 * r.out * 16);
+  finish_in_place(r.finish, r.dst, 2 * r.out * kLanes);
+}
+template <int kLanes>
+void depthwise_two(const DepthwisePair& r) {
+  pair_rows<kLanes>(r, std::make_integer_sequence<int, kPairColumns>());
 }
 #endif
 
@@ -292,11 +305,14 @@ DepthwiseFn depthwise_row(Isa isa) {
   return HWY_STATIC_DISPATCH(depthwise_function)();
 }
 
-DepthwisePairFn depthwise_pair(Isa isa) {
+DepthwisePairFn depthwise_pair(Isa isa, std::int64_t block) {
 #if HWY_TARGETS & HWY_AVX3
-  if (isa >= Isa::avx512) return &N_AVX3::depthwise_two;
+  if (isa >= Isa::avx512 && block == 16) return &N_AVX3::depthwise_two<16>;
+  if (isa >= Isa::avx512 && block == 8) return &N_AVX3::depthwise_two<8>;
 #endif
-  (void)isa;
+#if HWY_TARGETS & HWY_AVX2
+  if (isa >= Isa::avx2 && block == 8) return &N_AVX2::depthwise_two<8>;
+#endif
   return nullptr;
 }
 

@@ -26,13 +26,13 @@ struct DepthwiseRow {
   DepthwiseFinish finish;       // after the clamp
 };
 
-// Two rows of outputs of 16 channels at once, of a kernel of 3 x 3 that moves by 1: what they share is read once. The same bits as
-// from two calls for a row each.
+// Two rows of outputs of a vector of channels at once, of a kernel of 3 x 3 that moves by 1: what they share is read once. The same
+// bits as from two calls for a row each.
 struct DepthwisePair {
   const float* rows[4];         // pixel 0 of the input rows; null: outside
   const float* weights;         // [3][3][16]
   std::int64_t in, out, pad;    // pad 0 or 1; windows reach over the right edge by 1 at most
-  const float* bias;            // [16]
+  const float* bias;            // of the channels
   const float* residual;        // as dst; null: none
   float* dst;                   // the second row follows the first
   float low, high;
@@ -43,6 +43,6 @@ using DepthwiseFn = void (*)(const DepthwiseRow& row);
 using DepthwisePairFn = void (*)(const DepthwisePair& pair);
 
 DepthwiseFn depthwise_row(Isa isa);
-DepthwisePairFn depthwise_pair(Isa isa);  // null where there are too few registers
+DepthwisePairFn depthwise_pair(Isa isa, std::int64_t block);  // null where a vector does not hold the block
 
 }  // namespace tenon::cpu

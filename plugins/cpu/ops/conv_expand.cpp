@@ -110,7 +110,8 @@ class Pass {
     const std::int64_t to = dst_at_ + c * out_pixels_ + o * s_.w.out * s_.block;
     const float* add = s_.residual.present() ? context_.ptr<const float>(s_.residual) + to : nullptr;
     float* const dst = context_.ptr<float>(s_.dst) + to;
-    DepthwisePair p{{}, context_.ptr<const float>(s_.weights) + (channels_.begin + c) * 9, s_.w.in, s_.w.out, s_.w.pad, bias_ + c, add, dst,
+    const std::int64_t channel = channels_.begin + c;
+    DepthwisePair p{{}, context_.ptr<const float>(s_.weights) + channel / 16 * 144 + channel % 16, s_.w.in, s_.w.out, s_.w.pad, bias_ + c, add, dst,
                     s_.low, s_.high, s_.finish};
     for (std::int64_t k = first; k < last; ++k) p.rows[k] = ring_ + c / s_.block * ring_block_ + (at + k) % s_.ring * s_.w.in * s_.block;
     s_.pair(p);

@@ -56,7 +56,7 @@ HWY_NOINLINE void grouped_tile(const GroupedRow& r, std::int64_t o) {
 
 template <int kBlock, int kStride>
 void grouped_tiles(const GroupedRow& r) {
-  constexpr void (*kTiles[])(const GroupedRow&, std::int64_t) = {
+  static constexpr void (*kTiles[])(const GroupedRow&, std::int64_t) = {
       grouped_tile<kBlock, kStride, 1>, grouped_tile<kBlock, kStride, 2>, grouped_tile<kBlock, kStride, 3>, grouped_tile<kBlock, kStride, 4>,
       grouped_tile<kBlock, kStride, 5>, grouped_tile<kBlock, kStride, 6>, grouped_tile<kBlock, kStride, 7>, grouped_tile<kBlock, kStride, 8>};
   const std::int64_t pieces = (r.out + 7) / 8;

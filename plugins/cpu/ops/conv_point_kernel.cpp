@@ -47,7 +47,7 @@ void point_tiles(const PointArgs& args) {
 }
 
 void point(const PointArgs& args) {
-  constexpr PointFn kTiles[] = {point_tiles<1>, point_tiles<2>, point_tiles<3>, point_tiles<4>};
+  static constexpr PointFn kTiles[] = {point_tiles<1>, point_tiles<2>, point_tiles<3>, point_tiles<4>};
   kTiles[args.tiles - 1](args);
 }
 
