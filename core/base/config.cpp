@@ -111,6 +111,12 @@ Status Config::read(const Document& document) {
   const Json p = get("/session/precision");
   precision = p.is_string() ? p.get<std::string>() : "";
 
+  state.clear();
+  const Json kept = get("/session/state");
+  for (const auto& [input, output] : kept.items())
+    if (!input.starts_with("x-")) state.emplace_back(input, output.get<std::string>());
+  state_capacity = get("/session/state_capacity").get<std::int64_t>();
+
   shapes.clear();
   const Json sizes = get("/shapes");
   for (const auto& [name, value] : sizes.items()) {

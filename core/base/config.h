@@ -59,6 +59,8 @@ class Config {
     bool check_content = false;
   } cache;
   std::string precision;  // "highest", "high", "medium"; "" each provider's own default
+  std::vector<std::pair<std::string, std::string>> state;  // input and output of what the session keeps between runs
+  std::int64_t state_capacity = 0;
   std::vector<ShapeEntry> shapes;
   Limits limits;
   std::vector<std::pair<std::string, std::int32_t>> log;  // topic ("default" for the rest), level

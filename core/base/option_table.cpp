@@ -53,6 +53,11 @@ constexpr Option table[] = {
      "how exactly float32 is computed, handed to every provider that knows it; absent: each provider's own",
      "core/provider/registry.cpp"},
 
+    {"/session/state", K::map, "{}", "", 0, 0,
+     "inputs that the session keeps between runs, and the outputs that they are fed with: {\"past.*\": \"present.*\"}; caches are appended to where they are", "core/passes/state_pairs.cpp"},
+    {"/session/state/*", K::text, "", "", 0, 0, "the output; one \"*\" stands for what it stands for in the input's name", "core/passes/state_pairs.cpp"},
+    {"/session/state_capacity", K::integer, "0", "", 0, big, "rows of a cache that a state has room for from the start; 0: it grows as it is needed", "core/run/state.cpp"},
+
     {"/shapes", K::map, "{}", "", 0, 0, "sizes of the model's named dimensions", "core/provider/graph_view.cpp"},
     {"/shapes/*", K::shape, "", "", 0, 0, "one dimension; a number n means min = opt = max = n", "core/provider/graph_view.cpp"},
     {"/shapes/*/min", K::integer, "", "", 0, big, "least size", "core/provider/graph_view.cpp"},

@@ -135,6 +135,11 @@ struct Parts {
       for (const OuterValue& o : body->outer)
         if (graph.values[o.parent].producer != none) f(graph.values[o.parent].producer);
   }
+  // Core answers it from the sizes that its plan knows; the elements stay where they are.
+  bool sizes_alone(NodeId n) const {
+    const Node& node = graph.nodes[n];
+    return node.host_evaluated && (node.is("Shape") || node.is("Size"));
+  }
   void boundaries(Cover& out) const {
     std::vector<std::uint32_t> seen(graph.values.size(), none);
     for (std::uint32_t p = 0; p < out.parts.size(); ++p)
@@ -152,7 +157,7 @@ struct Parts {
             if (v == none) continue;
             // Strings are never temps: their elements are reached through the host.
             bool leaves = graph.values[v].is_output || graph.values[v].type.dtype == TENON_DTYPE_STRING;
-            for (NodeId r : readers[v]) leaves |= out.node_part[r] != p;
+            for (NodeId r : readers[v]) leaves |= out.node_part[r] != p && !(sizes_alone(r) && out.node_segment[r] == out.node_segment[n]);
             if (!leaves) continue;
             out.parts[p].outputs.push_back(v);
             out.parts[p].output_on_host.push_back(on_host(n, v));

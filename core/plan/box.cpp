@@ -38,6 +38,11 @@ Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std
   for (ValueId v : feeds) {
     if (!shapes.complete(v) || box->graph_.values[v].type.dtype == TENON_DTYPE_STRING) return std::unique_ptr<BoxPlan>();
     box->most_.push_back(shapes.values[v].dims);
+    auto& numbers = box->most_numbers_.emplace_back();
+    if (const ConstantPtr& known = shapes.values[v].known; known && known->dtype == TENON_DTYPE_INT64) {
+      numbers.resize(known->bytes / sizeof(std::int64_t));
+      if (!numbers.empty()) std::memcpy(numbers.data(), known->data, known->bytes);
+    }
     box->seen_[v] = true;
   }
   for (ValueId v = 0; v < box->graph_.values.size(); ++v) {
@@ -71,6 +76,11 @@ bool BoxPlan::holds(std::span<const Datum* const> feeds) const {
     if (d.kind != TENON_KIND_TENSOR || d.dims.size() != most_[i].size()) return false;
     for (std::size_t k = 0; k < d.dims.size(); ++k)
       if (d.dims[k] > most_[i][k]) return false;
+    for (std::size_t k = 0; k < most_numbers_[i].size() && (k + 1) * sizeof(std::int64_t) <= d.bytes; ++k) {
+      std::int64_t number;
+      std::memcpy(&number, d.data + k * sizeof number, sizeof number);
+      if (number > most_numbers_[i][k]) return false;
+    }
   }
   return true;
 }

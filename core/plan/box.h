@@ -25,7 +25,7 @@ class BoxPlan {
   const std::shared_ptr<Plan>& plan() const { return plan_; }
   // These are the sizes (and elements) that it is set to.
   bool at(std::span<const Datum* const> feeds) const;
-  // No size is above the box.
+  // No size is above the box, nor a number that inference reads.
   bool holds(std::span<const Datum* const> feeds) const;
   // Sets it to these feeds. REQUIRES holds. After an error the plan is not to be used any more; UNSUPPORTED_SHAPE and whatever
   // else it is, planning for these very sizes is what is left.
@@ -44,6 +44,7 @@ class BoxPlan {
   SizeRules rules_;
   std::shared_ptr<Plan> plan_;
   std::vector<Dims> most_;                  // by feed
+  std::vector<std::vector<std::int64_t>> most_numbers_;  // by feed: elements that inference reads, where they are int64
   std::vector<NodeId> behind_;              // nodes that depend on feeds, in order
   std::vector<std::uint64_t> capacity_;     // by value: bytes at the largest sizes
   std::vector<std::uint64_t> elements_;     // by value: the same in elements

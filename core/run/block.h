@@ -29,6 +29,7 @@ struct BlockEnvironment {
   std::uint32_t max_workers = 1;
   LoadContext* load = nullptr;
   PlacementReport* report = nullptr;
+  std::optional<Growth::Configured::Rows> state_rows;  // of the model's own graph
   std::function<Status(double, const char*)> step;  // progress; an error stops the load
 };
 

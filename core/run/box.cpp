@@ -27,6 +27,7 @@ void add(DType dtype, std::byte* to, std::size_t i, std::int64_t more) {
 
 // Dimensions whose names the configuration says to grow.
 void Block::read_growth() {
+  if (path_.empty()) growth_.rows = environment_.state_rows;
   for (ValueId v : feeds_) {
     const Type& type = graph_.values[v].type;
     auto& by = growth_.by.emplace_back();

@@ -112,6 +112,7 @@ Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outp
     TENON_ASSIGN(auto next, block_.plan(context_.key, segment, plan.get(), context_, feeds));
     plan = std::move(next);
     plan_ = plan.get();
+    if (segment == 0 && state_.outputs_may_move) move_apart(*plan, feeds, outputs);
     TENON_TRY(prepare_slots(*plan));
     if (segment == 0) TENON_TRY(check_overlap(*plan, feeds, outputs));
     TENON_ASSIGN(BoundPlan * bound, context_.bind(plan));
@@ -224,6 +225,23 @@ Status Execution::prepare_slots(const Plan& plan) {
   return {};
 }
 
+// The plan lets a program write this output where the input is.
+bool Execution::writes_over(const Plan& plan, ValueId input, const Datum& output) const {
+  const auto to = std::find_if(destinations_.begin(), destinations_.end(), [&](const auto& d) { return d.second == &output; });
+  return to != destinations_.end() && std::find(plan.in_place.begin(), plan.in_place.end(), std::pair{input, to->first}) != plan.in_place.end();
+}
+
+// Outputs that would stand over an input and cannot: the run makes memory for them.
+void Execution::move_apart(const Plan& plan, std::span<const Datum* const> feeds, std::span<Datum> outputs) const {
+  for (Datum& out : outputs)
+    for (std::size_t i = 0; out.data && i < feeds.size(); ++i) {
+      if (feeds[i]->kind != TENON_KIND_TENSOR || feeds[i]->data != out.data || writes_over(plan, block_.feeds_[i], out)) continue;
+      out.data = nullptr;
+      out.bytes = 0;
+      out.keep.reset();
+    }
+}
+
 // An output may stand where an input stands if the plan writes it there: the cache of a decoder.
 Status Execution::check_overlap(const Plan& plan, std::span<const Datum* const> feeds, std::span<const Datum> outputs) const {
   const Graph& g = graph();
@@ -231,11 +249,9 @@ Status Execution::check_overlap(const Plan& plan, std::span<const Datum* const> 
     if (!outputs[o].data) continue;
     for (std::size_t i = 0; i < feeds.size(); ++i) {
       if (feeds[i]->kind != TENON_KIND_TENSOR || feeds[i]->data != outputs[o].data || !feeds[i]->bytes || !outputs[o].bytes) continue;
-      const std::pair<ValueId, ValueId> pair{block_.feeds_[i], g.outputs[o]};
-      const bool written = std::any_of(destinations_.begin(), destinations_.end(), [&](const auto& d) { return d.second == &outputs[o]; });
-      if (written && std::find(plan.in_place.begin(), plan.in_place.end(), pair) != plan.in_place.end()) continue;
+      if (writes_over(plan, block_.feeds_[i], outputs[o])) continue;
       return invalid("the memory given for output \"{}\" overlaps that of input \"{}\", and the model does not write one over the other",
-                     g.values[pair.second].name, g.values[pair.first].name);
+                     g.values[g.outputs[o]].name, g.values[block_.feeds_[i]].name);
     }
   }
   return {};

@@ -46,6 +46,8 @@ class Execution {
   Status segment_key(const Plan& plan);
   void place_outputs(std::span<Datum> outputs, const std::vector<bool>* wanted);
   Status prepare_slots(const Plan& plan);
+  bool writes_over(const Plan& plan, ValueId input, const Datum& output) const;
+  void move_apart(const Plan& plan, std::span<const Datum* const> feeds, std::span<Datum> outputs) const;
   Status check_overlap(const Plan& plan, std::span<const Datum* const> feeds, std::span<const Datum> outputs) const;
   Status items(BoundPlan& bound);
   Status wait(const BoundPlan& bound, const PlannedItem& item);

@@ -66,6 +66,12 @@ bool Growth::box(std::span<const Datum* const> feeds, const std::vector<bool>& r
       if (size >= most) most = size, of_most = by;
       if (d < configured.limits[f].size()) runs = std::min(runs, (configured.limits[f][d] - size) / by);
     }
+    if (configured.rows && configured.rows->feed == f && steady_ && step_[at] > 0) {
+      // The rows of a state are a size, though a number says it; each run adds as many as the last.
+      const std::int64_t rows = number(*feeds[f], 0), by = step_[at], room = feeds[configured.rows->cache]->dims[configured.rows->axis];
+      if (rows >= most) most = rows, of_most = by;
+      runs = std::min(runs, (room - by - rows) / by);
+    }
     at += numbers(*feeds[f], read[f]);
   }
   const bool sizes = most > 0;  // else numbers alone: what they decide stays as large as it is

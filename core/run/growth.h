@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,11 @@ class Growth {
   struct Configured {
     std::vector<std::vector<std::int64_t>> by, limits;
     bool any = false;
+    // A state's rows: the feed that says how many count, and the one whose dim has room for as many (core/run/state.h).
+    struct Rows {
+      std::size_t feed, cache, axis;
+    };
+    std::optional<Rows> rows;
   };
 
   // A feed at the end of a box: its sizes, and what is added to its elements where inference reads them.

@@ -13,6 +13,7 @@ struct RunState {
   Control control;
   unsigned max_workers = 1;
   Profile* profile = nullptr;  // set: steps are run one by one
+  bool outputs_may_move = false;  // an output given over an input gets memory of its own where the plan does not write it there
   std::optional<Gang> gang;    // taken at the first step that is worth it, kept to the end
 
   Gang& take_gang() {

@@ -25,7 +25,10 @@ struct Session::Impl {
   PlacementReport report;
   BlockEnvironment environment;
   std::unique_ptr<Block> block;
-  std::vector<Port> inputs, outputs;
+  std::vector<Port> inputs, outputs;              // of the graph
+  std::vector<Port> shown_inputs, shown_outputs;  // those that are the caller's
+  std::shared_ptr<const StateForm> form;          // null: nothing is kept
+  std::unique_ptr<State> state;
   std::vector<std::string> provider_ids;
   std::unordered_map<std::string, std::size_t> input_index, output_index;
   std::vector<ConstantPtr> defaults;  // by input; null where there is none
@@ -64,6 +67,7 @@ struct Session::Impl {
     TENON_TRY(step(0.1, "inferring types"));
     TENON_TRY(infer_types(*model, graph, &custom));
     TENON_TRY(expand_gradients(*model, graph, &custom, config.limits));
+    TENON_TRY(keep_state());
     ports();
     describe();
     TENON_TRY(step(0.2, "rewriting the graph"));
@@ -96,6 +100,41 @@ struct Session::Impl {
     return {};
   }
 
+  // What the configuration says to keep between runs leaves the caller's sight.
+  Status keep_state() {
+    const Config& config = options.config;
+    if (config.state.empty()) return {};
+    Graph& graph = model->graph;
+    const std::size_t own = graph.inputs.size();
+    std::vector<Type> declared;
+    for (ValueId v : graph.inputs) declared.push_back(graph.values[v].type);
+    TENON_ASSIGN(const StatePairs found, bind_state(*model, config.state));
+    auto made = std::make_shared<StateForm>();
+    made->kept_input.assign(graph.inputs.size(), false);
+    std::fill(made->kept_input.begin() + static_cast<std::ptrdiff_t>(own), made->kept_input.end(), true);
+    made->kept_output.assign(graph.outputs.size(), false);
+    for (const StatePair& p : found.pairs) {
+      StateForm::Pair pair;
+      static_cast<StatePair&>(pair) = p;
+      pair.name = graph.values[graph.inputs[p.input]].name;
+      pair.type = declared[p.input];
+      if (p.axis >= 0 && !environment.state_rows) environment.state_rows = {found.rows_input, p.input, static_cast<std::size_t>(p.axis)};
+      made->pairs.push_back(std::move(pair));
+      made->kept_input[p.input] = true;
+      made->kept_output[p.output] = true;
+    }
+    made->inputs = std::move(declared);
+    made->rows_input = found.rows_input, made->places_input = found.places_input;
+    made->fresh = found.fresh, made->appends = found.appends;
+    made->capacity = config.state_capacity;
+    report.notes.insert(report.notes.end(), found.notes.begin(), found.notes.end());
+    form = std::move(made);
+    state = std::make_unique<State>(form);
+    return {};
+  }
+  bool kept_input(std::size_t i) const { return form && form->kept_input[i]; }
+  bool kept_output(std::size_t o) const { return form && form->kept_output[o]; }
+
   Port port(ValueId v) const {
     const Value& value = model->graph.values[v];
     Port p;
@@ -116,11 +155,15 @@ struct Session::Impl {
       const auto found = graph.input_defaults.find(v);
       p.optional = found != graph.input_defaults.end() || p.type.kind == TENON_KIND_OPTIONAL;
       defaults.push_back(found != graph.input_defaults.end() ? found->second : nullptr);
+      if (const std::size_t i = inputs.size(); !kept_input(i)) shown_inputs.push_back(p);
       input_index.emplace(p.name, inputs.size());
       inputs.push_back(std::move(p));
     }
     for (ValueId v : graph.outputs) {
-      output_index.emplace(graph.values[v].name, outputs.size());
+      if (!kept_output(outputs.size())) {
+        output_index.emplace(graph.values[v].name, outputs.size());
+        shown_outputs.push_back(port(v));
+      }
       outputs.push_back(port(v));
     }
   }
@@ -168,14 +211,35 @@ struct Session::Impl {
 
   std::string input_names() const {
     std::string out;
-    for (const Port& p : inputs) out += (out.empty() ? "\"" : ", \"") + p.name + "\"";
+    for (const Port& p : shown_inputs) out += (out.empty() ? "\"" : ", \"") + p.name + "\"";
     return out;
+  }
+
+  // The state that the run uses; null for none.
+  Result<State*> state_of(const RunOptions& run) const {
+    if (!run.state) return state.get();
+    if (!form) return invalid("the run names a state, and the session keeps none; /session/state names the inputs that it should keep");
+    if (run.state->form() != form) return invalid("the run's state was made by another session");
+    return run.state;
   }
 
   Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results, const RunOptions& run) const;
 };
 
 namespace {
+
+// A state while a run has it.
+class Holding {
+ public:
+  explicit Holding(State* state) : state_(state) {}
+  Holding(const Holding&) = delete;
+  ~Holding() {
+    if (state_) state_->give_back();
+  }
+
+ private:
+  State* state_;
+};
 
 // What a run needs besides the context: kept per thread, so that a warm run allocates nothing.
 struct Scratch {
@@ -206,7 +270,7 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
   scratch.pointers.assign(inputs.size(), nullptr);
   for (const NamedDatum& feed : feeds) {
     const auto it = input_index.find(feed.name);
-    if (it == input_index.end()) return invalid("invalid input name: \"{}\"; the model takes {}", feed.name, input_names());
+    if (it == input_index.end() || (form && it->second >= form->inputs.size())) return invalid("invalid input name: \"{}\"; the model takes {}", feed.name, input_names());
     TENON_TRY(check(inputs[it->second], feed.datum));
     Datum& d = scratch.feeds[it->second];
     if (scratch.pointers[it->second]) return invalid("input \"{}\" is fed twice", feed.name);
@@ -220,8 +284,12 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
     d.string_keys = feed.datum.string_keys;
     scratch.pointers[it->second] = &d;
   }
+  TENON_ASSIGN(State* const kept, state_of(run_options));
+  if (kept && !kept->take())
+    return error(TENON_FAILED_PRECONDITION, "the state is in use by another run; each conversation needs a state of its own");
+  const Holding holding(kept);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (scratch.pointers[i]) continue;
+    if (scratch.pointers[i] || kept_input(i)) continue;
     Datum& d = scratch.feeds[i];
     if (defaults[i]) {
       d = borrowed(defaults[i]);
@@ -231,7 +299,7 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
     } else {
       std::string missing;
       for (std::size_t k = i; k < inputs.size(); ++k)
-        if (!scratch.pointers[k] && !inputs[k].optional) missing += (missing.empty() ? "\"" : ", \"") + inputs[k].name + "\"";
+        if (!scratch.pointers[k] && !inputs[k].optional && !kept_input(k)) missing += (missing.empty() ? "\"" : ", \"") + inputs[k].name + "\"";
       return invalid("required inputs ({}) are missing; the model takes {}", missing, input_names());
     }
     scratch.pointers[i] = &d;
@@ -243,17 +311,21 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
     const auto it = output_index.find(name);
     if (it == output_index.end()) {
       std::string all;
-      for (const Port& p : outputs) all += (all.empty() ? "\"" : ", \"") + p.name + "\"";
+      for (const Port& p : shown_outputs) all += (all.empty() ? "\"" : ", \"") + p.name + "\"";
       return invalid("invalid output name: \"{}\"; the model makes {}", name, all);
     }
     scratch.wanted[it->second] = true;
     scratch.order.push_back(it->second);
   }
   if (names.empty())
-    for (std::size_t o = 0; o < outputs.size(); ++o) scratch.order.push_back(o);
+    for (std::size_t o = 0; o < outputs.size(); ++o)
+      if (!kept_output(o)) scratch.order.push_back(o);
+  for (std::size_t o = 0; o < outputs.size(); ++o)
+    if (kept_output(o)) scratch.wanted[o] = true;
   results.resize(scratch.order.size());
   scratch.outputs.resize(outputs.size());
   for (Datum& d : scratch.outputs) d.data = nullptr, d.bytes = 0, d.keep.reset(), d.strings.reset(), d.items.clear();
+  if (kept) TENON_TRY(kept->begin(scratch.pointers, scratch.outputs));
   for (std::size_t r = 0; r < results.size(); ++r) {
     Datum& given = results[r].datum;
     if (!given.data) continue;
@@ -267,20 +339,22 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
         return invalid("the memory given for output \"{}\" overlaps that of input \"{}\"", outputs[scratch.order[r]].name, inputs[i].name);
     }
   }
-  RunState state;
-  state.max_workers = environment.max_workers;
-  state.profile = run_options.profile;
+  RunState run_state;
+  run_state.max_workers = environment.max_workers;
+  run_state.profile = run_options.profile;
+  run_state.outputs_may_move = kept != nullptr;
   Clock::time_point until = run_options.deadline;
   if (const auto limit = options.config.limits.run; limit.count() > 0)
     until = std::min(until, Clock::now() + std::chrono::duration_cast<Clock::duration>(limit));
   const CancelToken* cancel = run_options.cancel.get();
-  if (cancel) state.control.reset([cancel] { return cancel->cancelled(); }, until);
-  else state.control.reset({}, until);
-  if (state.control.stop()) return state.control.take();
-  Status status = block->run(state, scratch.pointers, scratch.outputs, names.empty() ? nullptr : &scratch.wanted);
-  state.gang.reset();
+  if (cancel) run_state.control.reset([cancel] { return cancel->cancelled(); }, until);
+  else run_state.control.reset({}, until);
+  if (run_state.control.stop()) return run_state.control.take();
+  Status status = block->run(run_state, scratch.pointers, scratch.outputs, names.empty() ? nullptr : &scratch.wanted);
+  run_state.gang.reset();
   for (Datum& d : scratch.feeds) d.strings.reset(), d.items.clear();
   if (!status.ok()) return status;
+  if (kept) kept->finish(scratch.outputs);
   for (std::size_t r = 0; r < results.size(); ++r) {
     Datum& made = scratch.outputs[scratch.order[r]];
     results[r].name = outputs[scratch.order[r]].name;
@@ -325,10 +399,16 @@ Result<std::unique_ptr<Session>> Session::load_bytes(std::span<const std::byte> 
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
 
-const std::vector<Port>& Session::inputs() const { return impl_->inputs; }
-const std::vector<Port>& Session::outputs() const { return impl_->outputs; }
+const std::vector<Port>& Session::inputs() const { return impl_->shown_inputs; }
+const std::vector<Port>& Session::outputs() const { return impl_->shown_outputs; }
 const ModelInfo& Session::model() const { return impl_->info; }
 const std::vector<std::string>& Session::providers() const { return impl_->provider_ids; }
+
+State* Session::state() const { return impl_->state.get(); }
+Result<std::unique_ptr<State>> Session::make_state() const {
+  if (!impl_->form) return error(TENON_FAILED_PRECONDITION, "the session keeps no state; /session/state names the inputs that it should keep");
+  return std::make_unique<State>(impl_->form);
+}
 
 Status Session::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
                     const RunOptions& options) const {

@@ -14,6 +14,7 @@
 
 #include "core/base/config.h"
 #include "core/run/report.h"
+#include "core/run/state.h"
 #include "core/tensor/datum.h"
 
 namespace tenon {
@@ -45,6 +46,7 @@ struct RunOptions {
   std::shared_ptr<CancelToken> cancel;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   Profile* profile = nullptr;  // set: steps are run one by one and timed into it
+  State* state = nullptr;      // of this session; null: the session's own where it keeps one
 };
 
 struct LoadOptions {
@@ -60,11 +62,17 @@ class Session {
   static Result<std::unique_ptr<Session>> load_bytes(std::span<const std::byte> bytes, LoadOptions options);
   ~Session();
 
+  // Without those that the session keeps.
   const std::vector<Port>& inputs() const;
   const std::vector<Port>& outputs() const;
   const ModelInfo& model() const;
   // Ids of the providers in configuration order.
   const std::vector<std::string>& providers() const;
+
+  // The session's own state; null where /session/state names nothing.
+  State* state() const;
+  // Another one, for another conversation; runs say which they use. Errors: FAILED_PRECONDITION where nothing is kept.
+  Result<std::unique_ptr<State>> make_state() const;
 
   // Runs the model. feeds are by name; outputs are written in the order of names (all when names is empty). An output
   // whose Datum has data already is written in place: its dtype and size must fit. feeds' bytes must stay valid during

@@ -207,17 +207,17 @@ bool others_are_single(const NodeView& node, std::uint32_t slot) {
 // ---- placing operands -------------------------------------------------------------------------------------------------
 
 // Strides of an operand along the memory dims of the output. Throws Failure where it does not broadcast.
-std::vector<std::int64_t> operand_strides(const Shape& operand, const Shape& out) {
-  const std::vector<std::int64_t> out_dims = memory_dims(out);
+PlanList<std::int64_t> operand_strides(const Shape& operand, const Shape& out) {
+  const PlanList<std::int64_t> out_dims = memory_dims(out);
   const bool as_blocked = operand.block != 0;
   if (as_blocked && operand.block != out.block)
     throw Failure{TENON_INTERNAL, "an operand of an elementwise op has another layout than its output"};
-  std::vector<std::int64_t> dims = as_blocked ? memory_dims(operand) : std::vector<std::int64_t>(operand.dims.begin(), operand.dims.end());
-  const std::vector<std::int64_t> dense = dense_strides(dims);
+  PlanList<std::int64_t> dims = as_blocked ? memory_dims(operand) : PlanList<std::int64_t>(operand.dims.begin(), operand.dims.end());
+  const PlanList<std::int64_t> dense = dense_strides(dims);
   // Along the logical dims of the output, or its memory dims where the operand is blocked too.
-  const std::vector<std::int64_t> logical = as_blocked ? out_dims : std::vector<std::int64_t>(out.dims.begin(), out.dims.end());
+  const PlanList<std::int64_t> logical = as_blocked ? out_dims : PlanList<std::int64_t>(out.dims.begin(), out.dims.end());
   if (dims.size() > logical.size()) throw Failure{TENON_INVALID_ARGUMENT, "an operand has more dimensions than the output"};
-  std::vector<std::int64_t> strides(logical.size(), 0);
+  PlanList<std::int64_t> strides(logical.size(), 0);
   const std::size_t shift = logical.size() - dims.size();
   for (std::size_t d = 0; d < dims.size(); ++d) {
     if (dims[d] != 1 && dims[d] != logical[d + shift])
@@ -267,13 +267,13 @@ EpiloguePlan Epilogue::plan(PlanBuilder& builder) const { return plan_items(buil
 
 EpiloguePlan plan_items(PlanBuilder& builder, std::span<const EpilogueItem> items, PlannedItem* head) {
   const Shape& out = builder.out(0);
-  std::vector<std::int64_t> dims = memory_dims(out);
-  std::vector<PlannedItem> planned;
+  PlanList<std::int64_t> dims = memory_dims(out);
+  PlanList<PlannedItem> planned;
   for (const EpilogueItem& item : items) planned.emplace_back().item = item;
   if (head) planned.push_back(*head);
 
   // Strides of the operands that have any, then without dims of 1, then with neighbours merged.
-  std::vector<std::pair<std::size_t, std::vector<std::int64_t>>> operands;
+  PlanList<std::pair<std::size_t, PlanList<std::int64_t>>> operands;
   for (std::size_t i = 0; i < planned.size(); ++i) {
     const bool is_head = head && i + 1 == planned.size();
     if (!is_head && (!planned[i].item.binary || planned[i].item.input == TENON_NO_VALUE)) continue;
@@ -300,7 +300,7 @@ EpiloguePlan plan_items(PlanBuilder& builder, std::span<const EpilogueItem> item
   EpiloguePlan plan;
   plan.rank = static_cast<std::int32_t>(rank);
   std::copy_n(dims.begin(), rank, plan.dims);
-  const std::vector<std::int64_t> dense = dense_strides(std::span<const std::int64_t>(dims).first(rank));
+  const PlanList<std::int64_t> dense = dense_strides(std::span<const std::int64_t>(dims).first(rank));
   for (const auto& [i, strides] : operands) {
     PlannedItem& p = planned[i];
     std::copy_n(strides.begin(), rank, p.strides);

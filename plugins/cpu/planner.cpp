@@ -4,6 +4,7 @@
 #include <string>
 
 #include "plugins/cpu/box_planner.h"
+#include "plugins/cpu/plan_list.h"
 
 namespace tenon::cpu {
 namespace {
@@ -47,6 +48,7 @@ void Planner::check_aliases() const {
 
 void Planner::plan_unit(const Unit& unit) {
   begin(unit);
+  const PlanMemory::Scope lists;
   try {
     unit.op->plan(*this);
   } catch (const Failure& f) {

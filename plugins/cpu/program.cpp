@@ -124,6 +124,24 @@ class Numbering {
   std::vector<std::uint32_t> number_;
 };
 
+// Units that nobody reads (core took the sizes of what they make), and outputs but the first that nobody wants, are not made.
+void drop_unread(Program& program) {
+  std::vector<bool> read(program.values.size());
+  const auto wanted = [&](std::uint32_t v) { return v != no_value && (read[v] || program.values[v].is_output); };
+  for (std::size_t u = program.units.size(); u-- > 0;) {
+    Unit& unit = program.units[u];
+    if (!unit.data_dependent && std::none_of(unit.outputs.begin(), unit.outputs.end(), wanted)) {
+      unit.op.reset();
+      continue;
+    }
+    for (std::size_t o = 1; o < unit.outputs.size(); ++o)
+      if (!wanted(unit.outputs[o])) unit.outputs[o] = no_value;
+    for (std::uint32_t v : unit.inputs)
+      if (v != no_value) read[v] = true;
+  }
+  std::erase_if(program.units, [](const Unit& unit) { return !unit.op; });
+}
+
 }  // namespace
 
 Program::~Program() {
@@ -192,14 +210,7 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
   if (!options.plain) fuse(graph, program->values, program->units, packing);
   if (!options.plain) fuse_attention(graph, program->values, program->units, packing);
 
-  // Outputs but the first that nobody wants are not made.
-  std::vector<bool> read(program->values.size());
-  for (const Unit& unit : program->units)
-    for (std::uint32_t v : unit.inputs)
-      if (v != no_value) read[v] = true;
-  for (Unit& unit : program->units)
-    for (std::size_t o = 1; o < unit.outputs.size(); ++o)
-      if (unit.outputs[o] != no_value && !read[unit.outputs[o]] && !program->values[unit.outputs[o]].is_output) unit.outputs[o] = no_value;
+  drop_unread(*program);
 
   lay_out_values(*program, graph, machine_block(options));
   for (const Unit& unit : program->units)

@@ -42,6 +42,10 @@ inline const Datum* unwrap(const tenon_datum* datum) { return reinterpret_cast<c
 inline Datum* unwrap(tenon_datum* datum) { return reinterpret_cast<Datum*>(datum); }
 inline const tenon_datum* wrap(const Datum* datum) { return reinterpret_cast<const tenon_datum*>(datum); }
 inline tenon_datum* wrap(Datum* datum) { return reinterpret_cast<tenon_datum*>(datum); }
+// So is a tenon_state a State.
+inline const State* unwrap(const tenon_state* state) { return reinterpret_cast<const State*>(state); }
+inline State* unwrap(tenon_state* state) { return reinterpret_cast<State*>(state); }
+inline tenon_state* wrap(State* state) { return reinterpret_cast<tenon_state*>(state); }
 
 // The status for when there is no memory even for a status; never freed.
 tenon_status* out_of_memory();

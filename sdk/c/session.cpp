@@ -179,6 +179,7 @@ tenon_status* tenon_session_run(const tenon_session* session, const char* const*
     TENON_TRY(read_options(options, asked));
     RunOptions run;
     if (asked.cancel) run.cancel = asked.cancel->token;
+    run.state = unwrap(asked.state);
     if (asked.timeout_ns) {
       using Clock = std::chrono::steady_clock;
       const Clock::time_point now = Clock::now();

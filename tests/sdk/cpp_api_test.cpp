@@ -49,6 +49,30 @@ TEST(CppApi, DescribesThePorts) {
   EXPECT_NE(session.placement_json().find("\"nodes\""), std::string::npos);
 }
 
+TEST(CppApi, KeepsAStateForEachConversation) {
+  tenon::SessionOptions options;
+  options.settings = {{"/session/state", R"({"y": "sum"})"}};  // the last sum is the next y
+  const Session session(std::as_bytes(std::span(sums_model)), options);
+  ASSERT_EQ(session.inputs().size(), 1u);
+  const std::vector<float> x = {1, 2, 3};
+  const tenon::State own = session.state(), other = session.make_state();
+  ASSERT_TRUE(own && other);
+  tenon::RunOptions with_other;
+  with_other.state = other;
+  for (int i = 0; i < 3; ++i) session.run({{"x", view(x, {1, 3})}});
+  session.run({{"x", view(x, {1, 3})}}, with_other);
+  const tenon::State fork = other.fork();
+  const Value after_three = own.value("y"), after_one = fork.value("y");
+  EXPECT_EQ(after_three.data<float>()[2], 9);
+  EXPECT_EQ(after_one.data<float>()[2], 3);
+  EXPECT_EQ(own.rows(), 0);  // of caches, of which there are none here
+  own.reset();
+  EXPECT_EQ(code_of([&] { (void)own.value("y"); }), TENON_NOT_FOUND);
+  EXPECT_EQ(code_of([&] { own.truncate(1); }), TENON_OUT_OF_RANGE);
+  EXPECT_FALSE(sums().state());
+  EXPECT_EQ(code_of([&] { (void)sums().make_state(); }), TENON_FAILED_PRECONDITION);
+}
+
 TEST(CppApi, ReadsSerializedValues) {
   // TensorProto {dims: [2], data_type: INT8, raw_data: "\1\2"} and a SequenceProto {elem_type: TENSOR} of two of them.
   const std::string tensor("\x08\x02\x10\x03\x4a\x02\x01\x02", 8);

@@ -11,6 +11,7 @@
 #include "plugins/cpu/ops/norm_kernels.h"
 #include "plugins/cpu/ops/reduce_types.h"
 #include "plugins/cpu/ops/rotary.h"
+#include "plugins/cpu/plan_list.h"
 
 namespace tenon::cpu {
 namespace {
@@ -145,7 +146,7 @@ void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRef
   const std::int64_t tallest = s.batch * s.heads >= 8 ? 256 : 128;
   const std::int64_t height = std::clamp<std::int64_t>(131072 / std::max<std::int64_t>(s.keys, 1), 16, tallest);
   const gemm::Kernels& kernels = gemm::kernels(isa, builder.options().precision);
-  std::vector<QueryBlock> blocks;
+  PlanList<QueryBlock> blocks;
   std::uint64_t gemm_scratch = 0;
   for (std::int64_t first = 0; first < rows; first += height) {
     QueryBlock block{};
@@ -176,7 +177,7 @@ void plan_fast(PlanBuilder& builder, const AttentionShape& s, const AttentionRef
     blocks.push_back(block);
     if (step.grouped) break;
   }
-  step.blocks = builder.keep<QueryBlock>(blocks);
+  step.blocks = builder.keep(std::span<const QueryBlock>(blocks));
   step.block_count = static_cast<std::int64_t>(blocks.size());
   step.score_floats = static_cast<std::uint64_t>((blocks[0].count * s.keys + 15) / 16 * 16);
   const std::uint64_t mask_floats = static_cast<std::uint64_t>((s.keys + 15) & ~std::int64_t(15));

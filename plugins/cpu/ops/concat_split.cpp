@@ -10,13 +10,13 @@ namespace tenon::cpu {
 namespace {
 
 // Dims [N, C / block, spatial..., block], and the strides of the same elements in memory that may be dense.
-std::vector<std::int64_t> blocked_dims(const Shape& shape, std::int32_t block) {
-  std::vector<std::int64_t> dims(shape.dims.begin(), shape.dims.end());
+PlanList<std::int64_t> blocked_dims(const Shape& shape, std::int32_t block) {
+  PlanList<std::int64_t> dims(shape.dims.begin(), shape.dims.end());
   if (block) dims[1] /= block, dims.push_back(block);
   return dims;
 }
-std::vector<std::int64_t> blocked_strides(const Shape& shape, std::int32_t block) {
-  std::vector<std::int64_t> strides = dense_strides(memory_dims(shape));
+PlanList<std::int64_t> blocked_strides(const Shape& shape, std::int32_t block) {
+  PlanList<std::int64_t> strides = dense_strides(memory_dims(shape));
   if (block && !shape.block) {
     const std::int64_t channel = strides[1];
     strides[1] *= block;
@@ -35,7 +35,7 @@ CopyPiece piece(const PlanBuilder& b, const Shape& whole, const Shape& part, std
                 Ref part_ref, bool into_whole) {
   const std::int32_t block = std::max(whole.block, part.block);
   if (block && axis == 1 && at % block) throw Failure{TENON_INTERNAL, "a piece does not start at a block"};
-  const std::vector<std::int64_t> outer = blocked_strides(whole, block), inner = blocked_strides(part, block),
+  const PlanList<std::int64_t> outer = blocked_strides(whole, block), inner = blocked_strides(part, block),
                                   dims = blocked_dims(part, block);
   const std::int64_t offset = (block && axis == 1 ? at / block : at) * outer[static_cast<std::size_t>(axis)];
   const Element kind = element_of(part.dtype);
@@ -68,7 +68,7 @@ class ConcatOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape& y = b.out(0);
     const std::int64_t axis = checked_axis(axis_, y.rank());
-    std::vector<CopyPiece> pieces;
+    PlanList<CopyPiece> pieces;
     std::int64_t at = 0;
     for (std::uint32_t i = 0; i < inputs_; ++i) {
       const Shape& x = b.in(i);
@@ -111,7 +111,7 @@ class SplitOp final : public Op {
   void plan(PlanBuilder& b) const override {
     const Shape& x = b.in(0);
     const std::int64_t axis = checked_axis(axis_, x.rank());
-    std::vector<CopyPiece> pieces;
+    PlanList<CopyPiece> pieces;
     std::int64_t at = 0;
     for (std::uint32_t i = 0; i < outputs_; ++i) {
       const Shape& y = b.out(i);

@@ -23,7 +23,7 @@ class DepthSpaceOp final : public Op {
     const std::int64_t dims[] = {n, c, h, s, w, s};
     const std::int64_t plane = h * w, channel = depth_first_ ? plane : s * s * plane, block = depth_first_ ? c * plane : plane;
     const std::int64_t deep_strides[] = {c * s * s * plane, channel, w, s * block, 1, block};
-    const std::vector<std::int64_t> wide_strides = dense_strides(dims);
+    const PlanList<std::int64_t> wide_strides = dense_strides(dims);
     const CopyPiece piece{to_space_ ? strided_copy(b, element_of(x.dtype), dims, deep_strides, wide_strides)
                                     : strided_copy(b, element_of(x.dtype), dims, wide_strides, deep_strides),
                           b.in_ref(0), b.out_ref(0)};

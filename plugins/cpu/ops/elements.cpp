@@ -164,24 +164,24 @@ const void* known_data(const PlanBuilder& builder, std::uint32_t i) {
   return shape.known ? shape.known : builder.in_ref(i).constant;
 }
 
-std::optional<std::vector<std::int64_t>> known_ints(const PlanBuilder& builder, std::uint32_t i) {
+std::optional<PlanList<std::int64_t>> known_ints(const PlanBuilder& builder, std::uint32_t i) {
   const void* data = known_data(builder, i);
   const Shape& shape = builder.in(i);
-  if (shape.dtype != TENON_DTYPE_UNDEFINED && shape.count() == 0) return std::vector<std::int64_t>{};
+  if (shape.dtype != TENON_DTYPE_UNDEFINED && shape.count() == 0) return PlanList<std::int64_t>{};
   if (!data) return std::nullopt;
-  std::vector<std::int64_t> values(static_cast<std::size_t>(shape.count()));
+  PlanList<std::int64_t> values(static_cast<std::size_t>(shape.count()));
   for (std::size_t k = 0; k < values.size(); ++k) values[k] = int_at(data, shape.dtype, static_cast<std::int64_t>(k));
   return values;
 }
 
-std::vector<std::int64_t> memory_dims(const Shape& shape) {
-  std::vector<std::int64_t> dims(shape.dims.begin(), shape.dims.end());
+PlanList<std::int64_t> memory_dims(const Shape& shape) {
+  PlanList<std::int64_t> dims(shape.dims.begin(), shape.dims.end());
   if (shape.block) dims[1] /= shape.block, dims.push_back(shape.block);
   return dims;
 }
 
-std::vector<std::int64_t> dense_strides(std::span<const std::int64_t> dims) {
-  std::vector<std::int64_t> strides(dims.size());
+PlanList<std::int64_t> dense_strides(std::span<const std::int64_t> dims) {
+  PlanList<std::int64_t> strides(dims.size());
   std::int64_t n = 1;
   for (std::size_t i = dims.size(); i-- > 0; n *= dims[i]) strides[i] = n;
   return strides;

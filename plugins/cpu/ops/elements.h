@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plugins/cpu/op.h"
+#include "plugins/cpu/plan_list.h"
 
 namespace tenon::cpu {
 
@@ -114,11 +115,11 @@ bool set_text(const StepContext& context, const tenon_address& address, std::int
 std::int64_t int_at(const void* data, std::int32_t dtype, std::int64_t index);
 // Elements of input i where they are known while planning; nothing where only the run knows them (or the input is omitted).
 const void* known_data(const PlanBuilder& builder, std::uint32_t i);
-std::optional<std::vector<std::int64_t>> known_ints(const PlanBuilder& builder, std::uint32_t i);
+std::optional<PlanList<std::int64_t>> known_ints(const PlanBuilder& builder, std::uint32_t i);
 
 // Dims and dense strides of the memory of a value: its own, or [N, C / block, spatial..., block].
-std::vector<std::int64_t> memory_dims(const Shape& shape);
-std::vector<std::int64_t> dense_strides(std::span<const std::int64_t> dims);
+PlanList<std::int64_t> memory_dims(const Shape& shape);
+PlanList<std::int64_t> dense_strides(std::span<const std::int64_t> dims);
 
 // -1 where the axis is outside [-rank, rank).
 constexpr std::int64_t resolve_axis(std::int64_t axis, std::int64_t rank) {

@@ -157,11 +157,11 @@ std::unique_ptr<Op> make_typed(const NodeView& node, const Kernel& kernel) { ret
 Placement place_operands(PlanBuilder& builder, std::span<const std::uint32_t> inputs) {
   const Shape& out = builder.out(0);
   const std::size_t out_rank = out.dims.size(), n = inputs.size();
-  std::vector<std::int64_t> dims(out.dims.begin(), out.dims.end()), strides(n * out_rank, 0);
+  PlanList<std::int64_t> dims(out.dims.begin(), out.dims.end()), strides(n * out_rank, 0);
   for (std::size_t o = 0; o < n; ++o) {
     const Shape& in = inputs[o] == TENON_NO_VALUE ? out : builder.in(inputs[o]);
     if (in.dims.size() > out_rank) throw Failure{TENON_INVALID_ARGUMENT, "an operand has more dimensions than the output"};
-    const std::vector<std::int64_t> dense = dense_strides(in.dims);
+    const PlanList<std::int64_t> dense = dense_strides(in.dims);
     const std::size_t shift = out_rank - in.dims.size();
     for (std::size_t d = 0; d < in.dims.size(); ++d) {
       if (in.dims[d] != 1 && in.dims[d] != dims[d + shift])
@@ -181,7 +181,7 @@ Placement place_operands(PlanBuilder& builder, std::span<const std::uint32_t> in
   }
   if (rank == 0) dims.assign(1, 1), rank = 1;
   if (rank > 16) throw Failure{TENON_UNIMPLEMENTED, "broadcasting over more than 16 distinct dimensions"};
-  std::vector<std::int64_t> packed(n * rank, 0);
+  PlanList<std::int64_t> packed(n * rank, 0);
   if (out_rank > 0)
     for (std::size_t o = 0; o < n; ++o) std::copy_n(&strides[o * out_rank], rank, &packed[o * rank]);
   Placement p;

@@ -85,7 +85,7 @@ class Chain final : public Op {
   void plan(PlanBuilder& builder) const override {
     if (!builder.out_ref(0).present()) return;
     const Shape& out = builder.out(0);
-    std::vector<EpilogueItem> items = first_;
+    PlanList<EpilogueItem> items(first_.begin(), first_.end());
     items.insert(items.end(), rest_.items().begin(), rest_.items().end());
     ChainStep step{};
     step.count = out.count();
@@ -94,8 +94,8 @@ class Chain final : public Op {
     step.out = builder.out_ref(0);
 
     double ns = 0, bytes = 8;
-    std::vector<Ref> reads = {step.head.y};
-    std::vector<std::uint32_t> whole;
+    PlanList<Ref> reads = {step.head.y};
+    PlanList<std::uint32_t> whole;
     if (is_full(builder, step.head.item.input)) whole.push_back(step.head.item.input);
     for (const EpilogueItem& item : items) {
       ns += cost(item);
@@ -134,7 +134,7 @@ class Chain final : public Op {
     return in.block == out.block && in.count() == out.count();
   }
   // The input that tiles start from: one of the output's shape, if there is one that may go first.
-  std::uint32_t choose_head(const PlanBuilder& builder, std::vector<EpilogueItem>& items) const {
+  std::uint32_t choose_head(const PlanBuilder& builder, PlanList<EpilogueItem>& items) const {
     if (is_full(builder, head_)) return head_;
     for (std::size_t i = 0; i < items.size() && reads_input(items[i]); ++i) {
       if (i > 0 && !(commutes(items[i].op) && items[i].op == items[0].op)) break;

@@ -17,8 +17,8 @@ class ExpandOp final : public Op {
     const Shape &x = b.in(0), &y = b.out(0);
     if (y.count() == 0) return;
     if (x.rank() > y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "the output has fewer dimensions than the input"};
-    const std::vector<std::int64_t> strides = dense_strides(x.dims);
-    std::vector<std::int64_t> src(y.dims.size(), 0);
+    const PlanList<std::int64_t> strides = dense_strides(x.dims);
+    PlanList<std::int64_t> src(y.dims.size(), 0);
     const std::size_t lead = y.dims.size() - x.dims.size();
     for (std::size_t i = 0; i < x.dims.size(); ++i) {
       if (x.dims[i] == y.dims[lead + i]) src[lead + i] = strides[i];
@@ -36,8 +36,8 @@ class TileOp final : public Op {
     const Shape &x = b.in(0), &y = b.out(0);
     if (y.count() == 0) return;
     if (x.rank() != y.rank()) throw Failure{TENON_INVALID_ARGUMENT, "input and output differ in rank"};
-    const std::vector<std::int64_t> x_strides = dense_strides(x.dims), y_strides = dense_strides(y.dims);
-    std::vector<std::int64_t> dims, src, dst;
+    const PlanList<std::int64_t> x_strides = dense_strides(x.dims), y_strides = dense_strides(y.dims);
+    PlanList<std::int64_t> dims, src, dst;
     for (std::size_t i = 0; i < x.dims.size(); ++i) {
       if (x.dims[i] == 0 || y.dims[i] % x.dims[i])
         throw Failure{TENON_INVALID_ARGUMENT, "Tile: " + std::to_string(y.dims[i]) + " is no multiple of " + std::to_string(x.dims[i])};

@@ -111,8 +111,8 @@ class GatherOp final : public Op {
   }
 
  private:
-  static void plan_known(PlanBuilder& b, const GatherStep& s, const std::vector<std::int64_t>& indices) {
-    std::vector<std::int32_t> at;
+  static void plan_known(PlanBuilder& b, const GatherStep& s, std::span<const std::int64_t> indices) {
+    PlanList<std::int32_t> at;
     at.reserve(indices.size());
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const std::int64_t i = resolve_axis(indices[k], s.bound);
@@ -174,7 +174,7 @@ class GatherElementsOp final : public Op {
     s.kind = element_of(x.dtype);
     s.rank = static_cast<std::int32_t>(x.rank()), s.axis = static_cast<std::int32_t>(axis);
     s.bound = x[axis];
-    const std::vector<std::int64_t> strides = dense_strides(x.dims);
+    const PlanList<std::int64_t> strides = dense_strides(x.dims);
     for (std::int64_t d = 0; d < x.rank(); ++d) {
       if (d != axis && i[d] > x[d]) throw Failure{TENON_INVALID_ARGUMENT, "the indices are larger than the data"};
       s.dims[d] = i[d], s.strides[d] = strides[static_cast<std::size_t>(d)];

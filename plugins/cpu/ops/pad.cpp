@@ -123,7 +123,7 @@ PadStep prepare(PlanBuilder& b, Mode mode) {
   PadStep s{};
   s.mode = mode;
   s.kind = element_of(b.in(0).dtype);
-  const std::vector<std::int64_t> dims = memory_dims(b.in(0)), out = memory_dims(b.out(0));
+  const PlanList<std::int64_t> dims = memory_dims(b.in(0)), out = memory_dims(b.out(0));
   if (dims.size() != out.size()) throw Failure{TENON_INVALID_ARGUMENT, "input and output differ in rank"};
   if (dims.size() > max_rank) throw Failure{TENON_UNIMPLEMENTED, "Pad of rank " + std::to_string(dims.size())};
   s.rank = static_cast<std::int32_t>(dims.size());

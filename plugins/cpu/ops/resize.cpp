@@ -39,7 +39,7 @@ class ResizeOp final : public Op {
     if (y.count() == 0) return;
     if (x.count() == 0) throw Failure{TENON_INVALID_ARGUMENT, "the input is empty, the output is not"};
     std::vector<ResizeTable> tables = make_tables(b, x, y);
-    std::vector<std::int64_t> dims = memory_dims(x);
+    PlanList<std::int64_t> dims = memory_dims(x);
     if (x.block) {
       if (!tables[1].identity) throw Failure{TENON_UNIMPLEMENTED, "the channels change"};
       tables[1].in = tables[1].out = dims[1];
@@ -49,7 +49,7 @@ class ResizeOp final : public Op {
     }
     const Element kind = element_of(x.dtype);
     if (std::all_of(tables.begin(), tables.end(), [](const ResizeTable& t) { return t.identity; })) {
-      const std::vector<std::int64_t> strides = dense_strides(dims);
+      const PlanList<std::int64_t> strides = dense_strides(dims);
       const CopyPiece piece{strided_copy(b, kind, dims, strides, strides), b.in_ref(0), b.out_ref(0)};
       return emit_copies(b, "resize", {&piece, 1});
     }

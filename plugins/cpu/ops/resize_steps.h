@@ -39,7 +39,7 @@ template <class Weight>
 ResizeAxes<Weight> lay_out_axes(PlanBuilder& b, std::span<const std::int64_t> dims, const std::vector<ResizeTable>& tables, double value) {
   ResizeAxes<Weight> a;
   a.value = value;
-  const std::vector<std::int64_t> strides = dense_strides(dims);
+  const PlanList<std::int64_t> strides = dense_strides(dims);
   std::size_t last = dims.size() - 1;
   while (tables[last].identity) a.inner *= dims[last--];
   for (std::size_t i = 0; i <= last; ++i) {

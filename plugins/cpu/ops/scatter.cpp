@@ -175,7 +175,7 @@ class ScatterElementsOp final : public Op {
     s.kind = element_of(x.dtype);
     s.combine = find_combine(x.dtype, reduction_);
     s.rank = static_cast<std::int32_t>(x.rank()), s.axis = static_cast<std::int32_t>(axis), s.bound = x[axis];
-    const std::vector<std::int64_t> strides = dense_strides(x.dims);
+    const PlanList<std::int64_t> strides = dense_strides(x.dims);
     for (std::int64_t d = 0; d < x.rank(); ++d) {
       if (d != axis && i[d] > x[d]) throw Failure{TENON_INVALID_ARGUMENT, "the indices are larger than the data"};
       s.dims[d] = i[d], s.strides[d] = strides[static_cast<std::size_t>(d)];

@@ -94,7 +94,7 @@ class SliceOp final : public Op {
       *data[i] = known_data(b, i + 1);
       known = known && (*data[i] || lists.count == 0);
     }
-    const std::vector<std::int64_t> out_strides = dense_strides(y.dims);
+    const PlanList<std::int64_t> out_strides = dense_strides(y.dims);
     const Element kind = element_of(x.dtype);
     if (known) {
       std::int64_t at = 0, strides[max_rank];

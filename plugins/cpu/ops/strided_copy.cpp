@@ -223,8 +223,8 @@ void run_strided_copy(const StridedCopy& c, const StepContext& context, Ref src,
 void emit_copies(PlanBuilder& builder, const char* name, std::span<const CopyPiece> pieces) {
   std::int64_t bytes = 0;
   bool spmd = true;
-  std::vector<CopyPiece> kept;
-  std::vector<Ref> reads, writes;
+  PlanList<CopyPiece> kept;
+  PlanList<Ref> reads, writes;
   for (const CopyPiece& p : pieces) {
     if (p.copy.count() == 0) continue;
     bytes += 2 * p.copy.count() * std::max<std::int64_t>(element_bytes(p.copy.kind), 1);

@@ -59,7 +59,7 @@ class StringConcatOp final : public Op {
   static const std::int64_t* broadcast(PlanBuilder& b, const Shape& x, const Shape& z) {
     std::vector<std::int64_t> strides(z.dims.size(), 0);
     if (x.rank() > z.rank()) throw Failure{TENON_INVALID_ARGUMENT, "an input has more dimensions than the output"};
-    const std::vector<std::int64_t> dense = dense_strides(x.dims);
+    const PlanList<std::int64_t> dense = dense_strides(x.dims);
     const std::size_t lead = z.dims.size() - x.dims.size();
     for (std::size_t i = 0; i < x.dims.size(); ++i) {
       if (x.dims[i] != 1 && x.dims[i] != z.dims[lead + i])

@@ -29,8 +29,8 @@ class TransposeOp final : public Op {
     if (reversed_)
       for (std::int64_t i = rank; i-- > 0;) perm.push_back(i);
     check(perm, rank);
-    const std::vector<std::int64_t> x_dims = memory_dims(x), y_dims = memory_dims(y), x_strides = dense_strides(x_dims),
-                                    y_strides = dense_strides(y_dims);
+    const PlanList<std::int64_t> x_dims = memory_dims(x), y_dims = memory_dims(y), x_strides = dense_strides(x_dims),
+                                 y_strides = dense_strides(y_dims);
     std::vector<std::int64_t> dims, src, dst;
     for (std::int64_t o = 0; o < rank; ++o) {
       const std::size_t to = static_cast<std::size_t>(o), from = static_cast<std::size_t>(perm[to]);

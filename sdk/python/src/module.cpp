@@ -13,6 +13,7 @@
 #include "convert.h"
 #include "failure.h"
 #include "interrupt.h"
+#include "state.h"
 #include "value.h"
 
 namespace nb = nanobind;
@@ -117,7 +118,7 @@ class Session {
     return all;
   }
 
-  nb::list run(nb::object names, nb::object feeds, CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile) const {
+  nb::list run(nb::object names, nb::object feeds, CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile, State* state) const {
     if (!PyDict_Check(feeds.ptr())) feeds = dict_of(feeds);
     std::vector<DatumPtr> data;
     Keep keep;
@@ -141,7 +142,7 @@ class Session {
 
     std::vector<DatumPtr> results;
     results.reserve(count);
-    released(cancel, timeout_ns, profile, [&](const tenon_run_options& options) {
+    released(cancel, timeout_ns, profile, state, [&](const tenon_run_options& options) {
       tenon_status* status = tenon_session_run(session_.get(), feed_names.data(), raw.data(), raw.size(), names.is_none() ? nullptr : output_names.data(),
                                                names.is_none() ? 0 : count, &options, outputs.data());
       for (tenon_datum* output : outputs) results.emplace_back(output);
@@ -154,9 +155,16 @@ class Session {
     return all;
   }
 
-  void run_bound(Binding& binding, CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile) const {
-    released(cancel, timeout_ns, profile, [&](const tenon_run_options& options) { return binding.run(session_.get(), options); });
+  void run_bound(Binding& binding, CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile, State* state) const {
+    released(cancel, timeout_ns, profile, state, [&](const tenon_run_options& options) { return binding.run(session_.get(), options); });
   }
+
+  // The session's own; null where it keeps nothing.
+  State* state() const {
+    tenon_state* own = tenon_session_state(session_.get());
+    return own ? new State(own, false) : nullptr;
+  }
+  State* new_state() const { return new State(out<tenon_state>(&tenon_state_create, session_.get()), true); }
 
   std::vector<std::string> providers() const {
     std::vector<std::string> all;
@@ -172,13 +180,14 @@ class Session {
  private:
   // Calls run(options) without the GIL; Ctrl-C ends it. Throws its failure.
   template <class Run>
-  void released(CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile, const Run& run) const {
+  void released(CancelToken* cancel, std::uint64_t timeout_ns, Profile* profile, State* state, const Run& run) const {
     Interrupt interrupt(cancel ? cancel->raw.get() : nullptr);
     tenon_run_options options{};
     options.struct_size = sizeof options;
     options.cancel = interrupt.token();
     options.timeout_ns = timeout_ns;
     options.profile = profile ? profile->raw.get() : nullptr;
+    options.state = state ? state->raw() : nullptr;
     tenon_status* status = nullptr;
     {
       const nb::gil_scoped_release no_gil;
@@ -334,9 +343,11 @@ NB_MODULE(_core, m) {
       .def("inputs", [](const Session& s) { return s.describe(true); })
       .def("outputs", [](const Session& s) { return s.describe(false); })
       .def("run", &Session::run, nb::arg("names").none(), nb::arg("feeds"), nb::arg("cancel").none() = nb::none(),
-           nb::arg("timeout_ns") = 0, nb::arg("profile").none() = nb::none())
+           nb::arg("timeout_ns") = 0, nb::arg("profile").none() = nb::none(), nb::arg("state").none() = nb::none())
       .def("run_bound", &Session::run_bound, nb::arg("binding"), nb::arg("cancel").none() = nb::none(), nb::arg("timeout_ns") = 0,
-           nb::arg("profile").none() = nb::none())
+           nb::arg("profile").none() = nb::none(), nb::arg("state").none() = nb::none())
+      .def("state", &Session::state, nb::keep_alive<0, 1>())
+      .def("new_state", &Session::new_state)
       .def("providers", &Session::providers)
       .def("model_text", &Session::model_text)
       .def("placement_text", &Session::placement_text)
@@ -344,6 +355,7 @@ NB_MODULE(_core, m) {
       .def("plan_text", &Session::plan_text);
 
   add_values(m);
+  add_states(m);
   m.def("provider_list", [] { return text(&tenon_provider_list, static_cast<const tenon_configuration*>(nullptr)); });
   m.def("provider_devices", [](const std::string& name) {
     return text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(nullptr));

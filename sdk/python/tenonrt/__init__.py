@@ -33,6 +33,7 @@ from ._options import ExecutionMode, ExecutionOrder, GraphOptimizationLevel, Run
 from ._providers import get_all_providers, get_available_providers, get_device
 from ._providers import report as providers_report
 from ._session import InferenceSession, ModelMetadata, NodeArg
+from ._state import State
 from ._values import IOBinding, OrtDevice, OrtValue
 
 __version__: str = _core.__version__
@@ -112,6 +113,7 @@ __all__ = [
     "RunOptions",
     "RuntimeException",
     "SessionOptions",
+    "State",
     "UnknownConfigKeyWarning",
     "add_provider_path",
     "config_schema",

@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 
 from . import _core, _errors, _providers
 from ._options import RunOptions, SessionOptions
+from ._state import State
 from ._values import IOBinding, OrtValue
 
 
@@ -101,27 +102,46 @@ class InferenceSession:
         output_names: Sequence[str] | None,
         input_feed: Mapping[str, Any],
         run_options: RunOptions | None = None,
+        state: State | None = None,
     ) -> list[Any]:
         """Computes the named outputs (None: all). Arrays in the result own their memory.
 
-        The GIL is released meanwhile; Ctrl-C, run_options.terminate and run_options.deadline_ms end it."""
-        if run_options is None and self._profile is None:
+        The GIL is released meanwhile; Ctrl-C, run_options.terminate and run_options.deadline_ms end it. state: where the
+        session keeps inputs between runs (the entry "session.state"), whose they are; None: the session's own."""
+        if run_options is None and self._profile is None and state is None:
             return self._sess.run(output_names, input_feed)
+        kept = state._state if state is not None else None
         if run_options is None:
-            return self._sess.run(output_names, input_feed, None, 0, self._profile)
-        return self._sess.run(output_names, input_feed, run_options._token, run_options._timeout_ns(), self._profile)
+            return self._sess.run(output_names, input_feed, None, 0, self._profile, kept)
+        return self._sess.run(output_names, input_feed, run_options._token, run_options._timeout_ns(), self._profile, kept)
+
+    @property
+    def state(self) -> State | None:
+        """What the session keeps between runs that name no other state; None without the entry "session.state"."""
+        own = self._sess.state()
+        return State(own) if own is not None else None
+
+    def new_state(self) -> State:
+        """An empty state for another conversation."""
+        return State(self._sess.new_state())
+
+    def reset_state(self) -> None:
+        """The session's own state forgets everything; nothing where there is none."""
+        if (own := self._sess.state()) is not None:
+            own.truncate(0)
 
     def io_binding(self) -> IOBinding:
         """Inputs and outputs that are bound once and run many times; see run_with_iobinding."""
         return IOBinding(self)
 
-    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
-        """Runs with what is bound: inputs are read and outputs written where they are."""
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None, state: State | None = None) -> None:
+        """Runs with what is bound: inputs are read and outputs written where they are. state: as for run."""
         iobinding._require_outputs()
+        kept = state._state if state is not None else None
         if run_options is None:
-            self._sess.run_bound(iobinding._binding, None, 0, self._profile)
+            self._sess.run_bound(iobinding._binding, None, 0, self._profile, kept)
         else:
-            self._sess.run_bound(iobinding._binding, run_options._token, run_options._timeout_ns(), self._profile)
+            self._sess.run_bound(iobinding._binding, run_options._token, run_options._timeout_ns(), self._profile, kept)
 
     def run_with_ort_values(
         self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue], run_options: RunOptions | None = None

@@ -37,6 +37,7 @@ typedef struct tenon_session tenon_session;             /* a loaded model */
 typedef struct tenon_datum tenon_datum;                 /* a tensor, sequence, map or optional */
 typedef struct tenon_cancel_token tenon_cancel_token;   /* stops a load or a run from elsewhere */
 typedef struct tenon_profile tenon_profile;             /* times of the steps of some runs */
+typedef struct tenon_state tenon_state;                 /* what a session keeps between the runs of one conversation */
 
 /* ---- version, statuses, texts ---------------------------------------------------------------------------------------- */
 
@@ -193,6 +194,7 @@ typedef struct tenon_run_options {
   const tenon_cancel_token* cancel; /* (optional) */
   uint64_t timeout_ns;              /* 0: none but the configuration's limits.run */
   tenon_profile* profile;           /* (optional) set: steps run one by one and their times are added to it */
+  tenon_state* state;               /* (optional) of this session; NULL: its own where it keeps one */
 } tenon_run_options;
 
 /* An input or output of a model. The pointers live as long as the session. */
@@ -244,6 +246,29 @@ TENON_API tenon_status* tenon_session_plan_text(const tenon_session* session, ch
 TENON_API tenon_status* tenon_session_run(const tenon_session* session, const char* const* input_names,
                                           const tenon_datum* const* inputs, size_t input_count, const char* const* output_names,
                                           size_t output_count, const tenon_run_options* options, tenon_datum** outputs);
+
+/* ---- states ------------------------------------------------------------------------------------------------------------------ */
+
+/* What a session keeps between runs where /session/state of its configuration names inputs and the outputs that they are fed
+ * with: the caches of a decoder. Neither are inputs or outputs for the caller then. Caches are appended to in place. One run
+ * at a time uses a state; its other functions are not called meanwhile. */
+
+/* The session's own, which runs use that name none; NULL where nothing is kept. Borrowed: lives as long as the session. */
+TENON_API tenon_state* tenon_session_state(const tenon_session* session);
+/* An empty one more, for another conversation. Errors: FAILED_PRECONDITION where nothing is kept. */
+TENON_API tenon_status* tenon_state_create(const tenon_session* session, tenon_state** out_state);
+/* One that goes on from the same point, with memory of its own. Errors: FAILED_PRECONDITION during a run. */
+TENON_API tenon_status* tenon_state_copy(const tenon_state* state, tenon_state** out_state);
+/* Not for a session's own. */
+TENON_API void tenon_state_release(tenon_state* state);
+/* Rows that the caches hold, and that they have room for without new memory. */
+TENON_API int64_t tenon_state_rows(const tenon_state* state);
+TENON_API int64_t tenon_state_capacity(const tenon_state* state);
+/* Goes back to the first `rows`; 0 forgets everything, for other batch sizes as well. Errors: OUT_OF_RANGE where there are fewer;
+ * FAILED_PRECONDITION during a run, and, unless rows is 0, where more is kept than caches. */
+TENON_API tenon_status* tenon_state_truncate(tenon_state* state, int64_t rows);
+/* A copy of what the input would be fed with. Errors: NOT_FOUND where it is not kept, or no run has made it yet. */
+TENON_API tenon_status* tenon_state_value(const tenon_state* state, const char* input_name, tenon_datum** out_datum);
 
 /* ---- profiles ------------------------------------------------------------------------------------------------------------------ */
 

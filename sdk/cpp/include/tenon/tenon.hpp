@@ -81,6 +81,29 @@ class Profile {
   std::unique_ptr<tenon_profile, void (*)(tenon_profile*)> profile_;
 };
 
+// What a session keeps between the runs of one conversation, where /session/state names it; made by the session. Copies of the
+// handle are the same state. One run at a time uses it, and nothing else meanwhile.
+class State {
+ public:
+  State() = default;  // none: runs use the session's own
+  explicit State(std::shared_ptr<tenon_state> raw) : state_(std::move(raw)) {}
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+  std::int64_t rows() const noexcept { return tenon_state_rows(handle()); }
+  std::int64_t capacity() const noexcept { return tenon_state_capacity(handle()); }
+  void truncate(std::int64_t rows) const { detail::check(tenon_state_truncate(handle(), rows)); }
+  void reset() const { truncate(0); }
+  State fork() const { return State(own(detail::out<tenon_state>(&tenon_state_copy, handle()))); }
+  // A copy of what the input would be fed with.
+  Value value(const std::string& input) const { return Value(detail::out<tenon_datum>(&tenon_state_value, handle(), input.c_str())); }
+  tenon_state* handle() const noexcept { return state_.get(); }
+
+  static std::shared_ptr<tenon_state> own(tenon_state* raw) { return {raw, &tenon_state_release}; }
+
+ private:
+  std::shared_ptr<tenon_state> state_;
+};
+
 namespace detail {
 
 // A cancel token that follows a stop_token; none when that can never stop.
@@ -117,6 +140,7 @@ struct RunOptions {
   std::stop_token stop;
   std::chrono::nanoseconds timeout{0};  // 0: none
   Profile* profile = nullptr;
+  State state = {};                     // of this session; none: its own where it keeps one
 };
 
 // An input or output of the model. The views live as long as the session.
@@ -197,7 +221,8 @@ class Session {
     for (const Feed& r : results) result_names.push_back(r.name.c_str()), outputs.push_back(r.value.handle());
     const detail::Cancel cancel(options.stop);
     const auto timeout = options.timeout.count() > 0 ? static_cast<std::uint64_t>(options.timeout.count()) : 0;
-    const tenon_run_options raw{sizeof raw, 0, cancel.handle(), timeout, options.profile ? options.profile->handle() : nullptr};
+    const tenon_run_options raw{sizeof raw, 0, cancel.handle(), timeout, options.profile ? options.profile->handle() : nullptr,
+                                options.state.handle()};
     detail::check(tenon_session_run(handle(), feed_names.data(), inputs.data(), inputs.size(), result_names.data(), outputs.size(), &raw,
                                     outputs.data()));
     for (std::size_t i = 0; i < outputs.size(); ++i)
@@ -209,6 +234,14 @@ class Session {
       return session.run(feeds, {}, options);
     });
   }
+
+  // The session's own state, which lives as long as it; none where nothing is kept.
+  tenon::State state() const {
+    tenon_state* const raw = tenon_session_state(handle());
+    return raw ? tenon::State(std::shared_ptr<tenon_state>(state_, raw)) : tenon::State();
+  }
+  // Another one, empty.
+  tenon::State make_state() const { return tenon::State(tenon::State::own(detail::out<tenon_state>(&tenon_state_create, handle()))); }
 
   std::vector<std::string> providers() const {
     std::vector<std::string> all;
