@@ -11,6 +11,7 @@ void add_inspect(CLI::App& app, int& result);
 void add_explain(CLI::App& app, int& result);
 void add_profile(CLI::App& app, int& result);
 void add_providers(CLI::App& app, int& result);
+void add_plugin(CLI::App& app, int& result);
 void add_config(CLI::App& app, int& result);
 
 }  // namespace tenon::cli

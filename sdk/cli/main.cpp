@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   tenon::cli::add_explain(app, result);
   tenon::cli::add_profile(app, result);
   tenon::cli::add_providers(app, result);
+  tenon::cli::add_plugin(app, result);
   tenon::cli::add_config(app, result);
   try {
     app.parse(argc, argv);
