@@ -56,6 +56,7 @@ class Conv final : public Op {
     forms_ = make_forms(k);
     packed_ = pack_constant(*forms_.any(), node, 1, context);
     may_expand_ = forms_.direct && expands(k);
+    may_scale_ = forms_.direct && groups_ == 1 && k.taps == 1 && window_.spatial == 2;
   }
 
   bool absorb(const NodeView& next, std::uint32_t slot, std::uint32_t first_input, CompileContext& context) override {
@@ -65,26 +66,40 @@ class Conv final : public Op {
     return fusion_.add(next, slot, first_input, context);
   }
 
-  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override {
-    const std::int32_t in = inputs[0];
-    std::fill(inputs.begin() + 1, inputs.end(), 0);
-    if (plain_ || machine_block == 0) {
-      std::fill(inputs.begin(), inputs.end(), 0);
-      return 0;
+  // Squeeze-excite: an image multiplied with a number for each of its channels. A 1x1 convolution multiplies its weights instead,
+  // where these are fewer.
+  bool pull(const NodeView& producer, std::uint32_t slot, std::uint32_t first_input, CompileContext&) override {
+    if (slot != 0 || !may_scale_ || gate_ != TENON_NO_VALUE || producer.op_type() != "Mul" || !producer.domain().empty()) return false;
+    if (producer.dtype(0) != TENON_DTYPE_FLOAT || producer.dtype(1) != TENON_DTYPE_FLOAT) return false;
+    for (std::uint32_t i : {0u, 1u}) {
+      const tenon_value &x = producer.input(i), &gate = producer.input(1 - i);
+      if (!scales_channels(x, gate, producer.output(0)) || producer.is_constant(1 - i)) continue;
+      if (x.dim_opt[2] * x.dim_opt[3] * 2 < oc_) return false;
+      (i == 0 ? gate_ : data_) = first_input, (i == 0 ? data_ : gate_) = 0;
+      may_expand_ = false;
+      return true;
     }
+    return false;
+  }
+
+  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t machine_block) override {
+    const std::int32_t in = inputs[data_], gate = gate_ != TENON_NO_VALUE ? inputs[gate_] : 0;
+    std::fill(inputs.begin(), inputs.end(), 0);
+    if (plain_ || machine_block == 0) return 0;
+    if (gate_ != TENON_NO_VALUE) inputs[gate_] = gate;  // one pixel: the same bytes in blocks or not
     const std::int32_t block = block_for_channels(oc_, machine_block);
     if (depthwise_next_) {
-      inputs[0] = in != 0 ? in : block_for_channels(forms_.direct->packing().ic, machine_block);
+      inputs[data_] = in != 0 ? in : block_for_channels(forms_.direct->packing().ic, machine_block);
       return depthwise_next_->fusion().want_blocks(inputs, block);
     }
     // Any layout is read as it is, but a depthwise convolution keeps it, and groups of eight channels are read in blocks.
-    if (forms_.grouped && in == 0) inputs[0] = block_for_channels(forms_.grouped->in_channels(), machine_block);
-    else inputs[0] = depthwise_ && (in == 0 || oc_ % in != 0) ? block : in;
-    return fusion_.want_blocks(inputs, depthwise_ ? inputs[0] : block);
+    if (forms_.grouped && in == 0) inputs[data_] = block_for_channels(forms_.grouped->in_channels(), machine_block);
+    else inputs[data_] = depthwise_ && (in == 0 || oc_ % in != 0) ? block : in;
+    return fusion_.want_blocks(inputs, depthwise_ ? inputs[data_] : block);
   }
 
   void plan(PlanBuilder& builder) const override {
-    const Shape &x = builder.in(0), &w = builder.in(1), &y = builder.out(0);
+    const Shape &x = builder.in(data_), &w = builder.in(1), &y = builder.out(0);
     if (depthwise_next_) return plan_expand(builder);
     const ConvGeometry g = geometry(x, w, has_bias_ ? &builder.in(2) : nullptr, y);
     if (y.count() == 0) return;
@@ -102,9 +117,16 @@ class Conv final : public Op {
     p.n = g.n;
     p.d = dim(g.d), p.h = dim(g.h), p.w = dim(g.w);
     p.src_block = x.block, p.dst_block = y.block;
-    p.src = builder.in_ref(0), p.weights = weights, p.bias = bias, p.dst = builder.out_ref(0);
+    p.src = builder.in_ref(data_), p.weights = weights, p.bias = bias, p.dst = builder.out_ref(0);
     p.residual = fused.residual, p.low = fused.low, p.high = fused.high, p.all = fused.all, p.rest = fused.rest;
     std::vector<Ref> reads = fused.reads(builder, weights);
+    if (gate_ != TENON_NO_VALUE) {
+      const Shape& gate = builder.in(gate_);
+      require(gate.rank() == 4 && gate[1] == g.ic && gate.count() == gate[0] * gate[1] && (gate[0] == 1 || gate[0] == g.n),
+              "the factors of the input's channels have another shape than [1 or batch, channels, 1, 1]");
+      p.scale = builder.in_ref(gate_), p.scale_image = gate[0] == 1 ? 0 : g.ic;
+      reads.push_back(p.scale), reads.push_back(p.src);
+    }
     const bool grouped = forms.grouped && emit_grouped_conv(builder, g, p, reads);
     if (forms.grouped && !grouped) {  // not blocked, or windows as no model has them: the general way
       forms.direct = DirectForm::conv(conv_tiles(options_.isa), groups_, g.ic, g.oc, g.taps());
@@ -121,7 +143,7 @@ class Conv final : public Op {
       in_place = direct_conv_reads_in_place(forms.winograd->packing(), y.block);
     } else if (forms.depthwise) {
       separate = emit_depthwise_conv(builder, g, p, reads);
-    } else if (!grouped && !emit_point_conv(builder, forms.direct->packing(), g, p, reads)) {
+    } else if (!grouped && (p.scale.present() || !emit_point_conv(builder, forms.direct->packing(), g, p, reads))) {
       separate = emit_direct_conv(builder, "conv.direct", {{{&forms.direct->packing(), p}}}, reads, {});
       in_place = direct_conv_reads_in_place(forms.direct->packing(), y.block);
     }
@@ -157,6 +179,10 @@ class Conv final : public Op {
     return f;
   }
   std::int32_t lanes() const { return options_.isa >= Isa::avx512 ? 16 : options_.isa >= Isa::avx2 ? 8 : 0; }
+  static bool scales_channels(const tenon_value& x, const tenon_value& gate, const tenon_value& product) {
+    if (x.rank != 4 || gate.rank != 4 || x.dims[1] <= 0 || gate.dims[1] != x.dims[1] || gate.dims[2] != 1 || gate.dims[3] != 1) return false;
+    return same_shape(x, product);
+  }
   // May a depthwise convolution that follows be done in the same step?
   bool expands(const KernelDims& k) const {
     if (lanes() == 0 || groups_ != 1 || k.taps != 1 || window_.spatial != 2 || k.ic % 8 != 0 || oc_ != k.oc || k.oc % lanes() != 0) return false;
@@ -226,7 +252,8 @@ class Conv final : public Op {
   WindowAttributes window_;
   std::int64_t groups_, oc_ = -1;
   Options options_;
-  bool has_bias_, plain_, depthwise_ = false, winograd_ = false, split_ = false, may_expand_ = false;
+  bool has_bias_, plain_, depthwise_ = false, winograd_ = false, split_ = false, may_expand_ = false, may_scale_ = false;
+  std::uint32_t data_ = 0, gate_ = TENON_NO_VALUE;  // inputs: the image, and what its channels are multiplied with
   ConvFusion fusion_;
   std::unique_ptr<TakenDepthwise> depthwise_next_;
   Forms forms_;

@@ -35,11 +35,11 @@ struct DirectConv {
   std::int64_t channel_count, group_floats;
   const std::uint8_t* whole;                // per tile of channels: stores straight into dst
   std::int64_t rows_per_band, blocks_per_chunk;
-  Ref in, weights, bias, out, residual, scratch;
-  std::int64_t weights_offset;
+  Ref in, weights, bias, out, residual, scale, scratch;
+  std::int64_t weights_offset, scale_image;
   float low, high;
   EpiloguePlan all, rest;
-  std::uint64_t scratch_bytes, taps_at, results_at;
+  std::uint64_t scratch_bytes, taps_at, results_at, scaled_at;
   double cost, cost_row, cost_tile;
 
   std::int64_t rows() const { return d.out * h.out; }
@@ -67,7 +67,9 @@ class Pass {
         residual_(conv.residual.present() ? context.ptr<const float>(conv.residual) + image * conv.dst_image : nullptr),
         band_(worker_scratch<float>(context, conv.scratch, conv.scratch_bytes)),
         taps_(reinterpret_cast<ConvTap*>(reinterpret_cast<char*>(band_) + conv.taps_at)),
-        results_(reinterpret_cast<float*>(reinterpret_cast<char*>(band_) + conv.results_at)) {}
+        results_(reinterpret_cast<float*>(reinterpret_cast<char*>(band_) + conv.results_at)),
+        scale_(conv.scale.present() ? context.ptr<const float>(conv.scale) + image * conv.scale_image : nullptr),
+        scaled_(reinterpret_cast<float*>(reinterpret_cast<char*>(band_) + conv.scaled_at)) {}
 
   void rows(std::int64_t begin, std::int64_t end, std::int64_t first_tile, std::int64_t last_tile) {
     for (std::int64_t r = begin; r < end;) {
@@ -168,6 +170,12 @@ class Pass {
       const float* next = args.weights + args.blocks * args.block_weight;
       const std::int64_t passes = std::max<std::int64_t>(1, (end_ - begin_) * c_.w.out / kind.columns);
       args.prefetch_step = (kind.channels * static_cast<std::int64_t>(sizeof(float)) + passes - 1) / passes;
+      if (scale_) {  // with one tap rows of weights are in the order of the channels, whatever the block
+        const std::int64_t depth = std::min((first + args.blocks) * c_.block, c_.ic) - first * c_.block;
+        c_.tiles->scale_rows(args.weights, scale_ + first * c_.block, depth, kind.channels, scaled_);
+        args.weights = scaled_;
+      }
+      const std::int64_t share = args.prefetch_step * args.blocks * args.block_weight / kind.channels;  // bytes
       std::int64_t pass = 0;
       const float* from = from_ + first * block_src_;
       std::int64_t pending = begin_, pending_floats = 0;
@@ -179,22 +187,26 @@ class Pass {
         const float* row = from + (r - begin_) * row_step_;
         float* results = results_ + (r - begin_) * c_.w.out * kind.channels;
         const auto run = [&](std::int64_t begin, std::int64_t end) {
-          const std::int64_t pieces = (end - begin + kind.columns - 1) / kind.columns;
-          for (std::int64_t p = 0; p < pieces; ++p) {
-            const std::int64_t x = begin + (end - begin) * p / pieces, count = begin + (end - begin) * (p + 1) / pieces - x;
+          if (begin == end) return;
+          const std::int64_t pieces = (end - begin + kind.columns - 1) / kind.columns, some = (end - begin) / pieces;
+          const std::int64_t longer = (end - begin) % pieces;  // so many have one column more
+          std::int64_t at[4] = {};                             // of column 0
+          for (std::int64_t j = 0; whole && j < vectors; ++j) at[j] = c_.dst.at(channel + j * kind.lanes, pixel);
+          for (std::int64_t p = 0, x = begin; p < pieces; ++p) {
+            const std::int64_t count = some + (p < longer ? 1 : 0), to = x * args.dst_column;
             args.src = row + x * column_;
-            args.prefetch =
-                reinterpret_cast<const char*>(next) + pass++ * args.prefetch_step * args.blocks * args.block_weight / kind.channels;
+            args.prefetch = reinterpret_cast<const char*>(next) + pass++ * share;
             for (std::int64_t j = 0; j < vectors; ++j) {
               if (whole) {
-                const std::int64_t at = c_.dst.at(channel + j * kind.lanes, pixel + x * c_.w.dst_step);
-                args.dst[j] = dst_ + at;
-                args.residual[j] = residual_ && starts ? residual_ + at : nullptr;  // before dst, which may be the same memory, is written
+                args.dst[j] = dst_ + at[j] + to;
+                // Before dst, which may be the same memory, is written.
+                args.residual[j] = residual_ && starts ? residual_ + at[j] + to : nullptr;
               } else {
-                args.dst[j] = results + x * kind.channels + j * kind.lanes;
+                args.dst[j] = results + to + j * kind.lanes;
               }
             }
             kind.tiles[count - 1](args);
+            x += count;
           }
         };
         if (c_.spans) {
@@ -254,6 +266,8 @@ class Pass {
   float* band_;
   ConvTap* taps_;
   float* results_;
+  const float* scale_;
+  float* scaled_;  // the weights of a tile, multiplied
   std::int64_t begin_ = 0, end_ = 0;
   const float* from_ = nullptr;
   std::int64_t row_step_ = 0, column_ = 0, block_src_ = 0, tap_d_ = 0, tap_h_ = 0, tap_w_ = 0;
@@ -337,6 +351,7 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   c.group_floats = packing.group_floats;
   c.in = problem.src, c.weights = problem.weights, c.bias = problem.bias, c.out = problem.dst, c.residual = problem.residual;
   c.weights_offset = problem.weights_offset;
+  c.scale = problem.scale, c.scale_image = problem.scale_image;
   c.low = problem.low, c.high = problem.high;
   c.all = problem.all, c.rest = problem.rest;
   for (ConvDim* dim : {&c.d, &c.h, &c.w}) dim->find_taps();
@@ -404,8 +419,9 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   c.taps_at = static_cast<std::uint64_t>(c.unpacked ? 0 : (row_bytes(c.rows_per_band) + 63) / 64 * 64);
   const std::int64_t listed = c.d.used() * c.h.used() * c.taps_per_row() * (c.spans ? 2 : 1);
   c.results_at = c.taps_at + (static_cast<std::uint64_t>(listed) * sizeof(ConvTap) + 63) / 64 * 64;
-  c.scratch_bytes =
-      c.results_at + (all_whole ? 0 : static_cast<std::uint64_t>(c.rows_per_band * c.w.out * c.tiles->kinds[0].channels) * sizeof(float));
+  const auto floats = [](std::int64_t n) { return (static_cast<std::uint64_t>(n) * sizeof(float) + 63) / 64 * 64; };
+  c.scaled_at = c.results_at + (all_whole ? 0 : floats(c.rows_per_band * c.w.out * c.tiles->kinds[0].channels));
+  c.scratch_bytes = c.scaled_at + (c.scale.present() ? floats(c.blocks_per_chunk * c.block * c.tiles->kinds[0].channels) : 0);
 
   // In cycles, roughly: two vector products a cycle, a third of a cycle per float packed, 16 bytes of weights a cycle.
   const auto products = static_cast<double>(c.w.out * taps * c.ic), lanes = static_cast<double>(c.tiles->kinds[0].lanes);

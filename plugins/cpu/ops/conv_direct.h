@@ -37,6 +37,8 @@ struct ConvProblem {
   std::int64_t src_block = 0, dst_block = 0;
   Ref src, weights, bias, dst;
   std::int64_t weights_offset = 0;  // floats
+  Ref scale;                        // of input channels: weights are multiplied with it; for one group and one tap only
+  std::int64_t scale_image = 0;     // floats between the images of scale
   Ref residual;                     // as dst, added before anything else
   float low, high;                  // clamps next; infinities where there is nothing to clamp
   EpiloguePlan all, rest;           // the whole epilogue; what is left of it after residual and clamp

@@ -54,9 +54,10 @@ class Pass {
         expand(made, count);
         made += count;
       }
+      for (std::int64_t k = first; k < last; ++k) lines_[k] = (at + k) % s_.ring * s_.w.in * s_.block;
       for (std::int64_t c = 0; c < channels_.count; c += s_.block) {
-        if (two) depthwise_two(o, at, first, last, c);
-        else depthwise(o, at, first, last, c);
+        if (two) depthwise_two(o, first, last, c);
+        else depthwise(o, first, last, c);
       }
       if (two) ++o;
     }
@@ -77,24 +78,25 @@ class Pass {
     args.bias = expand_bias_;
     args.low = s_.expand_low, args.high = s_.expand_high;
     args.prefetch = reinterpret_cast<const char*>(args.weights);
-    const std::int64_t pieces = (columns + kind_.columns - 1) / kind_.columns;
-    for (std::int64_t p = 0; p < pieces; ++p) {
-      const std::int64_t x = columns * p / pieces;
+    const std::int64_t pieces = (columns + kind_.columns - 1) / kind_.columns, some = columns / pieces, longer = columns % pieces;
+    for (std::int64_t p = 0, x = 0; p < pieces; ++p) {
       args.src = src_ + (row * width + x) * s_.src_block;
       for (std::int64_t j = 0; j < channels_.count / s_.block; ++j) args.dst[j] = ring_ + j * ring_block_ + at + x * s_.block;
-      kind_.tiles[columns * (p + 1) / pieces - x - 1](args);
+      const std::int64_t tile = some + (p < longer ? 1 : 0);
+      kind_.tiles[tile - 1](args);
+      x += tile;
     }
     for (std::int64_t j = 0; s_.expand_rest.count > 0 && j < channels_.count / s_.block; ++j)
       apply_epilogue(s_.expand_rest, context_, ring_ + j * ring_block_ + at, 0, columns * s_.block);
   }
 
-  // Row o of the channels from c of the tile on, which reads rows at + [first, last).
-  void depthwise(std::int64_t o, std::int64_t at, std::int64_t first, std::int64_t last, std::int64_t c) {
+  // Row o of the channels from c of the tile on, which reads lines [first, last).
+  void depthwise(std::int64_t o, std::int64_t first, std::int64_t last, std::int64_t c) {
     const float *inputs[kMaxKernel], *taps[kMaxKernel];
     const std::int64_t channel = channels_.begin + c;
     const float* weights = context_.ptr<const float>(s_.weights) + channel / 16 * 16 * s_.h.kernel * s_.w.kernel + channel % 16;
     for (std::int64_t k = first; k < last; ++k) {
-      inputs[k - first] = ring_ + c / s_.block * ring_block_ + (at + k) % s_.ring * s_.w.in * s_.block;
+      inputs[k - first] = ring_ + c / s_.block * ring_block_ + lines_[k];
       taps[k - first] = weights + k * s_.w.kernel * 16;
     }
     const std::int64_t to = dst_at_ + c * out_pixels_ + o * s_.w.out * s_.block;
@@ -105,15 +107,15 @@ class Pass {
     if (s_.rest.count > 0) apply_epilogue(s_.rest, context_, dst, to, s_.w.out * s_.block);
   }
 
-  // Rows o and o + 1, which read rows at + [first, last).
-  void depthwise_two(std::int64_t o, std::int64_t at, std::int64_t first, std::int64_t last, std::int64_t c) {
+  // Rows o and o + 1, which read lines [first, last).
+  void depthwise_two(std::int64_t o, std::int64_t first, std::int64_t last, std::int64_t c) {
     const std::int64_t to = dst_at_ + c * out_pixels_ + o * s_.w.out * s_.block;
     const float* add = s_.residual.present() ? context_.ptr<const float>(s_.residual) + to : nullptr;
     float* const dst = context_.ptr<float>(s_.dst) + to;
     const std::int64_t channel = channels_.begin + c;
     DepthwisePair p{{}, context_.ptr<const float>(s_.weights) + channel / 16 * 144 + channel % 16, s_.w.in, s_.w.out, s_.w.pad, bias_ + c, add, dst,
                     s_.low, s_.high, s_.finish};
-    for (std::int64_t k = first; k < last; ++k) p.rows[k] = ring_ + c / s_.block * ring_block_ + (at + k) % s_.ring * s_.w.in * s_.block;
+    for (std::int64_t k = first; k < last; ++k) p.rows[k] = ring_ + c / s_.block * ring_block_ + lines_[k];
     s_.pair(p);
     if (s_.rest.count > 0) apply_epilogue(s_.rest, context_, dst, to, 2 * s_.w.out * s_.block);
   }
@@ -127,6 +129,7 @@ class Pass {
   std::int64_t dst_at_;
   float* ring_;
   std::int64_t ring_block_;
+  std::int64_t lines_[kMaxKernel + 1] = {};  // where in the ring the rows are that a window reads
   float expand_bias_[64] = {}, bias_[64] = {};
 };
 

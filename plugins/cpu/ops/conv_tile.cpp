@@ -60,7 +60,7 @@ void conv_tile(const ConvTileArgs& args) {
     for (std::int64_t block = blocks; block > 0; --block, src += block_src, w += weight_gap) {
       const std::int64_t length = block == 1 ? args.last_length : args.length;
       const float* next = src + block_src;
-      if (kLineColumns == 1 || step > kLanes) {
+      if (step > 8) {
 #pragma GCC unroll 16
         for (int t = 0; t < kColumns; ++t) __builtin_prefetch(next + t * step);
       } else {
@@ -153,14 +153,23 @@ constexpr ConvTileKind make_kind() {
   return kind;
 }
 
+void scale_rows(const float* weights, const float* scale, std::int64_t rows, std::int64_t channels, float* out) {
+  const hn::CappedTag<float, HWY_TARGET <= HWY_AVX2 ? 8 : 1> d;  // every kind has multiples of it
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto s = hn::Set(d, scale[r]);
+    for (std::int64_t end = (r + 1) * channels, i = r * channels; i < end; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, weights + i), s), d, out + i);
+  }
+}
+
 // Sums, weights and one input must fit the registers: 32 with AVX-512, else 16.
 const ConvTiles& conv_tile_table() {
 #if HWY_TARGET <= HWY_AVX3
-  static constexpr ConvTiles kTable{4, {make_kind<16, 14, 2>(), make_kind<16, 14, 1>(), make_kind<8, 9, 3>(), make_kind<8, 14, 1>()}};
+  static constexpr ConvTiles kTable{4, {make_kind<16, 14, 2>(), make_kind<16, 14, 1>(), make_kind<8, 9, 3>(), make_kind<8, 14, 1>()}, &scale_rows};
 #elif HWY_TARGET <= HWY_AVX2
-  static constexpr ConvTiles kTable{2, {make_kind<8, 6, 2>(), make_kind<8, 12, 1>()}};
+  static constexpr ConvTiles kTable{2, {make_kind<8, 6, 2>(), make_kind<8, 12, 1>()}, &scale_rows};
 #else
-  static constexpr ConvTiles kTable{2, {make_kind<1, 3, 4>(), make_kind<1, 6, 1>()}};
+  static constexpr ConvTiles kTable{2, {make_kind<1, 3, 4>(), make_kind<1, 6, 1>()}, &scale_rows};
 #endif
   return kTable;
 }

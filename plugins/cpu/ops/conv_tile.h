@@ -47,9 +47,13 @@ struct ConvTileKind {
   ConvTileFn tiles[kConvMaxColumns];  // [columns - 1]
 };
 
+// out[r][j] = weights[r][j] * scale[r] for rows r of a tile's channels.
+using ScaleRowsFn = void (*)(const float* weights, const float* scale, std::int64_t rows, std::int64_t channels, float* out);
+
 struct ConvTiles {
   std::int64_t kind_count;
   ConvTileKind kinds[4];  // the first is the one to use while there are enough channels
+  ScaleRowsFn scale_rows;
 
   // The kind for what is left of the output channels.
   std::int64_t kind_for(std::int64_t channels) const {

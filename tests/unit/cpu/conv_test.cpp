@@ -207,14 +207,22 @@ TEST(Conv, DepthwiseWidths) {
 }
 // Rows are done two at a time where that goes, whatever a worker's share is.
 TEST(Conv, DepthwiseRowsHaveTheSameBits) {
-  for (std::int64_t height : {1, 2, 7, 12}) {
-    OpTest t({plain_conv_rows, elementwise_rows});
-    build(t, {{2, 32, height, 15}, {32, 1, 3, 3}, {}, {}, {1, 1, 1, 1}, 32}, Tail::residual_relu);
-    const auto options = [](std::uint32_t workers) { return RunOptions{.isa = detect_isa(), .workers = workers, .fuse = true, .block = 16}; };
-    const Results first = t.run(options(1));
-    ASSERT_EQ(first.error, "");
-    for (std::uint32_t workers : {2u, 3u, 5u, 8u}) EXPECT_EQ(t.run(options(workers))["y"].bytes, first["y"].bytes) << height << " rows, " << workers;
-  }
+  struct Form {
+    Isa isa;
+    std::int32_t block;
+  };
+  for (const Form form : {Form{Isa::avx2, 8}, Form{Isa::avx512, 8}, Form{Isa::avx512, 16}})
+    for (std::int64_t height : {1, 2, 7, 12}) {
+      if (form.isa > detect_isa()) continue;
+      OpTest t({plain_conv_rows, elementwise_rows});
+      build(t, {{2, 32, height, 15}, {32, 1, 3, 3}, {}, {}, {1, 1, 1, 1}, 32}, Tail::residual_relu);
+      const auto options = [&](std::uint32_t workers) { return RunOptions{.isa = form.isa, .workers = workers, .fuse = true, .block = form.block}; };
+      const Results first = t.run(options(1));
+      ASSERT_EQ(first.error, "");
+      for (std::uint32_t workers : {2u, 3u, 5u, 8u})
+        EXPECT_EQ(t.run(options(workers))["y"].bytes, first["y"].bytes)
+            << height << " rows, " << workers << " workers, isa " << static_cast<int>(form.isa) << ", block " << form.block;
+    }
 }
 // A basic block of a residual network. What is added lies where the result goes, and the input channels take several passes over it.
 TEST(Conv, AddsInPlace) {
@@ -278,6 +286,42 @@ TEST(Conv, ExpandedDepthwise) {
         ASSERT_EQ(difference(r["y"], expected["y"]), "") << "channels " << c.oc << " isa " << static_cast<int>(isa) << " workers " << workers;
         if (workers == 1) first = r;
         else EXPECT_EQ(r["y"].bytes, first["y"].bytes) << workers << " workers";
+      }
+    }
+  }
+}
+// Squeeze-excite: the factors of the channels go into the weights of the 1x1 convolution behind them.
+TEST(Conv, FactorsOfChannelsGoIntoTheWeights) {
+  struct Scaled {
+    std::int64_t n, ic, oc, size, gates;
+    bool gate_first;
+  };
+  for (const Scaled& c : {Scaled{2, 48, 40, 14, 2, true}, Scaled{1, 72, 24, 57, 1, false}, Scaled{3, 400, 112, 9, 1, true},
+                          Scaled{1, 13, 9, 6, 1, false}}) {
+    OpTest t({plain_conv_rows, elementwise_rows});
+    const Dims x = {c.n, c.ic, c.size, c.size}, y = {c.n, c.oc, c.size, c.size}, gate = {c.gates, c.ic, 1, 1};
+    t.input("x", random_tensor(x, 1)), t.input("g", random_tensor(gate, 2)), t.input("r", random_tensor(y, 3));
+    t.constant("w", random_tensor({c.oc, c.ic, 1, 1}, 4)), t.constant("b", random_tensor({c.oc}, 5));
+    t.value("s", TENON_DTYPE_FLOAT, gate), t.value("m", TENON_DTYPE_FLOAT, x);
+    for (const char* v : {"a", "y"}) t.value(v, TENON_DTYPE_FLOAT, y);
+    t.node("HardSigmoid", {"g"}, {"s"});
+    t.node("Mul", c.gate_first ? std::vector<std::string>{"s", "x"} : std::vector<std::string>{"x", "s"}, {"m"});
+    t.node("Conv", {"m", "w", "b"}, {"a"});
+    t.node("Add", {"a", "r"}, {"y"});
+    const Results expected = t.run({.plain = true});
+    ASSERT_EQ(expected.error, "");
+    for (Isa isa : {Isa::plain, Isa::avx2, Isa::avx512}) {
+      if (isa > detect_isa()) continue;
+      for (std::int32_t block : {0, 8, 16}) {
+        Results first;
+        for (std::uint32_t workers : {1u, 2u, 5u}) {
+          const Results r = t.run({.isa = isa, .workers = workers, .fuse = true, .block = block, .inplace = true});
+          ASSERT_EQ(r.error, "");
+          EXPECT_THAT(r.steps, testing::Not(testing::Contains("Mul")));
+          ASSERT_EQ(difference(r["y"], expected["y"]), "") << c.ic << " channels, isa " << static_cast<int>(isa) << ", block " << block;
+          if (workers == 1) first = r;
+          else EXPECT_EQ(r["y"].bytes, first["y"].bytes) << workers << " workers";
+        }
       }
     }
   }
