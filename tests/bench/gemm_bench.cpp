@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
     const std::string name = argv[next++];
     isa = name == "plain" ? Isa::plain : name == "avx2" ? Isa::avx2 : Isa::avx512;
   }
-  const gemm::Kernels& kr = gemm::kernels(isa);
+  const gemm::Kernels& kr = gemm::kernels(isa, tenon::cpu::Precision::high);
   const double top = peak(kr);
   std::printf("peak %.1f GF/s\n", top);
   if (argc - next == 1) {

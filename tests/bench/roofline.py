@@ -5,7 +5,7 @@
 
 The peak is that of the multiply-add tile in L1 (gemm_bench), the bandwidth that of reading two large arrays. For every operator the
 ideal time is the larger of its arithmetic at the peak and its weights at the bandwidth; the model's ideal is the sum. Convolutions
-count as written: Winograd does fewer multiplications, so a model may be above 100 %.
+count as written: Winograd and Strassen do fewer multiplications, so a model may be above 100 %.
 """
 import argparse
 import json

@@ -8,50 +8,11 @@
 
 #include <hwy/highway.h>
 
-#include "plugins/cpu/gemm/vec-inl.h"
+#include "plugins/cpu/gemm/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tenon::cpu::gemm {
 namespace HWY_NAMESPACE {
-
-// Accumulators, two vectors of B and one of A must fit the registers: 32 with AVX-512, else 16.
-constexpr std::int64_t kRows = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
-
-// Keeps an address in its register: left alone, gcc computes one address per row and spills.
-HWY_INLINE void pin(const float*& p) { __asm__("" : "+r"(p)); }
-
-// sum[i][j] += A[i, k] B[k, j]. Row i is at group i / 3 of a, offset i % 3: 0, 1 or 2 times the stride.
-template <int kMr, int kNv, bool kPrefetch>
-HWY_INLINE void multiply(const TileArgs& args, Vec (&sum)[kMr][kNv]) {
-  constexpr int kGroups = (kMr + 2) / 3;
-  const std::int64_t row = args.a_row, a_k = args.a_k, b_k = args.b_k, ahead_k = args.prefetch_k;
-  const float* a[kGroups];
-#pragma GCC unroll 5
-  for (int g = 0; g < kGroups; ++g) a[g] = args.a + 3 * g * row;
-  const float* b = args.b;
-  const float* ahead = args.prefetch;
-  for (std::int64_t k = args.k; k > 0; --k) {
-    Vec vb[kNv];
-#pragma GCC unroll 2
-    for (int j = 0; j < kNv; ++j) vb[j] = load(b + j * kLanes);
-    if constexpr (kPrefetch) {
-      __builtin_prefetch(ahead, 0, 2);
-      ahead += ahead_k;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kMr; ++i) {
-      const Vec va = set(a[i / 3][(i % 3) * row]);
-#pragma GCC unroll 2
-      for (int j = 0; j < kNv; ++j) sum[i][j] = mul_add(va, vb[j], sum[i][j]);
-    }
-#pragma GCC unroll 5
-    for (int g = 0; g < kGroups; ++g) {
-      a[g] += a_k;
-      pin(a[g]);
-    }
-    b += b_k;
-  }
-}
 
 template <int kMr, int kNv>
 void tile(const TileArgs& args) {
@@ -73,8 +34,9 @@ void tile(const TileArgs& args) {
       if constexpr (kNv * kLanes > 16) __builtin_prefetch(args.addend + i * args.c_row + kNv * kLanes - 1, 0, 2);
     }
   }
-  if (args.prefetch) multiply<kMr, kNv, true>(args, sum);
-  else multiply<kMr, kNv, false>(args, sum);
+  const Columns<kNv> columns{args.b, args.b_k};
+  if (args.prefetch) multiply<kMr, kNv, true>(args, columns, sum);
+  else multiply<kMr, kNv, false>(args, columns, sum);
 
   if (args.accumulate)
 #pragma GCC unroll 16

@@ -11,6 +11,7 @@
 namespace tenon::cpu::gemm {
 
 struct SplitKernels;
+struct StrassenKernels;
 
 constexpr std::int64_t kMaxRows = 14;     // rows of the tallest tile of any instruction set
 constexpr std::int64_t kMaxColumns = 64;  // columns of the widest
@@ -51,12 +52,14 @@ struct Kernels {
   void (*dots)(const float* a, std::int64_t a_row, const float* b, std::int64_t b_row, std::int64_t m, std::int64_t n, std::int64_t k,
                float alpha, const float* bias, std::int64_t bias_row, std::int64_t bias_column, float* c, std::int64_t c_row,
                std::int64_t c_column);
+  const StrassenKernels* strassen = nullptr;  // not null: large products take Strassen's sums
   const SplitKernels* split = nullptr;  // not null: large products are split
 };
 
-// Float32 throughout.
+// Float32 throughout, every sum as it stands.
 const Kernels& kernels(Isa isa);
-// With parts of bfloat16 where the precision allows them and the instruction set is faster with them.
+// With parts of bfloat16 where the precision allows them and the instruction set is faster with them, else with Strassen's sums
+// where it allows those.
 const Kernels& kernels(Isa isa, Precision precision);
 
 }  // namespace tenon::cpu::gemm

@@ -119,7 +119,7 @@ void ProductStep::operator()(const StepContext& context) const {
 void emit(PlanBuilder& builder, const char* name, ProductStep step, std::span<const Ref> reads, std::span<const Ref> writes) {
   if (step.gemm.mode == Mode::nothing) return;
   // A sum with another tensor is made in registers.
-  if (step.gemm.mode == Mode::tiles && step.epilogue.count > 0 && !step.addend.y.present()) {
+  if (takes_addend(step.gemm) && step.epilogue.count > 0 && !step.addend.y.present()) {
     const PlannedItem& first = step.epilogue.items[0];
     if (first.item.binary && first.item.op == Binary::add && first.item.input != TENON_NO_VALUE && first.broadcast == Broadcast::full) {
       step.residual = first.y;

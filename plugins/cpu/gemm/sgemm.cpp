@@ -299,6 +299,7 @@ void run(const Gemm& g, const RunArgs& args) {
     case Mode::dots: return run_dots(g, args);
     case Mode::tiles: return run_tiles(g, args);
     case Mode::split: return run_split(g, args);
+    case Mode::strassen: return run_strassen(g, args);
   }
 }
 

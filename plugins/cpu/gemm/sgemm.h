@@ -40,6 +40,7 @@ enum class Mode : std::uint8_t {
   dots,     // one side has few rows, both are contiguous in k
   tiles,
   split,    // tiles too, of operands split into bfloat16 parts
+  strassen, // tiles too, of sums of halves
 };
 enum class Source : std::uint8_t { packed /* at compile */, direct, block /* packed or dequantized per block in a run */ };
 
@@ -86,9 +87,19 @@ struct RunArgs {
   std::uint32_t worker = 0, workers = 1;
   FinishFn finish = nullptr;
   const void* finish_context = nullptr;
-  const float* addend = nullptr;  // added behind the bias, in the places of C; only in Mode::tiles, never the memory of C
+  const float* addend = nullptr;  // added behind the bias, in the places of C; only where takes_addend, never the memory of C
 };
 void run(const Gemm& gemm, const RunArgs& args);
+
+// Whether RunArgs::addend may be given.
+inline bool takes_addend(const Gemm& gemm) { return gemm.mode == Mode::tiles || gemm.mode == Mode::strassen; }
+
+// ---- the parts of plan and run that take Strassen's sums (strassen.cpp) ----
+//
+// Gemm::tiles counts blocks of rows and panels pairs of them, kc is the depth of half a block and block_tiles its height.
+bool takes_strassen(const Gemm& gemm, bool packed);
+void plan_strassen(Gemm& gemm);
+void run_strassen(const Gemm& gemm, const RunArgs& args);
 
 // ---- the parts of plan and run that split (split_gemm.cpp) ----
 //

@@ -55,6 +55,7 @@ void plan_into(Gemm& g, const Kernels& kernels, bool packed) {
     if (g.mode == Mode::dots) return;
   }
   if (takes_split(g, packed)) return plan_split(g, packed);
+  if (takes_strassen(g, packed)) return plan_strassen(g);
   g.mode = Mode::tiles;
   g.tiles = ceil_div(p.m, kr.rows);
   g.panels = ceil_div(p.n, kr.columns);

@@ -2,6 +2,7 @@
 
 #include "plugins/cpu/amx/split_tiles.h"
 #include "plugins/cpu/gemm/kernels.h"
+#include "plugins/cpu/gemm/strassen.h"
 #include "plugins/cpu/simd.h"
 // After simd.h.
 #include <hwy/base.h>
@@ -270,7 +271,16 @@ const SplitKernels* split_kernels(Isa, Precision) { return nullptr; }
 
 const Kernels& kernels(Isa isa, Precision precision) {
   const SplitKernels* split = split_kernels(isa, precision);
-  if (!split) return kernels(isa);
+  if (!split) {
+    if (precision == Precision::highest) return kernels(isa);
+    const auto with_sums = [](Isa of) {
+      Kernels k = kernels(of);
+      k.strassen = &strassen_kernels(of);
+      return k;
+    };
+    static const Kernels sums[] = {with_sums(Isa::plain), with_sums(Isa::avx2), with_sums(Isa::avx512)};
+    return sums[isa >= Isa::avx512 ? 2 : isa >= Isa::avx2 ? 1 : 0];
+  }
   const auto with = [](Isa of, Precision p) {
     Kernels k = kernels(of);
     k.split = split_kernels(of, p);

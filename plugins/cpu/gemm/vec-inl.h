@@ -36,6 +36,7 @@ HWY_INLINE Vec load_first(const float* p, std::int64_t n) {
 }
 HWY_INLINE void store(Vec v, float* p) { __builtin_memcpy(p, &v, sizeof v); }
 HWY_INLINE Vec add(Vec a, Vec b) { return a + b; }
+HWY_INLINE Vec subtract(Vec a, Vec b) { return a - b; }
 HWY_INLINE Vec mul_add(Vec a, Vec b, Vec c) { return a * b + c; }
 HWY_INLINE float sum_lanes(Vec v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
@@ -66,6 +67,7 @@ HWY_INLINE Vec load_first(const float* p, std::int64_t n) {
 }
 HWY_INLINE void store(Vec v, float* p) { hn::StoreU(v, Tag(), p); }
 HWY_INLINE Vec add(Vec a, Vec b) { return hn::Add(a, b); }
+HWY_INLINE Vec subtract(Vec a, Vec b) { return hn::Sub(a, b); }
 HWY_INLINE Vec mul_add(Vec a, Vec b, Vec c) { return hn::MulAdd(a, b, c); }
 HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
 

@@ -43,6 +43,9 @@ HWY_INLINE HWY_ATTR V bounded(D d, V x, float clip) {
   return hn::Min(hn::Set(d, clip), hn::Max(hn::Set(d, -clip), x));
 }
 
+// Weights are fetched this far ahead, over the ends of pages and panels, where the hardware stops.
+constexpr std::int64_t fetched_floats = 512;
+
 template <int Gates, int Rows>
 HWY_ATTR void products(const float* const* h, const float* panel, std::int64_t depth, float* out) {
   const D d;
@@ -104,6 +107,7 @@ HWY_ATTR void compact_products(const float* const* h, const float* panel, std::i
   for (std::int64_t k = 0; k < depth; k += together) {
 #pragma GCC unroll 4
     for (int q = 0; q < together * Gates / 4; ++q) {
+      for (std::int64_t i = 0; i < 3 * lanes; i += 16) __builtin_prefetch(panel + fetched_floats + i);
       const auto a = hn::BitCast(di, hn::Load(d, panel)), b = hn::BitCast(di, hn::Load(d, panel + lanes));
       const auto last = hn::Xor(hn::ShiftLeft<20>(a), hn::ShiftLeft<8>(b));
       const V w[4] = {hn::ConvertTo(d, a), hn::ConvertTo(d, b), hn::Load(d, panel + 2 * lanes), hn::ConvertTo(d, last)};

@@ -89,7 +89,7 @@ std::vector<float> check(Isa isa, const Case& c) {
     RunArgs args{
         a.data(), c.packed ? packed.data() : b.data(), out.data(), c.bias ? bias.data() : nullptr, scratch.data(), w, c.workers, count,
         &counter};
-    if (c.addend && g.mode == Mode::tiles) args.addend = addend.data();
+    if (c.addend && takes_addend(g)) args.addend = addend.data();
     run(g, args);
   }
   // The same case for other instruction sets and workers has the same reference.
@@ -98,7 +98,7 @@ std::vector<float> check(Isa isa, const Case& c) {
   };
   static std::map<std::string, std::vector<Number>> references;
   Case key = c;
-  key.workers = 0, key.packed = false, key.addend = c.addend && g.mode == Mode::tiles;
+  key.workers = 0, key.packed = false, key.addend = c.addend && takes_addend(g);
   auto& reference = references[name(key) + std::to_string(c.alpha)];
   if (reference.empty())
     for (std::int64_t i = 0; i < c.batch; ++i)
