@@ -30,10 +30,20 @@ void damaged(Subject& s) {
   for (int i = 0; i < 3; ++i) Subject::check(s.tested(work.model), work, "from damaged artifacts");
 }
 
+// Weights that are large enough to be worth a file.
+Subject::Work wide(Subject& s) {
+  Random random(6);
+  Model m;
+  m.input("x", TENON_DTYPE_FLOAT, {6, 256}).constant("w", random_tensor(random, TENON_DTYPE_FLOAT, {256, 256}, -1, 1)).node("MatMul", {"x", "w"}, {"y"}).output("y");
+  Subject::Work work{m, {{"x", random_tensor(random, TENON_DTYPE_FLOAT, {6, 256}, -1, 1)}}, "MatMul with weights [256, 256]"};
+  s.require_claimed(s.tested(work.model));
+  return work;
+}
+
 // Packed weights go through the same cache folder of the session.
 void cache_folder(Subject& s, bool damage) {
   namespace fs = std::filesystem;
-  const Subject::Work work = s.work();
+  const Subject::Work work = wide(s);
   const std::string folder = s.target().folder + (damage ? "/damaged" : "/kept");
   const Settings settings{{"/session/cache", "\"" + folder + "\""}};
   Subject::check(s.tested(work.model, settings), work, "with an empty cache folder");

@@ -7,8 +7,24 @@ from typing import Any, Iterable, Sequence
 from . import _core
 
 
+_packages_known = False
+
+
+def know_packages() -> None:
+    """Makes the providers of installed packages known to the library, once a process."""
+    global _packages_known
+    if _packages_known:
+        return
+    _packages_known = True
+    from ._entry_points import folders
+
+    for folder in folders():
+        _core.provider_path_add(folder)
+
+
 def report() -> list[dict[str, Any]]:
     """Every provider that was found, usable or not: id, aliases, version, path, state and the reason."""
+    know_packages()
     return json.loads(_core.provider_list())
 
 

@@ -14,6 +14,10 @@ from ._state import State
 from ._values import IOBinding, OrtValue
 
 
+# Names for which no installed package need be looked at.
+_BUILT_IN = ("cpu", "CPUExecutionProvider")
+
+
 class NodeArg:
     """An input or output of a model: name, type as ONNX writes it, shape of int, str (a named dim) or None.
 
@@ -82,6 +86,8 @@ class InferenceSession:
         if path is not None and not os.path.exists(path):
             raise _errors.make("NOT_FOUND", f"Load model from {path} failed. File doesn't exist", kind=_errors.NoSuchFile)
         file = os.fsdecode(options.config_file) if options.config_file is not None else None
+        if any(name not in _BUILT_IN for name, _ in pairs) or not pairs:
+            _providers.know_packages()
         configuration = _core.Configuration.find(file, path)
         _providers.add_to(configuration, pairs)
         options._apply(configuration)
