@@ -112,6 +112,16 @@ HWY_ATTR void rows_of(const float* x, std::int64_t rows, std::int64_t stride, st
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const V none = hn::Zero(d);
+  if (2 * cols == lanes && stride == cols && rows > 1) {  // rows of half a vector, as blocks of an image may be: two at a time
+    HWY_ALIGN float both[HWY_MAX_BYTES / sizeof(float)], shifts[HWY_MAX_BYTES / sizeof(float)] = {};
+    for (std::int64_t c = 0; c < cols; ++c) {
+      both[c] = acc[c], both[c + cols] = start<F>();
+      if (shift) shifts[c] = shifts[c + cols] = shift[c];
+    }
+    rows_of<F>(x, rows / 2, lanes, lanes, shift ? shifts : nullptr, both);
+    norm_math::store_tail(merge<F>(norm_math::load_tail(d, both, cols, none), norm_math::load_tail(d, both + cols, cols, none)), d, acc, cols);
+    x += rows / 2 * lanes, rows %= 2;
+  }
   std::int64_t c = 0;
   for (; c + 4 * lanes <= cols; c += 4 * lanes) {
     V a0 = hn::LoadU(d, acc + c), a1 = hn::LoadU(d, acc + c + lanes);

@@ -1,4 +1,5 @@
 // Reductions, ArgMax, cumulative sums, TopK and small mathematics.
+#include "plugins/cpu/ops/reduce_kernels.h"
 #include "tests/unit/cpu/family_check.h"
 
 namespace tenon::cpu::test {
@@ -84,6 +85,33 @@ TEST(Reduce, NothingAndInfinities) {
   }
 }
 
+// Rows as short as a part of a vector, which is how images of few channels in a block are reduced.
+TEST(Reduce, ShortRows) {
+  const std::vector<float> x = random_tensor({101 * 16}, 1).as<float>(), shifts = random_tensor({16}, 2).as<float>();
+  for (Fold fold : {Fold::sum, Fold::sum_abs, Fold::sum_square, Fold::max, Fold::min, Fold::sum_exp})
+    for (std::int64_t cols : {2, 4, 8, 16})
+      for (std::int64_t rows : {0, 1, 2, 3, 16, 101})
+        for (const float* shift : {static_cast<const float*>(nullptr), shifts.data()}) {
+          std::vector<float> found(static_cast<std::size_t>(cols), fold_start(fold));
+          fold_rows(fold, x.data(), rows, cols, cols, shift, found.data());
+          for (std::int64_t c = 0; c < cols; ++c) {
+            double expected = fold_start(fold);
+            for (std::int64_t r = 0; r < rows; ++r) {
+              const double v = x[static_cast<std::size_t>(r * cols + c)], t = v - (shift ? shift[c] : 0.0f);
+              if (fold == Fold::sum) expected += v;
+              else if (fold == Fold::sum_abs) expected += std::abs(v);
+              else if (fold == Fold::sum_square) expected += t * t;
+              else if (fold == Fold::max) expected = std::max(expected, v);
+              else if (fold == Fold::min) expected = std::min(expected, v);
+              else expected += std::exp(t);
+            }
+            const float got = found[static_cast<std::size_t>(c)];
+            const double bound = std::isinf(expected) ? 0 : 1e-5 * (1 + std::abs(expected));
+            ASSERT_TRUE(got == expected || std::abs(got - expected) <= bound)
+                << static_cast<int>(fold) << ": " << rows << " rows of " << cols << " give " << got << ", expected " << expected;
+          }
+        }
+}
 TEST(Reduce, OtherTypes) {
   const auto run = [](const std::string& op, const Tensor& x) {
     OpTest t({reduce_rows});
