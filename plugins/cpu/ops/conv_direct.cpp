@@ -12,6 +12,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kBandBytes = 256 << 10, kWholeBandBytes = 512 << 10, kPanelBytes = 256 << 10;
 // The epilogue runs over this many results at a time, while they are in the first-level cache.
 constexpr std::int64_t kEpilogueFloats = 4096;
+// So few rows are shared out together with the tiles: in halves of one or the other workers would often wait for each other.
+constexpr std::int64_t kEvenRows = 16;
 
 // Output columns that the same taps of a kernel row reach: [low, high) of those in use, the others meet padding there.
 struct ColumnSpan {
@@ -27,6 +29,7 @@ struct DirectConv {
   std::int64_t block, blocks, last;         // input channels of a block of weights; products of the last block
   std::int64_t side, parts;                 // channels side by side in what tiles read; of these there are parts to a block
   bool unpacked, flat, merged, prunes, separate;
+  bool even;                                // workers take equal parts of tiles and rows, not a grid of them
   bool chained;                             // packed rows follow each other without gaps: tiles reach over their ends
   std::int64_t last_row;                    // columns of the last row of a flat image
   const ColumnSpan* spans;                  // null: all columns have all taps
@@ -49,10 +52,22 @@ struct DirectConv {
     const std::int64_t od = row / h.out, oh = row % h.out;
     return ((od * d.dst_step + d.dst_first) * h.dst_size + oh * h.dst_step + h.dst_first) * w.dst_size + w.dst_first;
   }
+  // Where the share of a worker begins: rows of this tile from row on, then the tiles behind it.
+  struct Share {
+    std::int64_t tile, row;
+  };
+  Share share(std::int64_t worker, std::int64_t workers) const {
+    if (worker == workers) return {channel_count, 0};
+    const std::int64_t at = (channels[channel_count - 1].begin + channels[channel_count - 1].width) * rows() * worker / workers;
+    std::int64_t t = 0;
+    while ((channels[t].begin + channels[t].width) * rows() <= at) ++t;
+    return {t, (at - channels[t].begin * rows()) / channels[t].width};
+  }
   std::int64_t packed_width() const { return w.reach(w.out); }
   std::int64_t taps_per_row() const { return (merged ? 1 : w.used()) * parts; }
 
   void operator()(const StepContext& context) const;
+  void share_evenly(const StepContext& context) const;
 };
 
 // One worker's work on one image and group.
@@ -180,6 +195,8 @@ class Pass {
       const float* from = from_ + first * block_src_;
       std::int64_t pending = begin_, pending_floats = 0;
       const std::int64_t rows = c_.chained ? end_ - begin_ : 1;  // that are one row to the tiles
+      std::int64_t at[4] = {};  // of pixel 0, where results are stored whole
+      for (std::int64_t j = 0; whole && j < vectors; ++j) at[j] = c_.dst.at(channel + j * kind.lanes, 0);
       for (std::int64_t r = begin_; r < end_; r += rows) {
         args.taps = taps_, args.tap_count = tap_count;
         if (c_.prunes) prune(r, taps_per_row, args);
@@ -190,10 +207,9 @@ class Pass {
           if (begin == end) return;
           const std::int64_t pieces = (end - begin + kind.columns - 1) / kind.columns, some = (end - begin) / pieces;
           const std::int64_t longer = (end - begin) % pieces;  // so many have one column more
-          std::int64_t at[4] = {};                             // of column 0
-          for (std::int64_t j = 0; whole && j < vectors; ++j) at[j] = c_.dst.at(channel + j * kind.lanes, pixel);
           for (std::int64_t p = 0, x = begin; p < pieces; ++p) {
-            const std::int64_t count = some + (p < longer ? 1 : 0), to = x * args.dst_column;
+            const std::int64_t count = some + (p < longer ? 1 : 0);
+            const std::int64_t to = x * args.dst_column + (whole ? pixel * c_.dst.step() : 0);
             args.src = row + x * column_;
             args.prefetch = reinterpret_cast<const char*>(next) + pass++ * share;
             for (std::int64_t j = 0; j < vectors; ++j) {
@@ -273,7 +289,20 @@ class Pass {
   std::int64_t row_step_ = 0, column_ = 0, block_src_ = 0, tap_d_ = 0, tap_h_ = 0, tap_w_ = 0;
 };
 
+void DirectConv::share_evenly(const StepContext& context) const {
+  const Share begin = share(context.worker, context.workers), end = share(context.worker + 1, context.workers);
+  Pass pass(*this, context, 0, 0);
+  std::int64_t tile = begin.tile;
+  if (begin.row > 0) {
+    pass.rows(begin.row, tile == end.tile ? end.row : rows(), tile, tile + 1);
+    if (tile++ == end.tile) return;
+  }
+  if (tile < end.tile) pass.rows(0, rows(), tile, end.tile);
+  if (end.row > 0) pass.rows(0, end.row, end.tile, end.tile + 1);
+}
+
 void DirectConv::operator()(const StepContext& context) const {
+  if (even && context.workers > 1) return share_evenly(context);
   const std::int64_t total = n * groups * rows();
   const WorkGrid grid = share_work(context.workers, total, channel_count, cost, cost_row, cost_tile);
   const std::int64_t by_row = context.worker % grid.by_rows, by_tile = context.worker / grid.by_rows;
@@ -294,13 +323,14 @@ bool stores_whole(const ConvPacking& packing, const ConvChannels& c, std::int64_
 }
 
 // A convolution whose only tap is the pixel itself (1x1, or dilated beyond the image) sees no neighbours: its pixels may be cut
-// into rows as the tiles like it.
-bool flatten(DirectConv& c) {
+// into rows as the tiles like it, or, where workers share few pixels, into rows of one tile.
+bool flatten(DirectConv& c, bool shared) {
   for (const ConvDim* dim : {&c.d, &c.h, &c.w})
     if (dim->used() != 1 || dim->stride != 1 || dim->origin() != 0 || dim->in != dim->out || dim->dst_step != 1 || dim->dst_size != dim->out)
       return false;
   const std::int64_t pixels = c.d.out * c.h.out * c.w.out, piece = c.tiles->kinds[0].columns;
-  const std::int64_t width = std::min(pixels, (56 + piece - 1) / piece * piece), rows = (pixels + width - 1) / width;
+  const std::int64_t pieces = (pixels + piece - 1) / piece, wide = std::min(pixels, (56 + piece - 1) / piece * piece);
+  const std::int64_t width = shared && pieces <= kEvenRows ? (pixels + pieces - 1) / pieces : wide, rows = (pixels + width - 1) / width;
   const std::int64_t taps = c.d.taps * c.h.taps * c.w.taps;
   const std::int64_t tap = (c.d.tap_begin * c.h.taps + c.h.tap_begin) * c.w.taps + c.w.tap_begin;
   c.d = {};
@@ -355,7 +385,8 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
   c.low = problem.low, c.high = problem.high;
   c.all = problem.all, c.rest = problem.rest;
   for (ConvDim* dim : {&c.d, &c.h, &c.w}) dim->find_taps();
-  c.flat = flatten(c);
+  const bool shared = builder.options().max_workers > 1 && c.n * c.groups == 1;
+  c.flat = flatten(c, shared);
 
   std::vector<std::uint8_t> whole;
   bool aligned = c.d.dst_step == 1 && c.h.dst_step == 1 && c.w.dst_step == 1;
@@ -395,6 +426,8 @@ DirectConv plan_direct(PlanBuilder& builder, const ConvPacking& packing, const C
       c.side = problem.src_block, c.parts = c.block / c.side;
     }
   }
+
+  c.even = shared && c.flat && c.unpacked && c.rows() <= kEvenRows && c.channel_count > 0;
 
   const auto row_bytes = [&](std::int64_t rows) {
     return c.ic == 0 ? 0 : c.blocks * c.block * c.d.used() * c.h.reach(rows) * c.packed_width() * static_cast<std::int64_t>(sizeof(float));

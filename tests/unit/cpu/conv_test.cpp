@@ -134,6 +134,26 @@ TEST(Conv, OneByOne) {
   check_tails({{1, 17, 5, 5}, {3, 17, 1, 1}, {}, {}, {}});
   check_tails({{3, 8, 20, 20}, {8, 8, 1, 1}, {}, {}, {0, 1, 2, 0}});
 }
+// Workers share few pixels and tiles of channels in equal parts, however many they are.
+TEST(Conv, OneByOneHasTheSameBitsFromAnyNumberOfWorkers) {
+  for (const Case& c : {Case{{1, 48, 7, 7}, {208, 48, 1, 1}, {}, {}, {}}, Case{{1, 40, 14, 14}, {100, 40, 1, 1}, {}, {}, {}},
+                        Case{{1, 24, 1, 3}, {16, 24, 1, 1}, {}, {}, {}}}) {
+    OpTest t({plain_conv_rows, elementwise_rows});
+    build(t, c, Tail::residual_relu);
+    const Results expected = t.run({.plain = true});
+    for (Isa isa : {Isa::plain, Isa::avx2, Isa::avx512}) {
+      if (isa > detect_isa()) continue;
+      Results first;
+      for (std::uint32_t workers : {1u, 2u, 3u, 4u, 7u, 16u}) {
+        const Results r = t.run({.isa = isa, .workers = workers, .fuse = true, .block = isa >= Isa::avx512 ? 16 : 8});
+        ASSERT_EQ(r.error, "");
+        if (workers == 1) first = r;
+        ASSERT_EQ(difference(r["y"], expected["y"]), "") << name(c) << " isa " << static_cast<int>(isa) << " workers " << workers;
+        EXPECT_EQ(r["y"].bytes, first["y"].bytes) << name(c) << " isa " << static_cast<int>(isa) << " workers " << workers;
+      }
+    }
+  }
+}
 TEST(Conv, Kernels) {
   check_tails({{1, 3, 17, 19}, {16, 3, 7, 7}, {2, 2}, {}, {3, 3, 3, 3}});
   check_tails({{1, 16, 9, 9}, {16, 16, 3, 3}, {2, 2}, {}, {1, 1, 1, 1}});
@@ -170,7 +190,7 @@ TEST(Conv, OnePixel) {
   check_tails({{2, 64, 1, 1}, {64, 64, 1, 1}, {2, 2}, {}, {}});
 }
 TEST(Conv, GroupsOfEight) {
-  for (std::int64_t w = 1; w <= 18; ++w)
+  for (std::int64_t w = 1; w <= 30; w += w < 18 ? 1 : 3)
     for (std::int64_t s : {1, 2}) {
       check({{1, 24, 5, w}, {24, 8, 3, 3}, {s, s}, {}, {1, 1, 1, 1}, 3}, w % 2 ? Tail::swish_mul : Tail::residual_relu);
       if (HasFatalFailure()) return;
