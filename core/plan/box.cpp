@@ -24,7 +24,7 @@ bool can_be(const PlanInput& input) {
 
 BoxPlan::BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock)
     : in_(input), graph_(*input.graph), feeds_(feeds), lock_(lock), rules_(graph_), capacity_(graph_.values.size()), elements_(graph_.values.size()),
-      seen_(graph_.values.size()) {}
+      declared_at_(graph_.values.size(), none), seen_(graph_.values.size()) {}
 
 Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, std::mutex& lock) {
   if (!can_be(input)) return std::unique_ptr<BoxPlan>();
@@ -52,9 +52,19 @@ Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std
   for (NodeId n = 0; n < box->graph_.nodes.size(); ++n) {
     const Node& node = box->graph_.nodes[n];
     if (std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != none && box->seen_[v]; })) continue;
-    box->behind_.push_back(n);
+    const auto first = static_cast<std::uint32_t>(box->reads_.size());
+    for (ValueId v : node.inputs)
+      if (v != none && box->seen_[v]) box->reads_.push_back(v);
+    box->behind_.push_back({n, first, static_cast<std::uint32_t>(box->reads_.size())});
     for (ValueId v : node.outputs)
       if (v != none) box->seen_[v] = true;
+  }
+  for (ValueId v = 0; v < box->graph_.values.size(); ++v) {
+    const Type& type = box->graph_.values[v].type;
+    if (!box->seen_[v] || !type.dims) continue;
+    box->declared_at_[v] = static_cast<std::uint32_t>(box->declared_.size());
+    box->declared_.push_back(static_cast<std::int64_t>(type.dims->size()));
+    for (const Dim& d : *type.dims) box->declared_.push_back(d.fixed() ? d.value : -1);
   }
   std::fill(box->seen_.begin(), box->seen_.end(), false);
   return box;
@@ -85,8 +95,40 @@ bool BoxPlan::holds(std::span<const Datum* const> feeds) const {
   return true;
 }
 
+// Where set finds what it needs for the nodes that it has just run.
+void BoxPlan::follow_reads() {
+  ran_ = running_;
+  lines_.clear();
+  const auto add = [&](const void* p) { lines_.push_back(p); };
+  const auto value = [&](ValueId v) {
+    if (v == none) return;
+    const ShapeTable::Entry& e = plan_->shapes.values[v];
+    for (const void* p : {static_cast<const void*>(&e), static_cast<const void*>(e.dims.data()), static_cast<const void*>(e.known.get())}) add(p);
+    if (e.known) add(e.known->data);
+  };
+  for (NodeId n : ran_) {
+    const Node& node = graph_.nodes[n];
+    for (const void* p : {static_cast<const void*>(&node.inputs), static_cast<const void*>(&node.outputs), static_cast<const void*>(node.inputs.data()),
+                          static_cast<const void*>(node.outputs.data()), rules_.place(n)})
+      add(p);
+    for (ValueId v : node.inputs) value(v);
+    for (ValueId v : node.outputs) value(v);
+  }
+  for (ValueId v : changed_) {
+    for (const void* p : {static_cast<const void*>(&plan_->values[v]), static_cast<const void*>(&capacity_[v]), static_cast<const void*>(&elements_[v]),
+                          static_cast<const void*>(&declared_at_[v]), static_cast<const void*>(&plan_->on_host[v])})
+      add(p);
+    if (declared_at_[v] != none) add(&declared_[declared_at_[v]]);
+  }
+  const auto line = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) / 64; };
+  std::stable_sort(lines_.begin(), lines_.end(), [&](const void* a, const void* b) { return line(a) < line(b); });
+  lines_.erase(std::unique(lines_.begin(), lines_.end(), [&](const void* a, const void* b) { return line(a) == line(b); }), lines_.end());
+}
+
 Status BoxPlan::set(std::span<const Datum* const> feeds) {
+  for (const void* p : lines_) __builtin_prefetch(p);
   changed_.clear();
+  running_.clear();
   std::fill(seen_.begin(), seen_.end(), false);
   for (std::size_t i = 0; i < feeds.size(); ++i) {
     const ValueId v = feeds_[i];
@@ -104,12 +146,13 @@ Status BoxPlan::set(std::span<const Datum* const> feeds) {
     }
     if (other) TENON_TRY(changed(v));
   }
-  for (NodeId n : behind_)
-    for (ValueId v : graph_.nodes[n].inputs)
-      if (v != none && seen_[v]) {
-        TENON_TRY(infer(n));
-        break;
-      }
+  for (const Behind& b : behind_) {
+    const bool sees = std::any_of(reads_.begin() + b.inputs, reads_.begin() + b.end, [&](ValueId v) { return seen_[v] != 0; });
+    if (!sees) continue;
+    running_.push_back(b.node);
+    TENON_TRY(infer(b.node));
+  }
+  if (running_ != ran_) follow_reads();
   tenon_resize_args args{};
   args.struct_size = sizeof args;
   args.values = {plan_->values.data(), plan_->values.size(), sizeof(tenon_plan_value), 0};
@@ -175,12 +218,12 @@ Status BoxPlan::changed(ValueId v) {
 // Its sizes are known, no more than there is memory for, and those that the graph declares where it does: programs were compiled
 // for these.
 bool BoxPlan::fits(ValueId v) const {
-  const Type& type = graph_.values[v].type;
   const Dims& dims = plan_->shapes.values[v].dims;
-  if (type.dims && type.dims->size() != dims.size()) return false;
+  const std::int64_t* declared = declared_at_[v] == none ? nullptr : &declared_[declared_at_[v]];
+  if (declared && *declared++ != static_cast<std::int64_t>(dims.size())) return false;
   std::uint64_t elements = 1;
   for (std::size_t d = 0; d < dims.size(); ++d) {
-    if (dims[d] < 0 || (type.dims && (*type.dims)[d].fixed() && (*type.dims)[d].value != dims[d])) return false;
+    if (dims[d] < 0 || (declared && declared[d] >= 0 && declared[d] != dims[d])) return false;
     const auto size = static_cast<std::uint64_t>(dims[d]);
     if (size != 0 && elements > elements_[v] / size) return false;
     elements *= size;

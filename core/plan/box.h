@@ -34,6 +34,7 @@ class BoxPlan {
  private:
   BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock);
   Status infer(NodeId node);
+  void follow_reads();
   Status changed(ValueId v);
   bool fits(ValueId v) const;
 
@@ -45,9 +46,21 @@ class BoxPlan {
   std::shared_ptr<Plan> plan_;
   std::vector<Dims> most_;                  // by feed
   std::vector<std::vector<std::int64_t>> most_numbers_;  // by feed: elements that inference reads, where they are int64
-  std::vector<NodeId> behind_;              // nodes that depend on feeds, in order
+  // Nodes that depend on feeds, in order, and the values that they read, in a row.
+  struct Behind {
+    NodeId node;
+    std::uint32_t inputs, end;  // in reads_
+  };
+  std::vector<Behind> behind_;
+  std::vector<ValueId> reads_;
+  // The memory that the last call looked at: the weights of a model have driven it out of the caches since, and one miss
+  // after the other would take longer than all that is computed. Asked for at once, misses overlap.
+  std::vector<NodeId> ran_, running_;
+  std::vector<const void*> lines_;
   std::vector<std::uint64_t> capacity_;     // by value: bytes at the largest sizes
   std::vector<std::uint64_t> elements_;     // by value: the same in elements
+  std::vector<std::uint32_t> declared_at_;  // by value: where its dims stand in declared_; none where nothing is declared of it
+  std::vector<std::int64_t> declared_;      // of values behind feeds: the rank, then each dim as the graph fixes it, or -1
   std::vector<char> seen_;                  // by value: changed in this call
   std::vector<std::uint32_t> changed_;
   Dims scratch_;

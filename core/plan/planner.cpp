@@ -74,8 +74,9 @@ class Planner {
   bool decides_sizes(ValueId v) const {
     for (NodeId n : (*in_.readers)[v]) {
       const Node& node = graph_.nodes[n];
+      const bool elements = node.host_evaluated && !node.is("Shape") && !node.is("Size");
       for (std::size_t i = 0; i < node.inputs.size(); ++i)
-        if (node.inputs[i] == v && (node.host_evaluated || inference_reads(node, i))) return true;
+        if (node.inputs[i] == v && (elements || inference_reads(node, i))) return true;
     }
     return false;
   }

@@ -18,6 +18,8 @@ class SizeRules {
   // Fills in the outputs of the node; elements go into the constants that the table has (private to it), whose capacity is
   // `capacity` bytes by value. False: nothing was changed, because no rule fits or the sizes contradict each other.
   bool apply(NodeId node, ShapeTable& shapes, const std::vector<std::uint64_t>& capacity);
+  // Where what is prepared for the node stands.
+  const void* place(NodeId node) const { return &prepared_[node]; }
 
  private:
   enum class Rule : std::uint8_t {

@@ -98,7 +98,7 @@ Status State::room(std::span<const Datum* const> feeds) {
   if (added_ < 0) return invalid("how many rows the run adds to the state is not known: an input that tells it is not fed");
   const std::int64_t needed = rows_ + added_;
   std::int64_t capacity = capacity_;
-  if (needed > capacity) capacity = std::max(rounded(needed), form_->capacity);
+  if (needed > capacity) capacity = needed <= form_->capacity ? form_->capacity : rounded(needed);
   bool fresh = capacity != capacity_;
   std::int64_t batch = 0;
   for (std::size_t p = 0; p < kept_.size(); ++p) {
@@ -174,7 +174,9 @@ void State::finish(std::span<Datum> outputs) {
   for (std::size_t p = 0; p < kept_.size(); ++p) {
     Datum& out = outputs[form_->pairs[p].output];
     if (form_->pairs[p].axis < 0 || out.data != kept_[p].data) kept_[p] = std::move(out);
-    out = {};
+    out.data = nullptr;  // dims keep their room for the next run
+    out.bytes = 0;
+    out.keep.reset();
   }
   rows_ += added_;
 }

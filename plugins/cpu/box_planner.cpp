@@ -22,6 +22,9 @@ void BoxPlanner::run() {
   values_of_.resize(args_.values.count);
   units_of_.resize(args_.values.count);
   dirty_.resize(program_.units.size());
+  changed_.resize(program_.values.size());
+  for (std::uint32_t v = 0; v < program_.values.size(); ++v)
+    if (program_.values[v].alias != no_value) aliases_.emplace_back(v, root(v));
   for (std::uint32_t v = 0; v < program_.values.size(); ++v) values_of_[program_.values[v].graph_value].push_back(v);
   for (std::uint32_t u = 0; u < program_.units.size(); ++u)
     for (auto* list : {&program_.units[u].inputs, &program_.units[u].outputs})
@@ -38,20 +41,66 @@ void BoxPlanner::mark(std::uint32_t graph_value) {
   for (std::uint32_t v : values_of_[graph_value]) {
     shapes_[v] = shape(program_.values[v]);
     bytes_[v] = 0;
+    changed_[v] = true;
   }
   for (std::uint32_t u : units_of_[graph_value]) dirty_[u] = true;
 }
 
+void BoxPlanner::check_changed_aliases() const {
+  for (const auto& [v, of] : aliases_)
+    if (changed_[v] || changed_[of]) check_alias(v);
+}
+
+// Where resize finds what it needs for the units that it has just planned.
+void BoxPlanner::follow_reads(const tenon_resize_args& args) {
+  constexpr std::size_t line = 64, op_lines = 6;
+  planned_ = planning_;
+  lines_.clear();
+  const auto add = [&](const void* p, std::size_t bytes = 1) {
+    for (std::size_t at = 0; p && at < bytes; at += line) lines_.push_back(static_cast<const char*>(p) + at);
+  };
+  for (std::uint64_t i = 0; i < args.changed_count; ++i) {
+    const std::uint32_t g = args.changed[i];
+    add(&values_of_[g]), add(values_of_[g].data());
+    add(&units_of_[g]), add(units_of_[g].data());
+    for (std::uint32_t v : values_of_[g]) add(&program_.values[v]), add(&shapes_[v]);
+  }
+  for (std::uint32_t u : planned_) {
+    const Unit& unit = program_.units[u];
+    const Record& had = records_[u];
+    add(&unit, sizeof unit), add(unit.op.get(), op_lines * line), add(unit.label.data());
+    add(unit.inputs.data(), unit.inputs.size() * sizeof(std::uint32_t)), add(unit.outputs.data());
+    for (auto* list : {&unit.inputs, &unit.outputs})
+      for (std::uint32_t v : *list)
+        if (v != no_value) add(&program_.values[v]), add(&shapes_[v]), add(&operands_[v]), add(&bytes_[v]);
+    add(&had, sizeof had), add(had.temps.data()), add(had.scratch.data()), add(had.stored.data()), add(had.pairs.data());
+    for (const Stored& s : had.stored) add(s.at, s.bytes);
+    for (auto* lists : {&had.reads, &had.writes}) {
+      add(lists->data(), lists->size() * sizeof(lists->front()));
+      for (const auto& list : *lists) add(list.data());
+    }
+    for (std::size_t s = had.first_step; s < had.first_step + had.steps; ++s) add(&steps_[s], sizeof steps_[s]), add(&plan_.steps_[s]);
+  }
+}
+
 void BoxPlanner::resize(const tenon_resize_args& args) {
+  for (const void* p : lines_) __builtin_prefetch(p);
   args_.values = args.values;
   args_.load = args.load;
   again_ = true;
+  other_flags_ = false;
   std::fill(dirty_.begin(), dirty_.end(), false);
+  std::fill(changed_.begin(), changed_.end(), false);
+  planning_.clear();
   for (std::uint64_t i = 0; i < args.changed_count; ++i) mark(args.changed[i]);
-  check_aliases();
-  for (std::uint32_t u = 0; u < program_.units.size(); ++u)
-    if (dirty_[u]) plan_unit(program_.units[u]);
-  set_flags();
+  check_changed_aliases();
+  for (std::uint32_t u = 0; u < program_.units.size(); ++u) {
+    if (!dirty_[u]) continue;
+    planning_.push_back(u);
+    plan_unit(program_.units[u]);
+  }
+  if (other_flags_) set_flags();
+  if (planning_ != planned_) follow_reads(args);
 }
 
 void BoxPlanner::begin(const Unit& unit) {
@@ -123,10 +172,16 @@ void BoxPlanner::emit(const char* name, StepFn fn, const void* params, const Ste
   read_.clear(), written_.clear();
   operands_of(reads, writes, read_, written_);
   if (step_ >= record_->steps || read_ != record_->reads[step_] || written_ != record_->writes[step_]) other("other steps");
-  PlannedStep& step = steps_[record_->first_step + step_++];
+  const std::size_t s = record_->first_step + step_++;
+  PlannedStep& step = steps_[s];
+  const bool shared = step.step.spmd;
   step.name = name;
   step.step = make_step(fn, params, o, step.est_ns);
   step.step.spmd = step.step.spmd && any_spmd_;
+  other_flags_ = other_flags_ || step.step.spmd != shared;
+  // Barriers and polls stay: at the largest sizes there are no fewer.
+  Step& walked = plan_.steps_[s];
+  walked.fn = fn, walked.params = params, walked.label = step.step.label;
 }
 
 void BoxPlanner::finish() {

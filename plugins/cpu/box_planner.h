@@ -48,16 +48,24 @@ class BoxPlanner final : public Planner {
   [[noreturn]] void other(const char* what) const;
   Ref next(std::vector<Sized>& list, std::size_t& cursor, std::uint64_t bytes, const char* what);
   void mark(std::uint32_t graph_value);
+  void check_changed_aliases() const;
+  void follow_reads(const tenon_resize_args& args);
 
   std::vector<Record> records_;  // by unit
   Record* record_ = nullptr;
   bool again_ = false;           // units emit into what they had
   bool any_spmd_ = false;
+  bool other_flags_ = false;     // a step is shared now and was not, or the other way round
   std::size_t temp_ = 0, scratch_cursor_ = 0, stored_ = 0, step_ = 0;
   std::vector<std::uint32_t> read_, written_;             // of the step at hand
   std::vector<std::vector<std::uint32_t>> values_of_;     // by graph value
   std::vector<std::vector<std::uint32_t>> units_of_;      // by graph value: units that read or make it
-  std::vector<bool> dirty_;                               // by unit
+  std::vector<char> dirty_;                               // by unit
+  std::vector<char> changed_;                             // by value: in this call
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> aliases_;  // value, and the one whose memory it is
+  // The memory that the last call looked at, asked for at once: it is no longer in the caches, since weights went through them.
+  std::vector<std::uint32_t> planned_, planning_;         // units
+  std::vector<const void*> lines_;
 };
 
 }  // namespace tenon::cpu

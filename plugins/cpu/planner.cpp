@@ -39,11 +39,12 @@ void Planner::run() {
 
 // What has no step is checked here: a reshape inside the part reads as many elements as its source has.
 void Planner::check_aliases() const {
-  for (std::uint32_t v = 0; v < program_.values.size(); ++v) {
-    if (program_.values[v].alias == no_value) continue;
-    const std::int64_t from = element_count(shapes_[root(v)].dims), to = element_count(shapes_[v].dims);
-    if (from != to) throw Failure{TENON_INVALID_ARGUMENT, "a tensor of " + std::to_string(from) + " elements is given a shape of " + std::to_string(to)};
-  }
+  for (std::uint32_t v = 0; v < program_.values.size(); ++v)
+    if (program_.values[v].alias != no_value) check_alias(v);
+}
+void Planner::check_alias(std::uint32_t v) const {
+  const std::int64_t from = element_count(shapes_[root(v)].dims), to = element_count(shapes_[v].dims);
+  if (from != to) throw Failure{TENON_INVALID_ARGUMENT, "a tensor of " + std::to_string(from) + " elements is given a shape of " + std::to_string(to)};
 }
 
 void Planner::plan_unit(const Unit& unit) {

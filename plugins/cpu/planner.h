@@ -56,6 +56,7 @@ class Planner : public PlanBuilder {
   // Operands of input i and output o, where one may take over the other's memory; nothing otherwise.
   std::optional<tenon_inplace> pair_of(std::uint32_t i, std::uint32_t o);
   void check_aliases() const;
+  void check_alias(std::uint32_t v) const;
   void plan_unit(const Unit& unit);
   // Kernels count on sizes: none of theirs may be open, but those of outputs that alloc_output makes.
   void require_sized(std::uint32_t v) const;

@@ -214,7 +214,8 @@ class Session {
     if (guess < inputs_.size() && std::strcmp(inputs_[guess].port.name, name) == 0) return inputs_[guess];
     const auto found = by_name_.find(std::string_view(name, static_cast<std::size_t>(size)));
     if (found != by_name_.end()) return inputs_[found->second];
-    throw Failure{TENON_INVALID_ARGUMENT, std::string("Invalid input name: ") + name, "the model's inputs are: " + input_list()};
+    const char* more = tenon_session_state(session_.get()) ? "; others are kept by the session's state" : "";
+    throw Failure{TENON_INVALID_ARGUMENT, std::string("Invalid input name: ") + name, "the model's inputs are: " + input_list() + more};
   }
   std::string input_list() const {
     std::string all;

@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 // The attention of a decoder with two heads of keys that serve four heads of queries; rows of the past are read by Shape.
 constexpr const char* decoder = R"(
-g (float[B,4,S,4] q, float[B,2,P,4] past_k, float[B,2,P2,4] past_v, float[B,2,S,4] x, int64[1,T] mask) => (float[B,4,S,4] y, int64[1] before, float[B,2,K,4] k, float[B,2,V,4] v)
+g (float[B,4,S,4] q, float[B,2,P,4] past_k, float[B,2,P,4] past_v, float[B,2,S,4] x, int64[1,T] mask) => (float[B,4,S,4] y, int64[1] before, float[B,2,K,4] k, float[B,2,V,4] v)
 <int64[1] two = {2}, float half = {0.5}> {
   k = Concat<axis = -2>(past_k, x)
   xv = Mul(x, half)
