@@ -25,7 +25,7 @@ def session(monkeypatch, tmp_path, config, data=CHAIN, **more):
         for k, v in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
             if at.endswith("/options"):
                 continue
-            star = isinstance(value, list) or at in ("/shapes", "/log")
+            star = isinstance(value, list) or at in ("/shapes", "/log", "/session/state")
             keys(v, f"{at}/{'*' if star else k}")
     keys(config)
     path = tmp_path / "tenon.json"
@@ -151,6 +151,13 @@ def test_log(tmp_path):
         texts[level] = done.stderr
     shown.update({"/log", "/log/*"})
     assert "plan:" in texts["debug"] and "plan:" not in texts["off"]
+
+
+def test_state(monkeypatch, tmp_path):
+    cache = model("g (float[1,2,P,4] past_k, float[1,2,S,4] x) => (float[1,2,T,4] k) { k = Concat<axis = 2>(past_k, x) }")
+    s = session(monkeypatch, tmp_path, {"session": {"state": {"past_*": "*"}, "state_capacity": 40}}, cache)
+    assert s.run(None, {"x": np.zeros((1, 2, 3, 4), np.float32)}) == []
+    assert (s.state.rows, s.state.capacity) == (3, 40)
 
 
 def test_every_key_is_shown_above():
