@@ -73,6 +73,7 @@ struct Walk {
     float* c;
     std::int64_t row, rows, half, k0, depth;
     bool first, last;
+    std::int64_t next_k0, next_depth;  // of the block that will be next, with the same pairs; 0 for none
   };
 
   std::int64_t rows_of(const Block& k, Quadrant q) const { return is_lower(q) ? k.rows - k.half : k.half; }
@@ -96,23 +97,27 @@ struct Walk {
     std::int64_t row;
   };
   void add_up(const Block& k, Left (&left)[kProducts]) const {
-    const std::int64_t row = operand_row(g);
+    const std::int64_t row = operand_row(g), floats = operand_floats(g);
+    std::int64_t rows[kProducts], both[kProducts];  // `both`: where the other one has a row; the lower half may lack one
     for (int i = 0; i < kProducts; ++i) {
       const Product& p = kTable[i];
-      const float* x = quadrant(k, p.left);
-      if (p.left_other == none && !g.pack_a) {
-        left[i] = {x, g.p.a_row};
-        continue;
-      }
-      float* const to = a_operands + i * operand_floats(g);
-      left[i] = {to, row};
-      const std::int64_t rows = rows_of(k, p);
-      // The row that the lower half lacks counts as zeros.
-      const std::int64_t both = p.left_other == none ? 0 : std::min({rows, rows_of(k, p.left), rows_of(k, p.left_other)});
-      for (std::int64_t r = 0; r < rows; ++r) {
-        const float* from = x + r * g.p.a_row;
-        if (r < both) kr.strassen->combine(to + r * row, from, quadrant(k, p.left_other) + r * g.p.a_row, k.depth, p.left_subtracts);
-        else std::copy_n(from, k.depth, to + r * row);
+      const bool sum = p.left_other != none;
+      left[i] = sum || g.pack_a ? Left{a_operands + i * floats, row} : Left{quadrant(k, p.left), g.p.a_row};
+      rows[i] = sum || g.pack_a ? rows_of(k, p) : 0;
+      both[i] = sum ? std::min(rows_of(k, p.left), rows_of(k, p.left_other)) : 0;
+    }
+    // Row by row, so that A comes from far but once, and in time.
+    for (std::int64_t r = 0; r < k.half; ++r) {
+      if (r + 1 < k.rows - k.half)
+        for (Quadrant q : {q11, q21})
+          for (const float *next = quadrant(k, q) + (r + 1) * g.p.a_row, *end = next + 2 * k.depth; next < end; next += kLine) __builtin_prefetch(next);
+      for (int i = 0; i < kProducts; ++i) {
+        if (r >= rows[i]) continue;
+        const Product& p = kTable[i];
+        const float* x = quadrant(k, p.left) + r * g.p.a_row;
+        float* const to = a_operands + i * floats + r * row;
+        if (r < both[i]) kr.strassen->combine(to, x, quadrant(k, p.left_other) + r * g.p.a_row, k.depth, p.left_subtracts);
+        else std::copy_n(x, k.depth, to);
       }
     }
   }
@@ -131,6 +136,7 @@ struct Walk {
     float* const sum = c_sums + (row + (lower ? k.half : 0)) * 2 * kr.columns + (right ? kr.columns : 0);
     t.to = place.last ? c : sum, t.to_row = place.last ? g.p.c_row : 2 * kr.columns;
     t.from = !place.first ? sum : k.first ? nullptr : c, t.from_row = place.first ? g.p.c_row : 2 * kr.columns;
+    if (place.last || (place.first && !k.first)) t.far = c, t.far_row = g.p.c_row;
     t.rows = std::min(width, rows_of(k, place.to) - row);
     t.subtract = place.subtracts;
     t.last = place.last && k.last;
@@ -139,7 +145,7 @@ struct Walk {
     return t;
   }
 
-  // The next pair's panels, a line for each step along k of a tile; null at their end.
+  // The panels of the pair that is next, a line for each step along k of a tile; null at their end.
   struct Ahead {
     const float *from[2] = {}, *end[2] = {};
     const float* next(std::int64_t floats) {
@@ -199,9 +205,11 @@ struct Walk {
       const std::int64_t q1 = std::min(last_pair, q0 + group);
       for (std::int64_t q = q0; q < q1; ++q) {
         Ahead ahead;
-        for (int i = 0; i < 2 && q + 1 < last_pair; ++i) {
-          ahead.from[i] = panel_of(k, q + 1, i == 0 ? q11 : q12);
-          ahead.end[i] = ahead.from[i] + 2 * k.depth * kr.columns;
+        const bool more = q + 1 < last_pair;
+        const std::int64_t pair = more ? q + 1 : first_pair, k0 = more ? k.k0 : k.next_k0, depth = more ? k.depth : k.next_depth;
+        for (std::int64_t i = 0; i < 2; ++i) {
+          ahead.from[i] = k.b + ((2 * pair + i) * g.p.k + k0) * kr.columns;
+          ahead.end[i] = ahead.from[i] + 2 * depth * kr.columns;
         }
         multiply(k, left, q, ahead);
         if (k.last && !kr.strassen->finite(k.c + k.row * g.p.c_row + q * width, g.p.c_row, k.rows, width)) plainly(k, q);
@@ -254,14 +262,19 @@ void run_strassen(const Gemm& g, const RunArgs& args) {
   if (pairs.begin == pairs.end) return;
   Walk walk(g, args);
   const std::int64_t depths = depth_blocks(p);
+  const auto halves = [&](std::int64_t d) {
+    const Range lines = share(p.k / (2 * kLine), d, depths);
+    return Range{lines.begin * kLine, lines.end * kLine};
+  };
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
     const Offsets o = batch_offsets(p, i / g.tiles);
     const Range r = share(p.m, i % g.tiles, g.tiles);
+    const std::int64_t count = r.end - r.begin;
     for (std::int64_t d = 0; d < depths; ++d) {
-      const Range k = share(p.k / (2 * kLine), d, depths);
-      const std::int64_t count = r.end - r.begin;
-      walk.block({args.a + o.a, args.b + o.b * g.packed_matrix, args.c + o.c, r.begin, count, ceil_div(count, 2), 2 * kLine * k.begin,
-                  kLine * (k.end - k.begin), d == 0, d + 1 == depths},
+      const Range k = halves(d), next = halves((d + 1) % depths);
+      const bool more = d + 1 < depths || i + 1 < rows.end;
+      walk.block({args.a + o.a, args.b + o.b * g.packed_matrix, args.c + o.c, r.begin, count, ceil_div(count, 2), 2 * k.begin,
+                  k.end - k.begin, d == 0, d + 1 == depths, 2 * next.begin, more ? next.end - next.begin : 0},
                  pairs.begin, pairs.end);
     }
   }

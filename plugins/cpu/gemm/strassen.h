@@ -16,6 +16,8 @@ struct StrassenTarget {
   std::int64_t rows = 0;          // rows of the tile beyond are left out
   const float* bias = nullptr;    // one value per column, never null if last
   const float* addend = nullptr;  // rows as far apart as `to`'s; may be null, never the memory of `to`
+  const float* far = nullptr;     // rows that are fetched while the product is made: not in cache; may be null
+  std::int64_t far_row = 0;
   bool subtract = false;          // only with from
   bool last = false;
 };

@@ -36,11 +36,11 @@ struct SumOfColumns {
 
 template <int kMr>
 HWY_INLINE void fetch(const StrassenTarget& target) {
-  if (!target.from) return;
+  if (!target.far) return;
 #pragma GCC unroll 16
   for (int i = 0; i < kMr; ++i) {
-    __builtin_prefetch(target.from + i * target.from_row, 1);
-    if constexpr (2 * kLanes > 16) __builtin_prefetch(target.from + i * target.from_row + 2 * kLanes - 1, 1);
+    __builtin_prefetch(target.far + i * target.far_row, 1);
+    if constexpr (2 * kLanes > 16) __builtin_prefetch(target.far + i * target.far_row + 2 * kLanes - 1, 1);
   }
 }
 
