@@ -45,7 +45,7 @@ void cache_folder(Subject& s, bool damage) {
   namespace fs = std::filesystem;
   const Subject::Work work = wide(s);
   const std::string folder = s.target().folder + (damage ? "/damaged" : "/kept");
-  const Settings settings{{"/session/cache", "\"" + folder + "\""}};
+  const Settings settings{{"/session/cache", "\"" + folder + "\""}, {"/session/cache_check", "content"}};
   Subject::check(s.tested(work.model, settings), work, "with an empty cache folder");
   std::size_t files = 0;
   std::error_code code;

@@ -235,6 +235,17 @@ def test_devices_with_memory_and_streams_pass(prefix, id, suites):
     assert "memory/buffers_and_copies" in passed(report)
 
 
+def test_artifacts_are_taken_and_must_be_looked_at(prefix):
+    manifests = [BUILD / f"test_providers/{id}/{id}.tenon.json" for id in ("storing", "trusting")]
+    if not all(m.exists() for m in manifests):
+        pytest.skip("the providers for tests are not built")
+    good = kit(prefix, manifests[0], "--suite", "artifacts")
+    assert {"artifacts/kept_and_taken", "artifacts/damaged"} <= passed(good)
+    bad = kit(prefix, manifests[1], "--suite", "artifacts", code=5)
+    assert passed(bad) == {"artifacts/kept_and_taken"}
+    assert "from damaged artifacts" in next(c["text"] for c in bad["cases"] if c["name"] == "damaged")
+
+
 def test_packed_providers_are_found(prefix, acme, tmp_path):
     made = call(prefix / "bin/tenon", "plugin", "pack", acme, "--out", tmp_path, "--with", __file__).strip()
     with zipfile.ZipFile(made) as archive:

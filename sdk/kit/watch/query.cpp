@@ -76,6 +76,7 @@ tenon_status* recorded(tenon_device* device, const tenon_query* query, tenon_que
 // One way in which a graph can be strange. Nothing of it may be claimed where `unknown` says so, nothing may crash.
 void disturb(tenon_device* device, const tenon_query& query, const char* what, bool unknown, const std::function<void(Copy&)>& change) {
   Watch& w = watch();
+  std::fprintf(stderr, "query of a graph with %s\n", what);  // the last of these is what a crash came of
   Copy copy(*query.graph, 0);
   change(copy);
   tenon_query changed = query;
