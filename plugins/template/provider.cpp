@@ -36,14 +36,16 @@ std::optional<Refusal> two_alike(const Node& node) {
   for (std::int32_t d = 0; d < a.rank; ++d) {
     const bool fixed = a.dims[d] >= 0 && a.dims[d] == b.dims[d];
     const bool named = a.dims[d] < 0 && b.dims[d] < 0 && a.dim_symbols[d] != 0 && a.dim_symbols[d] == b.dim_symbols[d];
-    if (!fixed && !named) return refuse(TENON_REJECT_RANK, "both inputs must have one shape, axis " + std::to_string(d) + " may differ");
+    if (!fixed && !named)
+      return refuse(TENON_REJECT_RANK, "both inputs must have one shape, axis " + std::to_string(d) + " may differ");
   }
   return std::nullopt;
 }
 
 std::optional<Refusal> two_matrices(const Node& node) {
   if (auto no = only_float32(node)) return no;
-  if (node.input_count() != 2 || node.input(0)->rank != 2 || node.input(1)->rank != 2) return refuse(TENON_REJECT_RANK, "two matrices are expected");
+  if (node.input_count() != 2 || node.input(0)->rank != 2 || node.input(1)->rank != 2)
+    return refuse(TENON_REJECT_RANK, "two matrices are expected");
   return std::nullopt;
 }
 
@@ -114,12 +116,13 @@ Kernel matmul() {
 
 Kernels& provider() {
   static Kernels* made = [] {
-    auto* kernels = new Kernels("acme", ACME_VERSION,
-                                {unary("Relu", [](float x) { return std::max(x, 0.0f); }), unary("Neg", [](float x) { return -x; }),
-                                 unary("Abs", [](float x) { return std::fabs(x); }), unary("Exp", [](float x) { return std::exp(x); }),
-                                 unary("Sigmoid", [](float x) { return 1 / (1 + std::exp(-x)); }), leaky_relu(),
-                                 binary("Add", [](float a, float b) { return a + b; }), binary("Sub", [](float a, float b) { return a - b; }),
-                                 binary("Mul", [](float a, float b) { return a * b; }), matmul()});
+    auto* kernels =
+        new Kernels("acme", ACME_VERSION,
+                    {unary("Relu", [](float x) { return std::max(x, 0.0f); }), unary("Neg", [](float x) { return -x; }),
+                     unary("Abs", [](float x) { return std::fabs(x); }), unary("Exp", [](float x) { return std::exp(x); }),
+                     unary("Sigmoid", [](float x) { return 1 / (1 + std::exp(-x)); }), leaky_relu(),
+                     binary("Add", [](float a, float b) { return a + b; }), binary("Sub", [](float a, float b) { return a - b; }),
+                     binary("Mul", [](float a, float b) { return a * b; }), matmul()});
     // What the host needs to weigh this device against others: float32 operations and bytes in a nanosecond, the cost of a part.
     kernels->device.kind = TENON_DEVICE_OTHER;
     kernels->device.name = str("acme on the processor");

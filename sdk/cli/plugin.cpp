@@ -45,7 +45,8 @@ struct Test {
       const bool person = isatty(STDERR_FILENO) != 0;
       const kit::Report report = kit::test(options, [&](const kit::Entry& e) {
         if (verbose && e.outcome.verdict != kit::Verdict::absent)
-          fmt::print(stderr, "{}/{}: {} ({:.0f} ms){}{}\n", e.suite, e.name, kit::name_of(e.outcome.verdict), e.outcome.seconds * 1e3, e.outcome.text.empty() ? "" : ": ", e.outcome.text);
+          fmt::print(stderr, "{}/{}: {} ({:.0f} ms){}{}\n", e.suite, e.name, kit::name_of(e.outcome.verdict),
+                     e.outcome.seconds * 1e3, e.outcome.text.empty() ? "" : ": ", e.outcome.text);
         else if (person) fmt::print(stderr, "\r\x1b[K{}/{}", e.suite, e.name);
       });
       if (person && !verbose) fmt::print(stderr, "\r\x1b[K");
@@ -64,13 +65,18 @@ void add_test(CLI::App& app, int& result) {
   auto test = std::make_shared<Test>();
   CLI::App* sub = app.add_subcommand("test", "run the conformance kit against a provider; exit code 5 when a case fails");
   sub->add_option("provider", test->options.provider, "id, manifest or library");
-  sub->add_option("--suite", test->options.suites, "only these suites: " + fmt::format("{}", fmt::join(kit::suite_names(), ", ")))->delimiter(',');
+  sub->add_option("--suite", test->options.suites, "only these suites: " + fmt::format("{}", fmt::join(kit::suite_names(), ", ")))
+      ->delimiter(',');
   sub->add_option("--filter", test->options.filter, "only cases whose name fits: \"operators/Conv/*\"");
   sub->add_flag("--list", test->list, "list the cases and run none");
-  sub->add_option("--skip", test->options.skip_file, "file of lines \"PATTERN REASON\": known failures; one that passes is a failure")->check(CLI::ExistingFile);
+  sub->add_option("--skip", test->options.skip_file,
+                  "file of lines \"PATTERN REASON\": known failures; one that passes is a failure")
+      ->check(CLI::ExistingFile);
   sub->add_option("-o,--option", test->provider_options, "an option of the provider: NAME=VALUE");
   sub->add_option("--device", test->options.device, "which device: index, uid or a glob of uids");
-  sub->add_option("--provider-path", test->options.provider_paths, "a folder, manifest or library in which providers are looked for first")->check(CLI::ExistingPath);
+  sub->add_option("--provider-path", test->options.provider_paths,
+                  "a folder, manifest or library in which providers are looked for first")
+      ->check(CLI::ExistingPath);
   sub->add_option("--seconds", test->options.seconds, "time limit of one case")->check(CLI::PositiveNumber);
   test->options.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency() / 2));
   sub->add_option("-j,--jobs", test->options.jobs, "processes at a time")->check(CLI::Range(1, 256));

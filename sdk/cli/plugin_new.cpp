@@ -21,7 +21,8 @@ fs::path template_folder() {
   std::error_code code;
   const fs::path self = fs::read_symlink("/proc/self/exe", code);
   const fs::path folder = self.parent_path().parent_path() / "share/tenon/template";
-  if (!fs::is_directory(folder, code)) throw Failure{failed, fmt::format("\"{}\" is missing: this installation of tenon has no template", folder.string())};
+  if (!fs::is_directory(folder, code))
+    throw Failure{failed, fmt::format("\"{}\" is missing: this installation of tenon has no template", folder.string())};
   return folder;
 }
 
@@ -38,11 +39,13 @@ std::string renamed(std::string text, const std::string& name) {
 }  // namespace
 
 int PluginNew::operator()() const {
-  if (name.empty() || name.size() > 40 || name.front() < 'a' || name.front() > 'z' || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos)
+  if (name.empty() || name.size() > 40 || name.front() < 'a' || name.front() > 'z' ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos)
     throw Failure{usage, fmt::format("\"{}\": an id of a-z, 0-9 and '_' is expected, beginning with a letter", name)};
   const fs::path from = template_folder(), to = folder.empty() ? fs::path(name) : fs::path(folder);
   std::error_code code;
-  if (fs::exists(to, code) && !(fs::is_directory(to, code) && fs::is_empty(to, code))) throw Failure{failed, fmt::format("\"{}\" is there already; nothing was written", to.string())};
+  if (fs::exists(to, code) && !(fs::is_directory(to, code) && fs::is_empty(to, code)))
+    throw Failure{failed, fmt::format("\"{}\" is there already; nothing was written", to.string())};
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from)) {
     if (!entry.is_regular_file()) continue;
     const fs::path target = to / renamed(fs::relative(entry.path(), from).string(), name);
@@ -55,7 +58,10 @@ int PluginNew::operator()() const {
     fmt::print("{}\n", target.string());
   }
   const fs::path prefix = from.parent_path().parent_path().parent_path();
-  fmt::print(stderr, "\ncmake -S {0} -B {0}/build -DCMAKE_PREFIX_PATH={1} && cmake --build {0}/build && ctest --test-dir {0}/build --output-on-failure\n", to.string(), prefix.string());
+  fmt::print(stderr,
+             "\ncmake -S {0} -B {0}/build -DCMAKE_PREFIX_PATH={1} && cmake --build {0}/build && ctest --test-dir {0}/build "
+             "--output-on-failure\n",
+             to.string(), prefix.string());
   return ok;
 }
 

@@ -60,8 +60,9 @@ void write_zip(const fs::path& path, const std::vector<File>& files) {
     zip_fileinfo info{};
     info.tmz_date = {0, 0, 0, 1, 0, 1980};  // the same archive from the same files
     info.external_fa = static_cast<uLong>(f.executable ? 0100755 : 0100644) << 16;
-    check(zipOpenNewFileInZip4_64(zip, f.name.c_str(), &info, nullptr, 0, nullptr, 0, nullptr, Z_DEFLATED, Z_DEFAULT_COMPRESSION, 0, -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0,
-                                  3 << 8 | 20, 0, f.bytes.size() > 0xfffffff0));
+    check(zipOpenNewFileInZip4_64(zip, f.name.c_str(), &info, nullptr, 0, nullptr, 0, nullptr, Z_DEFLATED, Z_DEFAULT_COMPRESSION, 0,
+                                  -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0, 3 << 8 | 20, 0,
+                                  f.bytes.size() > 0xfffffff0));
     check(zipWriteInFileInZip(zip, f.bytes.data(), static_cast<unsigned>(f.bytes.size())));
     check(zipCloseFileInZip(zip));
   }
@@ -77,12 +78,16 @@ std::string python_name(std::string id) {
   return id;
 }
 
-std::vector<File> wheel_files(const std::vector<File>& provider, const std::string& id, const std::string& version, const std::string& tag, const Json& manifest) {
+std::vector<File> wheel_files(const std::vector<File>& provider, const std::string& id, const std::string& version,
+                              const std::string& tag, const Json& manifest) {
   const std::string package = "tenon_provider_" + python_name(id), info = fmt::format("{}-{}.dist-info/", package, version);
   std::vector<File> out;
   for (const File& f : provider) out.push_back({package + "/" + f.name, f.bytes, f.executable});
-  out.push_back({package + "/__init__.py", fmt::format("\"\"\"The provider {} for tenon. tenonrt finds it through the entry point tenon.providers; nothing here is imported.\"\"\"\n", id)});
-  out.push_back({info + "METADATA", fmt::format("Metadata-Version: 2.1\nName: tenon-provider-{}\nVersion: {}\nSummary: {}\n", id, version, manifest.value("description", "A provider for tenon"))});
+  out.push_back({package + "/__init__.py", fmt::format("\"\"\"The provider {} for tenon. tenonrt finds it through the entry point "
+                                                       "tenon.providers; nothing here is imported.\"\"\"\n",
+                                                       id)});
+  out.push_back({info + "METADATA", fmt::format("Metadata-Version: 2.1\nName: tenon-provider-{}\nVersion: {}\nSummary: {}\n", id,
+                                                version, manifest.value("description", "A provider for tenon"))});
   out.push_back({info + "WHEEL", fmt::format("Wheel-Version: 1.0\nGenerator: tenon\nRoot-Is-Purelib: false\nTag: py3-none-{}\n", tag)});
   out.push_back({info + "entry_points.txt", fmt::format("[tenon.providers]\n{} = {}\n", id, package)});
   std::string record;
@@ -112,11 +117,15 @@ int PluginPack::operator()() const {
     platforms.push_back(platform);
   }
   if (files.empty()) throw Failure{failed, fmt::format("\"{}\": none of its libraries is there", manifest)};
-  for (const std::string& path : extra) files.push_back({fs::path(path).filename().string(), read(path), (fs::status(path).permissions() & fs::perms::owner_exec) != fs::perms::none});
+  for (const std::string& path : extra)
+    files.push_back({fs::path(path).filename().string(), read(path),
+                     (fs::status(path).permissions() & fs::perms::owner_exec) != fs::perms::none});
   files.push_back({id + ".tenon.json", root.dump(2) + "\n", false});
   fs::path target;
   if (wheel) {
-    if (platforms.size() != 1) throw Failure{usage, fmt::format("a wheel is for one platform; \"{}\" has libraries for {}", manifest, fmt::join(platforms, ", "))};
+    if (platforms.size() != 1)
+      throw Failure{usage,
+                    fmt::format("a wheel is for one platform; \"{}\" has libraries for {}", manifest, fmt::join(platforms, ", "))};
     std::string tag = platforms[0];
     std::replace(tag.begin(), tag.end(), '-', '_');
     target = fs::path(out) / fmt::format("tenon_provider_{}-{}-py3-none-{}.whl", python_name(id), version, tag);

@@ -39,7 +39,9 @@ struct Case {
 // What came of a case. absent: it turned out to be none, and does not count.
 enum class Verdict { pass, fail, crash, timeout, not_claimed, no_device, skipped, stale_skip, absent };
 const char* name_of(Verdict verdict);
-inline bool is_failure(Verdict v) { return v == Verdict::fail || v == Verdict::crash || v == Verdict::timeout || v == Verdict::stale_skip; }
+inline bool is_failure(Verdict v) {
+  return v == Verdict::fail || v == Verdict::crash || v == Verdict::timeout || v == Verdict::stale_skip;
+}
 
 struct Outcome {
   Verdict verdict = Verdict::no_device;

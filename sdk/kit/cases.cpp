@@ -4,9 +4,17 @@ namespace tenon::kit {
 namespace {
 
 using Add = void (*)(std::vector<Case>&);
-constexpr std::pair<const char*, Add> suites[] = {
-    {"abi", add_abi},       {"lifecycle", add_lifecycle},     {"memory", add_memory},       {"streams", add_streams}, {"query", add_query}, {"operators", add_operators},
-    {"shapes", add_shapes}, {"concurrency", add_concurrency}, {"artifacts", add_artifacts}, {"faults", add_faults},   {"costs", add_costs}};
+constexpr std::pair<const char*, Add> suites[] = {{"abi", add_abi},
+                                                  {"lifecycle", add_lifecycle},
+                                                  {"memory", add_memory},
+                                                  {"streams", add_streams},
+                                                  {"query", add_query},
+                                                  {"operators", add_operators},
+                                                  {"shapes", add_shapes},
+                                                  {"concurrency", add_concurrency},
+                                                  {"artifacts", add_artifacts},
+                                                  {"faults", add_faults},
+                                                  {"costs", add_costs}};
 
 }  // namespace
 

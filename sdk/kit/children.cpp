@@ -47,7 +47,9 @@ std::string last_words(int fd) {
 }
 
 std::string ending(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("ended by signal {} ({})", WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
+  if (WIFSIGNALED(status))
+    return fmt::format("ended by signal {} ({})", WTERMSIG(status),
+                       sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
   return fmt::format("ended early with exit code {}", WEXITSTATUS(status));
 }
 
@@ -118,13 +120,16 @@ void child_body(const Target& target, const std::vector<Case>& all, const std::v
   for (std::size_t i = 0; i < mine.size(); ++i) {
     write_all(fd, fmt::format("begin {}\n", i));
     const Outcome o = outcome_of(subject, all[mine[i]]);
-    write_all(fd, Json{{"i", i}, {"verdict", static_cast<int>(o.verdict)}, {"text", o.text}, {"seconds", o.seconds}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    write_all(fd, Json{{"i", i}, {"verdict", static_cast<int>(o.verdict)}, {"text", o.text}, {"seconds", o.seconds}}.dump(
+                      -1, ' ', false, Json::error_handler_t::replace) +
+                      "\n");
   }
 }
 
 class Runner {
  public:
-  Runner(const Target& target, const std::vector<Case>& cases, const Limits& limits, const std::function<void(std::size_t, const Outcome&)>& done)
+  Runner(const Target& target, const std::vector<Case>& cases, const Limits& limits,
+         const std::function<void(std::size_t, const Outcome&)>& done)
       : target_(target), cases_(cases), limits_(limits), done_(done), reported_(cases.size(), false) {
     std::vector<std::size_t> batch;
     const auto flush = [&] {
@@ -184,7 +189,9 @@ class Runner {
       const Json j = Json::parse(line, nullptr, false);
       if (j.is_discarded()) continue;
       child.next = j["i"].get<std::size_t>() + 1;
-      report(child.cases[child.next - 1], {static_cast<Verdict>(j["verdict"].get<int>()), j["text"].get<std::string>(), j["seconds"].get<double>()}, child.alone);
+      report(child.cases[child.next - 1],
+             {static_cast<Verdict>(j["verdict"].get<int>()), j["text"].get<std::string>(), j["seconds"].get<double>()},
+             child.alone);
     }
     return true;
   }
@@ -200,13 +207,17 @@ class Runner {
   // The child is gone. What it was at is charged, what it had not begun goes on elsewhere.
   void ended(Child& child, int status) {
     if (child.next < child.cases.size()) {
-      Outcome o{child.killed ? Verdict::timeout : Verdict::crash, child.killed ? fmt::format("not done after {:.0f} s", limits_.seconds) : ending(status), since(child.began)};
+      Outcome o{child.killed ? Verdict::timeout : Verdict::crash,
+                child.killed ? fmt::format("not done after {:.0f} s", limits_.seconds) : ending(status), since(child.began)};
       if (const std::string words = last_words(child.words); !words.empty()) o.text += "\n" + words;
       report(child.cases[child.next], o, child.alone);
-      if (child.next + 1 < child.cases.size()) waiting_.emplace_front(child.cases.begin() + static_cast<std::ptrdiff_t>(child.next) + 1, child.cases.end());
+      if (child.next + 1 < child.cases.size())
+        waiting_.emplace_front(child.cases.begin() + static_cast<std::ptrdiff_t>(child.next) + 1, child.cases.end());
     } else if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
       const Outcome o{child.killed ? Verdict::timeout : Verdict::crash,
-                      fmt::format("after the case, while the process ended: {}\n{}", child.killed ? "it hangs" : ending(status), last_words(child.words)), 0};
+                      fmt::format("after the case, while the process ended: {}\n{}", child.killed ? "it hangs" : ending(status),
+                                  last_words(child.words)),
+                      0};
       done_(child.cases.back(), o);
     }
   }
@@ -222,7 +233,8 @@ class Runner {
 
 }  // namespace
 
-void run_cases(const Target& target, const std::vector<Case>& cases, const Limits& limits, const std::function<void(std::size_t, const Outcome&)>& done) {
+void run_cases(const Target& target, const std::vector<Case>& cases, const Limits& limits,
+               const std::function<void(std::size_t, const Outcome&)>& done) {
   Runner(target, cases, limits, done).run();
 }
 
@@ -257,7 +269,9 @@ Outcome run_alone(const std::function<std::string()>& body, double seconds, std:
     if (out) *out = said.substr(1);
     return {said[0] == '+' ? Verdict::pass : Verdict::fail, said.substr(1), since(start)};
   }
-  return {killed ? Verdict::timeout : Verdict::crash, (killed ? fmt::format("not done after {:.0f} s", seconds) : ending(status)) + (words.empty() ? "" : "\n" + words), since(start)};
+  return {killed ? Verdict::timeout : Verdict::crash,
+          (killed ? fmt::format("not done after {:.0f} s", seconds) : ending(status)) + (words.empty() ? "" : "\n" + words),
+          since(start)};
 }
 
 }  // namespace tenon::kit

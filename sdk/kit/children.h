@@ -20,7 +20,8 @@ struct Limits {
 };
 
 // Calls done(index, outcome) for each case as it ends. Errors: std::runtime_error when no process can be made.
-void run_cases(const Target& target, const std::vector<Case>& cases, const Limits& limits, const std::function<void(std::size_t, const Outcome&)>& done);
+void run_cases(const Target& target, const std::vector<Case>& cases, const Limits& limits,
+               const std::function<void(std::size_t, const Outcome&)>& done);
 // One body in a child, for questions that are no case. out receives what it wrote.
 Outcome run_alone(const std::function<std::string()>& body, double seconds, std::string* out);
 

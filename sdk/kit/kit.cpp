@@ -34,7 +34,9 @@ std::vector<Skip> read_skips(const std::string& path) {
     words >> skip.pattern;
     if (skip.pattern.empty() || skip.pattern.starts_with('#')) continue;
     std::getline(words >> std::ws, skip.reason);
-    if (skip.reason.empty()) throw Usage(fmt::format("{}:{}: \"{}\" is skipped without a reason; write it behind the pattern", path, number, skip.pattern));
+    if (skip.reason.empty())
+      throw Usage(
+          fmt::format("{}:{}: \"{}\" is skipped without a reason; write it behind the pattern", path, number, skip.pattern));
     skip.line = number;
     out.push_back(std::move(skip));
   }
@@ -46,7 +48,8 @@ bool matches(const std::string& pattern, const std::string& name) { return fnmat
 std::vector<Case> selected(const Options& options) {
   const std::vector<std::string> known = suite_names();
   for (const std::string& suite : options.suites)
-    if (std::find(known.begin(), known.end(), suite) == known.end()) throw Usage(fmt::format("there is no suite \"{}\"; there are {}", suite, fmt::join(known, ", ")));
+    if (std::find(known.begin(), known.end(), suite) == known.end())
+      throw Usage(fmt::format("there is no suite \"{}\"; there are {}", suite, fmt::join(known, ", ")));
   std::vector<Case> cases = all_cases();
   std::erase_if(cases, [&](const Case& c) {
     return (!options.suites.empty() && std::find(options.suites.begin(), options.suites.end(), c.suite) == options.suites.end()) ||
@@ -69,7 +72,9 @@ void add_entry(Report& report, const std::string& suite, const std::string& name
 void probe(Target& target, double seconds, Report& report) {
   std::string said;
   const std::string name = target.manifest.empty() ? target.library : target.manifest;
-  const Outcome o = run_alone([&] { return detail::text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(nullptr)); }, seconds, &said);
+  const Outcome o = run_alone(
+      [&] { return detail::text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(nullptr)); },
+      seconds, &said);
   if (o.verdict != Verdict::pass) {
     report.problem = fmt::format("it cannot be loaded: {}", o.text);
     return;
@@ -138,13 +143,16 @@ Report test(const Options& options, const std::function<void(const Entry&)>& end
     if (!entry.skip_reason.empty()) {
       if (is_failure(outcome.verdict)) entry.outcome.verdict = Verdict::skipped;
       else if (outcome.verdict == Verdict::pass)
-        entry.outcome = {Verdict::stale_skip, fmt::format("it passes: remove the line from the skip file, which says: {}", entry.skip_reason), outcome.seconds};
+        entry.outcome = {Verdict::stale_skip,
+                         fmt::format("it passes: remove the line from the skip file, which says: {}", entry.skip_reason),
+                         outcome.seconds};
     }
     if (ended) ended(entry);
   });
   for (const Skip& skip : skips)
     if (!skip.used && options.suites.empty() && options.filter.empty())
-      add_entry(report, "skip file", skip.pattern, {Verdict::stale_skip, fmt::format("line {} of the skip file names no case: remove it", skip.line), 0}, skip.reason);
+      add_entry(report, "skip file", skip.pattern,
+                {Verdict::stale_skip, fmt::format("line {} of the skip file names no case: remove it", skip.line), 0}, skip.reason);
   std::erase_if(report.entries, [](const Entry& e) { return e.outcome.verdict == Verdict::absent; });
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

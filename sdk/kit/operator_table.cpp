@@ -61,13 +61,18 @@ class Table {
 };
 
 void elementwise(Table& t) {
-  t.unary({"Abs", "Neg", "Ceil", "Floor", "Round", "Sign", "Identity", "Relu", "LeakyRelu", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "Tanh", "Gelu",
-           "Mish", "ThresholdedRelu", "Erf", "Exp", "Sin", "Cos", "Tan", "Atan", "Sinh", "Cosh", "Asinh", "IsNaN", "IsInf", "Swish", "BitwiseNot", "Not", "Shrink"});
+  t.unary({"Abs",       "Neg",       "Ceil",     "Floor", "Round", "Sign",       "Identity",
+           "Relu",      "LeakyRelu", "Elu",      "Celu",  "Selu",  "Sigmoid",    "HardSigmoid",
+           "HardSwish", "Softplus",  "Softsign", "Tanh",  "Gelu",  "Mish",       "ThresholdedRelu",
+           "Erf",       "Exp",       "Sin",      "Cos",   "Tan",   "Atan",       "Sinh",
+           "Cosh",      "Asinh",     "IsNaN",    "IsInf", "Swish", "BitwiseNot", "Not",
+           "Shrink"});
   t.unary({"Log", "Sqrt", "Reciprocal"}, 0.5, 8);
   t.unary({"Asin", "Acos"}, -1, 1);
   t.unary({"Atanh"}, -0.9, 0.9);
   t.unary({"Acosh"}, 1, 8);
-  t.binary({"Add", "Sub", "Mul", "Min", "Max", "Mean", "Sum", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "PRelu"});
+  t.binary({"Add", "Sub", "Mul", "Min", "Max", "Mean", "Sum", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And",
+            "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "PRelu"});
   t.binary({"Div"}, 1, 6);
   t.binary({"Pow"}, 0.5, 3);
   t.row("Mod", {T({-1, -2}, 1, 9), T({-2}, 1, 5)});
@@ -77,7 +82,9 @@ void elementwise(Table& t) {
   t.row("Clip", {T({-1, -2}), S(1)});
   t.row("Where", {B({-1, -2}), T({-1, -2}), T({-2})});
   t.row("Max", {T({-1, -2}), T({-2}), T({-1, -2})});
-  for (const std::int32_t to : {TENON_DTYPE_FLOAT, TENON_DTYPE_FLOAT16, TENON_DTYPE_INT32, TENON_DTYPE_INT64, TENON_DTYPE_UINT8, TENON_DTYPE_BOOL}) t.row("Cast", {T({-1, -2}, 0, 4)}, {i("to", to)});
+  for (const std::int32_t to :
+       {TENON_DTYPE_FLOAT, TENON_DTYPE_FLOAT16, TENON_DTYPE_INT32, TENON_DTYPE_INT64, TENON_DTYPE_UINT8, TENON_DTYPE_BOOL})
+    t.row("Cast", {T({-1, -2}, 0, 4)}, {i("to", to)});
   t.row("CastLike", {T({-1, -2}, 0, 4), F({1})});
   t.row("Dropout", {T({-1, -2})});
 }
@@ -136,8 +143,10 @@ void movement(Table& t) {
   t.row("NonZero", {T({-1, -2}, 0, 1)});
   t.row("EyeLike", {T({-1, -2})});
   t.row("Resize", {T({1, 2, -1, -2}), none, {TENON_DTYPE_FLOAT, {4}, 0, 0, {1, 1, 2, 3}, true, false}}, {s("mode", "nearest")});
-  t.row("Resize", {T({1, 2, -1, -2}), none, {TENON_DTYPE_FLOAT, {4}, 0, 0, {1, 1, 2, 2}, true, false}}, {s("mode", "linear"), s("coordinate_transformation_mode", "half_pixel")});
-  t.row("Resize", {T({1, 2, 4, 5}), none, none, L({1, 2, 7, 3})}, {s("mode", "linear"), s("coordinate_transformation_mode", "align_corners")});
+  t.row("Resize", {T({1, 2, -1, -2}), none, {TENON_DTYPE_FLOAT, {4}, 0, 0, {1, 1, 2, 2}, true, false}},
+        {s("mode", "linear"), s("coordinate_transformation_mode", "half_pixel")});
+  t.row("Resize", {T({1, 2, 4, 5}), none, none, L({1, 2, 7, 3})},
+        {s("mode", "linear"), s("coordinate_transformation_mode", "align_corners")});
   t.row("GridSample", {T({1, 2, 5, 6}), F({1, 3, 4, 2}, -1, 1)}, {i("align_corners", 1)});
 }
 
@@ -148,20 +157,24 @@ void products(Table& t) {
   t.row("MatMul", {T({33, 70}, -2, 2), C(T({70, 45}, -2, 2))});
   t.row("MatMul", {T({-1}, -2, 2), T({-1, -2}, -2, 2)});
   t.row("Gemm", {T({-1, -2}, -2, 2), T({-2, -3}, -2, 2), T({-3}, -2, 2)});
-  t.row("Gemm", {T({-2, -1}, -2, 2), C(T({-3, -2}, -2, 2)), C(T({-1, 1}, -2, 2))}, {i("transA", 1), i("transB", 1), f("alpha", 0.5f), f("beta", 2)});
+  t.row("Gemm", {T({-2, -1}, -2, 2), C(T({-3, -2}, -2, 2)), C(T({-1, 1}, -2, 2))},
+        {i("transA", 1), i("transB", 1), f("alpha", 0.5f), f("beta", 2)});
   t.row("Einsum", {T({-1, -2}, -2, 2), T({-2, -3}, -2, 2)}, {s("equation", "ij,jk->ik")});
   for (const bool constant : {false, true}) {
     const auto w = [&](Operand o) { return constant ? C(o) : o; };
     t.row("Conv", {T({2, 3, 9, 8}, -2, 2), w(T({4, 3, 3, 3}, -2, 2)), w(T({4}, -2, 2))}, {is("pads", {1, 1, 1, 1})});
     t.row("Conv", {T({1, 4, -1, -2}, -2, 2), w(T({6, 4, 1, 1}, -2, 2))});
-    t.row("Conv", {T({1, 6, 10, 9}, -2, 2), w(T({6, 1, 3, 3}, -2, 2)), w(T({6}, -2, 2))}, {i("group", 6), is("pads", {1, 1, 1, 1}), is("strides", {2, 1})});
+    t.row("Conv", {T({1, 6, 10, 9}, -2, 2), w(T({6, 1, 3, 3}, -2, 2)), w(T({6}, -2, 2))},
+          {i("group", 6), is("pads", {1, 1, 1, 1}), is("strides", {2, 1})});
     t.row("Conv", {T({1, 4, 12}, -2, 2), w(T({6, 2, 3}, -2, 2))}, {i("group", 2), is("dilations", {2}), s("auto_pad", "SAME_UPPER")});
-    t.row("ConvTranspose", {T({1, 3, 5, 4}, -2, 2), w(T({3, 2, 3, 3}, -2, 2)), w(T({2}, -2, 2))}, {is("strides", {2, 2}), is("output_padding", {1, 0})});
+    t.row("ConvTranspose", {T({1, 3, 5, 4}, -2, 2), w(T({3, 2, 3, 3}, -2, 2)), w(T({2}, -2, 2))},
+          {is("strides", {2, 2}), is("output_padding", {1, 0})});
   }
   t.row("Attention", {T({1, 5, 8}, -1, 1), T({1, 6, 8}, -1, 1), T({1, 6, 8}, -1, 1)}, {i("q_num_heads", 2), i("kv_num_heads", 2)});
   t.row("RotaryEmbedding", {T({1, 2, 3, 8}), T({1, 3, 4}, -1, 1), T({1, 3, 4}, -1, 1)});
   const auto gates = [&](const char* op, std::int64_t n, std::int64_t rows) {
-    t.row(op, {T({4, 2, 3}, -1, 1), C(T({1, rows, 3}, -1, 1)), C(T({1, rows, n}, -1, 1)), C(T({1, 2 * rows}, -1, 1))}, {i("hidden_size", n)}, 2);
+    t.row(op, {T({4, 2, 3}, -1, 1), C(T({1, rows, 3}, -1, 1)), C(T({1, rows, n}, -1, 1)), C(T({1, 2 * rows}, -1, 1))},
+          {i("hidden_size", n)}, 2);
   };
   gates("LSTM", 5, 20), gates("GRU", 5, 15), gates("RNN", 5, 5);
 }
@@ -197,7 +210,9 @@ void quantized(Table& t) {
   t.row("MatMulInteger", {T({-1, -2}, -90, 90), U8({-2, -3}), S(3), zero_u8});
   t.row("ConvInteger", {T({1, 3, 6, 5}, -90, 90), C(U8({4, 3, 3, 3}))});
   t.row("QLinearMatMul", {T({-1, -2}, -90, 90), scale, S(3), C(I8({-2, -3})), scale, zero_i8, FS(4), S(5)}).whole_steps = 1;
-  t.row("QLinearConv", {T({1, 3, 6, 5}, -90, 90), scale, S(3), C(I8({4, 3, 3, 3})), scale, zero_i8, FS(4), S(5)}, {is("pads", {1, 1, 1, 1})}).whole_steps = 1;
+  t.row("QLinearConv", {T({1, 3, 6, 5}, -90, 90), scale, S(3), C(I8({4, 3, 3, 3})), scale, zero_i8, FS(4), S(5)},
+        {is("pads", {1, 1, 1, 1})})
+      .whole_steps = 1;
 }
 
 }  // namespace

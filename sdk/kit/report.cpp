@@ -34,14 +34,17 @@ std::string escaped(const std::string& text) {
 std::string counts(const Report& report, const std::string& suite) {
   std::string out;
   for (const Verdict v : all_verdicts)
-    if (const std::size_t n = report.count(v, suite); n || v == Verdict::pass) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", n, name_of(v));
+    if (const std::size_t n = report.count(v, suite); n || v == Verdict::pass)
+      out += fmt::format("{}{} {}", out.empty() ? "" : ", ", n, name_of(v));
   return out;
 }
 
 }  // namespace
 
 std::size_t Report::count(Verdict verdict, const std::string& suite) const {
-  return static_cast<std::size_t>(std::count_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.outcome.verdict == verdict && (suite.empty() || e.suite == suite); }));
+  return static_cast<std::size_t>(std::count_if(entries.begin(), entries.end(), [&](const Entry& e) {
+    return e.outcome.verdict == verdict && (suite.empty() || e.suite == suite);
+  }));
 }
 
 bool Report::failed() const {
@@ -89,19 +92,23 @@ table {{ border-collapse: collapse; width: 100%; }} td, th {{ text-align: left; 
 pre {{ white-space: pre-wrap; margin: 0; font-size: 12px; }} .bad {{ color: #a00; font-weight: 600; }} .good {{ color: #060; }} .other {{ color: #777; }}
 summary {{ cursor: pointer; font-size: 1.1em; margin: .6em 0; }}
 </style></head><body><h1>{0} {1}</h1><p>{2}<br>tenon {3}, {4:.1f} s</p>
-)", escaped(id), escaped(version), escaped(library), escaped(tenon_version), seconds);
+)",
+                                escaped(id), escaped(version), escaped(library), escaped(tenon_version), seconds);
   for (const std::string& d : devices) out += fmt::format("<p>device {}</p>\n", escaped(d));
   if (!problem.empty()) out += fmt::format("<p class=\"bad\">{}; only what needs no device was run</p>\n", escaped(problem));
   out += fmt::format("<p class=\"{}\">{}: {}</p>\n", failed() ? "bad" : "good", failed() ? "It fails" : "It passes", counts(*this, ""));
   for (const std::string& suite : suites_of(*this)) {
-    const bool bad = std::any_of(entries.begin(), entries.end(), [&](const Entry& e) { return e.suite == suite && is_failure(e.outcome.verdict); });
-    out += fmt::format("<details{}><summary class=\"{}\">{}: {}</summary><table><tr><th>case</th><th>result</th><th>ms</th><th></th></tr>\n", bad ? " open" : "", bad ? "bad" : "good",
-                       escaped(suite), counts(*this, suite));
+    const bool bad = std::any_of(entries.begin(), entries.end(),
+                                 [&](const Entry& e) { return e.suite == suite && is_failure(e.outcome.verdict); });
+    out += fmt::format(
+        "<details{}><summary class=\"{}\">{}: {}</summary><table><tr><th>case</th><th>result</th><th>ms</th><th></th></tr>\n",
+        bad ? " open" : "", bad ? "bad" : "good", escaped(suite), counts(*this, suite));
     for (const Entry& e : entries) {
       if (e.suite != suite) continue;
       const char* look = is_failure(e.outcome.verdict) ? "bad" : e.outcome.verdict == Verdict::pass ? "good" : "other";
-      out += fmt::format("<tr><td>{}</td><td class=\"{}\">{}</td><td>{:.0f}</td><td><pre>{}{}</pre></td></tr>\n", escaped(e.name), look, name_of(e.outcome.verdict),
-                         e.outcome.seconds * 1e3, escaped(e.outcome.text), e.skip_reason.empty() ? "" : escaped("\nskipped: " + e.skip_reason));
+      out += fmt::format("<tr><td>{}</td><td class=\"{}\">{}</td><td>{:.0f}</td><td><pre>{}{}</pre></td></tr>\n", escaped(e.name),
+                         look, name_of(e.outcome.verdict), e.outcome.seconds * 1e3, escaped(e.outcome.text),
+                         e.skip_reason.empty() ? "" : escaped("\nskipped: " + e.skip_reason));
     }
     out += "</table></details>\n";
   }

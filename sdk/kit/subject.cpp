@@ -24,7 +24,11 @@ std::vector<Subject::Work> candidates(std::int64_t rows, bool dynamic) {
   {
     Model m;
     m.input("x", f, {n, 8}).constant("w", weights).constant("b", bias);
-    m.node("MatMul", {"x", "w"}, {"p"}).node("Add", {"p", "b"}, {"q"}).node("Relu", {"q"}, {"r"}).node("MatMul", {"r", "w"}, {"s"}).node("Softmax", {"s"}, {"y"});
+    m.node("MatMul", {"x", "w"}, {"p"})
+        .node("Add", {"p", "b"}, {"q"})
+        .node("Relu", {"q"}, {"r"})
+        .node("MatMul", {"r", "w"}, {"s"})
+        .node("Softmax", {"s"}, {"y"});
     out.push_back({m.output("y"), {x({rows, 8})}, "MatMul, Add, Relu, MatMul, Softmax"});
   }
   {
@@ -134,7 +138,8 @@ Subject::Work Subject::work(std::int64_t rows, bool dynamic) {
 
 void Subject::check(const Session& session, const Work& work, const char* when) {
   const Outputs got = run(session, work.feeds), expected = run(oracle(work.model), work.feeds);
-  if (const std::string text = difference(got[0], expected[0]); !text.empty()) throw Broken(fmt::format("{}: {}: {}", when, work.what, text));
+  if (const std::string text = difference(got[0], expected[0]); !text.empty())
+    throw Broken(fmt::format("{}: {}: {}", when, work.what, text));
 }
 
 std::vector<Feed> Subject::feeds_of(const Work& work, std::int64_t rows, Random& random) {
@@ -148,7 +153,8 @@ void Subject::begin() { alive_before_ = watch().alive.total(); }
 void Subject::end() {
   const std::vector<std::string> broken = watch().broken();
   if (!broken.empty()) throw Broken(fmt::format("{}", fmt::join(broken, "\n")));
-  if (watch().alive.total() != alive_before_) throw Broken(fmt::format("still there when its sessions were gone: {}", watch().alive.text()));
+  if (watch().alive.total() != alive_before_)
+    throw Broken(fmt::format("still there when its sessions were gone: {}", watch().alive.text()));
 }
 
 void Subject::keep_loaded() {

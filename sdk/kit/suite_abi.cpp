@@ -49,7 +49,8 @@ struct Host {
   }
   const tenon_provider_desc* ask(Entry entry) {
     const tenon_provider_desc* desc = entry(&longer.args);
-    for (std::size_t i = longer.args.error ? longer.args.error_capacity : 0; i < sizeof error; ++i) expect(error[i] == 0x7e, "the reason was written past error_capacity");
+    for (std::size_t i = longer.args.error ? longer.args.error_capacity : 0; i < sizeof error; ++i)
+      expect(error[i] == 0x7e, "the reason was written past error_capacity");
     return desc;
   }
 };
@@ -57,7 +58,9 @@ struct Host {
 const tenon_provider_desc* describe(const Target& target) {
   static Host host(TENON_ABI_MAJOR, 0, TENON_ABI_MINOR);
   const tenon_provider_desc* desc = host.ask(entry_of(target));
-  if (!desc) throw Broken(fmt::format("tenon_provider_query refuses a host of ABI {}.0 to {}.{}: {}", TENON_ABI_MAJOR, TENON_ABI_MAJOR, TENON_ABI_MINOR, host.error));
+  if (!desc)
+    throw Broken(fmt::format("tenon_provider_query refuses a host of ABI {}.0 to {}.{}: {}", TENON_ABI_MAJOR, TENON_ABI_MAJOR,
+                             TENON_ABI_MINOR, host.error));
   return desc;
 }
 
@@ -91,7 +94,9 @@ void exports(Subject& s) {
     }
   }
   if (strange.size() > 300) strange = strange.substr(0, 300) + " ...";
-  expect(strange.empty(), fmt::format("exported besides tenon_*, where it can clash with the application's own: {}\nlink with a version script or -fvisibility=hidden", strange));
+  expect(strange.empty(), fmt::format("exported besides tenon_*, where it can clash with the application's own: {}\nlink with a "
+                                      "version script or -fvisibility=hidden",
+                                      strange));
 }
 
 void pure(Subject& s) {
@@ -100,7 +105,8 @@ void pure(Subject& s) {
   const tenon_provider_desc first = *describe(s.target());
   for (int i = 0; i < 3; ++i) {
     const tenon_provider_desc* again = Host(TENON_ABI_MAJOR, 0, TENON_ABI_MINOR).ask(entry);
-    expect(again && text(again->id) == text(first.id) && again->api && again->abi_minor == first.abi_minor, "tenon_provider_query answers differently when it is asked again");
+    expect(again && text(again->id) == text(first.id) && again->api && again->abi_minor == first.abi_minor,
+           "tenon_provider_query answers differently when it is asked again");
   }
   expect(entries_in("/proc/self/task") == threads, "tenon_provider_query starts a thread");
   expect(entries_in("/proc/self/fd") == files, "tenon_provider_query leaves a file open");
@@ -108,12 +114,14 @@ void pure(Subject& s) {
 
 void description(Subject& s) {
   const tenon_provider_desc& d = *describe(s.target());
-  expect(d.struct_size >= sizeof d, fmt::format("the description says it has {} bytes, at least {} are expected", d.struct_size, sizeof d));
+  expect(d.struct_size >= sizeof d,
+         fmt::format("the description says it has {} bytes, at least {} are expected", d.struct_size, sizeof d));
   expect(d.abi_major == TENON_ABI_MAJOR, fmt::format("abi_major is {}, {} is expected", d.abi_major, TENON_ABI_MAJOR));
   if (TENON_ABI_MAJOR == 0) expect(d.header_hash == TENON_ABI_HEADER_HASH, "built from another draft of the headers");
   expect(d.sanitizer == TENON_SANITIZER, "built with another sanitizer than this tenon");
   expect(!text(d.id).empty(), "the id is empty");
-  expect(text(d.id).find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-.") == std::string::npos, fmt::format("the id \"{}\" has other characters than a-z, 0-9, '.', '_' and '-'", text(d.id)));
+  expect(text(d.id).find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-.") == std::string::npos,
+         fmt::format("the id \"{}\" has other characters than a-z, 0-9, '.', '_' and '-'", text(d.id)));
   expect(!text(d.version).empty(), "the version is empty");
   expect(d.opsets.count == 0 || d.opsets.stride >= sizeof(tenon_opset), "opsets have a stride below the size of tenon_opset");
 }
@@ -124,8 +132,10 @@ void same_as_manifest(Subject& s) {
   const std::string library = std::filesystem::path(s.target().library).filename().string();
   std::ifstream file(s.target().manifest);
   const std::string manifest((std::istreambuf_iterator<char>(file)), {});
-  expect(manifest.find("\"" + text(d.id) + "\"") != std::string::npos, fmt::format("the library's id \"{}\" does not stand in the manifest", text(d.id)));
-  expect(text(d.version) == s.target().version, fmt::format("the library has version \"{}\", the manifest \"{}\"", text(d.version), s.target().version));
+  expect(manifest.find("\"" + text(d.id) + "\"") != std::string::npos,
+         fmt::format("the library's id \"{}\" does not stand in the manifest", text(d.id)));
+  expect(text(d.version) == s.target().version,
+         fmt::format("the library has version \"{}\", the manifest \"{}\"", text(d.version), s.target().version));
 }
 
 void functions(Subject& s) {
@@ -133,14 +143,23 @@ void functions(Subject& s) {
   expect(d.api, "the description has no table of functions");
   tenon_provider_api a{};
   std::memcpy(static_cast<void*>(&a), d.api, std::min<std::size_t>(d.api->struct_size, sizeof a));
-  const std::pair<const char*, bool> required[] = {{"create", a.create}, {"destroy", a.destroy}, {"enumerate", a.enumerate}, {"device_open", a.device_open}, {"device_close", a.device_close},
-                                                   {"query", a.query}, {"compile", a.compile}, {"program_destroy", a.program_destroy}, {"execute", a.execute}};
+  const std::pair<const char*, bool> required[] = {{"create", a.create},
+                                                   {"destroy", a.destroy},
+                                                   {"enumerate", a.enumerate},
+                                                   {"device_open", a.device_open},
+                                                   {"device_close", a.device_close},
+                                                   {"query", a.query},
+                                                   {"compile", a.compile},
+                                                   {"program_destroy", a.program_destroy},
+                                                   {"execute", a.execute}};
   for (const auto& [name, there] : required) expect(there, fmt::format("the required function {} is missing", name));
   expect(!a.program_plan || a.plan_destroy, "program_plan without plan_destroy");
-  expect(!a.plan_bind || (a.program_plan && a.binding_update && a.binding_destroy), "plan_bind without program_plan, binding_update and binding_destroy");
+  expect(!a.plan_bind || (a.program_plan && a.binding_update && a.binding_destroy),
+         "plan_bind without program_plan, binding_update and binding_destroy");
   expect(!a.buffer_alloc || (a.buffer_free && a.buffer_handle && a.copy), "buffer_alloc without buffer_free, buffer_handle and copy");
   expect(!a.stream_create || (a.stream_destroy && a.stream_sync), "stream_create without stream_destroy and stream_sync");
-  expect(!a.event_create || (a.event_destroy && a.event_record && a.event_host_wait), "event_create without event_destroy, event_record and event_host_wait");
+  expect(!a.event_create || (a.event_destroy && a.event_record && a.event_host_wait),
+         "event_create without event_destroy, event_record and event_host_wait");
 }
 
 void every_minor(Subject& s) {
@@ -156,7 +175,8 @@ void every_minor(Subject& s) {
   future.longer.args.host_features = ~std::uint64_t{0};
   const tenon_provider_desc* d = future.ask(entry);
   expect(d, fmt::format("a newer host, of minors 0 to {}, is refused", TENON_ABI_MINOR + 7));
-  expect(d->abi_minor == own, fmt::format("a newer host is answered with minor {}, {} is what the provider was built for", d->abi_minor, own));
+  expect(d->abi_minor == own,
+         fmt::format("a newer host is answered with minor {}, {} is what the provider was built for", d->abi_minor, own));
 }
 
 void too_new_or_old(Subject& s) {
@@ -178,8 +198,13 @@ void too_new_or_old(Subject& s) {
 }  // namespace
 
 void add_abi(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"exports", exports}, {"entry_is_pure", pure}, {"description", description}, {"manifest", same_as_manifest},
-                                                            {"functions", functions}, {"host_of_every_minor", every_minor}, {"host_too_new_or_old", too_new_or_old}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {{"exports", exports},
+                                                            {"entry_is_pure", pure},
+                                                            {"description", description},
+                                                            {"manifest", same_as_manifest},
+                                                            {"functions", functions},
+                                                            {"host_of_every_minor", every_minor},
+                                                            {"host_too_new_or_old", too_new_or_old}};
   for (const auto& [name, body] : all) cases.push_back({"abi", name, body, false, false});
 }
 

@@ -34,7 +34,10 @@ void damaged(Subject& s) {
 Subject::Work wide(Subject& s) {
   Random random(6);
   Model m;
-  m.input("x", TENON_DTYPE_FLOAT, {6, 256}).constant("w", random_tensor(random, TENON_DTYPE_FLOAT, {256, 256}, -1, 1)).node("MatMul", {"x", "w"}, {"y"}).output("y");
+  m.input("x", TENON_DTYPE_FLOAT, {6, 256})
+      .constant("w", random_tensor(random, TENON_DTYPE_FLOAT, {256, 256}, -1, 1))
+      .node("MatMul", {"x", "w"}, {"y"})
+      .output("y");
   Subject::Work work{m, {{"x", random_tensor(random, TENON_DTYPE_FLOAT, {6, 256}, -1, 1)}}, "MatMul with weights [256, 256]"};
   s.require_claimed(s.tested(work.model));
   return work;
@@ -66,7 +69,10 @@ void cache_damaged(Subject& s) { cache_folder(s, true); }
 }  // namespace
 
 void add_artifacts(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"kept_and_taken", kept_and_taken}, {"damaged", damaged}, {"session_cache", cache_kept}, {"session_cache_damaged", cache_damaged}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {{"kept_and_taken", kept_and_taken},
+                                                            {"damaged", damaged},
+                                                            {"session_cache", cache_kept},
+                                                            {"session_cache_damaged", cache_damaged}};
   for (const auto& [name, body] : all) cases.push_back({"artifacts", name, body});
 }
 

@@ -123,8 +123,12 @@ void cancelled_runs(Subject& s) {
 }  // namespace
 
 void add_concurrency(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"runs_of_one_session", runs_of_one_session}, {"sizes_at_once", sizes_at_once}, {"loads_at_once", loads_at_once},
-                                                            {"worker_counts", worker_counts}, {"worker_fails_at_barrier", worker_fails}, {"runs_past_their_deadline", cancelled_runs}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {{"runs_of_one_session", runs_of_one_session},
+                                                            {"sizes_at_once", sizes_at_once},
+                                                            {"loads_at_once", loads_at_once},
+                                                            {"worker_counts", worker_counts},
+                                                            {"worker_fails_at_barrier", worker_fails},
+                                                            {"runs_past_their_deadline", cancelled_runs}};
   for (const auto& [name, body] : all) cases.push_back({"concurrency", name, body});
 }
 

@@ -44,10 +44,13 @@ double seconds_of(Subject& s, const Subject::Work& work) {
 void grow_with_work(Subject& s) {
   const Subject::Work small = s.work(4), large = s.work(65536);
   const Estimate a = estimate_of(s, small.model), b = estimate_of(s, large.model);
-  if (a.largest() == 0 && b.largest() == 0) throw NotClaimed("it gives no estimates: core places it by its position in the list of providers");
-  expect(b.ns >= a.ns && b.flops >= a.flops && b.bytes >= a.bytes, fmt::format("{}: 65536 rows are estimated below 4 rows: {} and {} ns", small.what, b.ns, a.ns));
-  expect(b.largest() > 8 * a.largest(), fmt::format("{}: 65536 rows are estimated at {} ns, {} flops, {} bytes, no 8 times what 4 rows are ({}, {}, {}); estimates do not follow the work", small.what, b.ns,
-                                                    b.flops, b.bytes, a.ns, a.flops, a.bytes));
+  if (a.largest() == 0 && b.largest() == 0)
+    throw NotClaimed("it gives no estimates: core places it by its position in the list of providers");
+  expect(b.ns >= a.ns && b.flops >= a.flops && b.bytes >= a.bytes,
+         fmt::format("{}: 65536 rows are estimated below 4 rows: {} and {} ns", small.what, b.ns, a.ns));
+  expect(b.largest() > 8 * a.largest(), fmt::format("{}: 65536 rows are estimated at {} ns, {} flops, {} bytes, no 8 times what 4 "
+                                                    "rows are ({}, {}, {}); estimates do not follow the work",
+                                                    small.what, b.ns, b.flops, b.bytes, a.ns, a.flops, a.bytes));
 }
 
 void near_the_measured(Subject& s) {
@@ -57,7 +60,8 @@ void near_the_measured(Subject& s) {
   const double measured = seconds_of(s, work) * 1e9;
   // Wide: the machine may be busy and the first guess of a datasheet is rarely better. Beyond it placement goes wrong.
   expect(estimate.ns < measured * 200 && measured < estimate.ns * 200,
-         fmt::format("{} with 65536 rows: {:.0f} ns are estimated, {:.0f} ns measured; a factor of 200 is allowed", work.what, estimate.ns, measured));
+         fmt::format("{} with 65536 rows: {:.0f} ns are estimated, {:.0f} ns measured; a factor of 200 is allowed", work.what,
+                     estimate.ns, measured));
 }
 
 }  // namespace

@@ -64,8 +64,11 @@ void cancelled_at_every_call(Subject& s) {
 }  // namespace
 
 void add_faults(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"alloc_fails", alloc_fails}, {"const_data_fails", const_data_fails}, {"packed_weight_fails", packed_weight_fails},
-                                                            {"alloc_output_fails", alloc_output_fails}, {"cancelled_at_every_call", cancelled_at_every_call}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {{"alloc_fails", alloc_fails},
+                                                            {"const_data_fails", const_data_fails},
+                                                            {"packed_weight_fails", packed_weight_fails},
+                                                            {"alloc_output_fails", alloc_output_fails},
+                                                            {"cancelled_at_every_call", cancelled_at_every_call}};
   for (const auto& [name, body] : all) cases.push_back({"faults", name, body});
 }
 

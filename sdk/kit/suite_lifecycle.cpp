@@ -26,21 +26,25 @@ void again_and_again(Subject& s) {
     expect(s.watch().alive.total() == 0, fmt::format("still there when the only session was gone: {}", s.watch().alive.text()));
     if (i == 4) files = entries_in("/proc/self/fd"), threads = entries_in("/proc/self/task");
   }
-  expect(entries_in("/proc/self/fd") <= files + 1, fmt::format("open files grow from session to session: {} after 5, {} after 12", files, entries_in("/proc/self/fd")));
-  expect(entries_in("/proc/self/task") <= threads + 1, fmt::format("threads grow from session to session: {} after 5, {} after 12", threads, entries_in("/proc/self/task")));
+  expect(entries_in("/proc/self/fd") <= files + 1,
+         fmt::format("open files grow from session to session: {} after 5, {} after 12", files, entries_in("/proc/self/fd")));
+  expect(entries_in("/proc/self/task") <= threads + 1,
+         fmt::format("threads grow from session to session: {} after 5, {} after 12", threads, entries_in("/proc/self/task")));
 }
 
 void devices_stay(Subject& s) {
   std::string first;
   for (int i = 0; i < 3; ++i) {
-    const std::string now = detail::text(&tenon_provider_devices, s.target().watch_manifest.c_str(), static_cast<const tenon_configuration*>(nullptr));
+    const std::string now =
+        detail::text(&tenon_provider_devices, s.target().watch_manifest.c_str(), static_cast<const tenon_configuration*>(nullptr));
     if (i == 0) first = now;
     expect(now == first, fmt::format("the devices change from one enumeration to the next:\n{}\n{}", first, now));
   }
   const nlohmann::json j = nlohmann::json::parse(first);
   for (std::size_t a = 0; a < j["devices"].size(); ++a) {
     expect(!j["devices"][a].value("uid", "").empty(), fmt::format("device {} has no uid", a));
-    for (std::size_t b = 0; b < a; ++b) expect(j["devices"][a]["uid"] != j["devices"][b]["uid"], fmt::format("devices {} and {} have one uid", a, b));
+    for (std::size_t b = 0; b < a; ++b)
+      expect(j["devices"][a]["uid"] != j["devices"][b]["uid"], fmt::format("devices {} and {} have one uid", a, b));
   }
 }
 
@@ -91,7 +95,8 @@ void unknown_extension(Subject& s) {
   const tenon_provider_api& api = *s.watch().api;
   if (!api.get_extension) throw NotClaimed("it has no get_extension");
   for (const char* name : {"kit.no_such_extension", ""})
-    expect(!api.get_extension(s.watch().provider, {name, std::char_traits<char>::length(name)}, 1), fmt::format("get_extension(\"{}\") is not NULL", name));
+    expect(!api.get_extension(s.watch().provider, {name, std::char_traits<char>::length(name)}, 1),
+           fmt::format("get_extension(\"{}\") is not NULL", name));
   expect(!api.get_extension(s.watch().provider, {"tenon.schema", 12}, 999), "get_extension answers version 999 of tenon.schema");
 }
 
@@ -110,7 +115,8 @@ void fingerprint(Subject& s) {
   expect(!api.fingerprint(s.watch().device, part.data(), 4, &again), "fingerprint fails where there is little room");
   expect(again == length, fmt::format("fingerprint has {} bytes, then {}", length, again));
   expect(part.substr(4) == "\x7e\x7e\x7e\x7e", "fingerprint writes past its capacity");
-  expect(part.substr(0, std::min<std::size_t>(4, length)) == whole.substr(0, 4), "the beginning of the fingerprint depends on the room for it");
+  expect(part.substr(0, std::min<std::size_t>(4, length)) == whole.substr(0, 4),
+         "the beginning of the fingerprint depends on the room for it");
 }
 
 void left_at_exit(Subject& s) {
@@ -125,9 +131,14 @@ void left_at_exit(Subject& s) {
 }  // namespace
 
 void add_lifecycle(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"sessions_one_after_another", again_and_again}, {"devices_stay_the_same", devices_stay}, {"sessions_at_once", many_at_once},
-                                                            {"load_cancelled_before", cancelled_load}, {"cancelled_while_loading", cancelled_inside}, {"unknown_extensions", unknown_extension},
-                                                            {"fingerprint", fingerprint}, {"alive_at_exit", left_at_exit}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {{"sessions_one_after_another", again_and_again},
+                                                            {"devices_stay_the_same", devices_stay},
+                                                            {"sessions_at_once", many_at_once},
+                                                            {"load_cancelled_before", cancelled_load},
+                                                            {"cancelled_while_loading", cancelled_inside},
+                                                            {"unknown_extensions", unknown_extension},
+                                                            {"fingerprint", fingerprint},
+                                                            {"alive_at_exit", left_at_exit}};
   for (const auto& [name, body] : all) cases.push_back({"lifecycle", name, body});
 }
 

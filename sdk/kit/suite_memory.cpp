@@ -22,8 +22,9 @@ class Fenced {
     data_ = memory_ + size_ - page - bytes_;
     std::memcpy(data_, from.bytes(), bytes_);
     mprotect(memory_ + size_ - page, page, PROT_NONE);
-    value = Value(detail::out<tenon_datum>(&tenon_datum_borrow_tensor, from.dtype(), from.dims().data(), from.dims().size(), static_cast<void*>(data_), bytes_,
-                                           static_cast<void (*)(void*)>(nullptr), static_cast<void*>(nullptr)));
+    value = Value(detail::out<tenon_datum>(&tenon_datum_borrow_tensor, from.dtype(), from.dims().data(), from.dims().size(),
+                                           static_cast<void*>(data_), bytes_, static_cast<void (*)(void*)>(nullptr),
+                                           static_cast<void*>(nullptr)));
   }
   ~Fenced() { munmap(memory_, size_); }
   Fenced(const Fenced&) = delete;
@@ -69,7 +70,8 @@ void poisoned_temps(Subject& s) {
     s.watch().poison = poison;
     results.push_back(run(session, work.feeds));
     const std::string text = bitwise_difference(results.back()[0], results.front()[0]);
-    expect(text.empty(), fmt::format("{}: the result depends on what memory held before a step wrote it ({:#04x}, 0x00): {}", work.what, poison, text));
+    expect(text.empty(), fmt::format("{}: the result depends on what memory held before a step wrote it ({:#04x}, 0x00): {}",
+                                     work.what, poison, text));
   }
 }
 
@@ -88,7 +90,8 @@ void nothing_grows(Subject& s) {
   for (int i = 0; i < 5; ++i) (void)run(session, work.feeds);
   const std::int64_t before = s.watch().alive.total();
   for (int i = 0; i < 50; ++i) (void)run(session, work.feeds);
-  expect(s.watch().alive.total() == before, fmt::format("{}: {} objects after 5 runs, {} after 55: {}", work.what, before, s.watch().alive.total(), s.watch().alive.text()));
+  expect(s.watch().alive.total() == before, fmt::format("{}: {} objects after 5 runs, {} after 55: {}", work.what, before,
+                                                        s.watch().alive.total(), s.watch().alive.text()));
 }
 
 // What the device says of its memories and the ways between them.
@@ -108,7 +111,8 @@ Memory own_memory(Subject& s) {
       if (std::string_view(m.info.uid.data, m.info.uid.size) == "host") continue;
       int found = 0;
       for (std::uint32_t r = 0; r < device.routes.count; ++r) {
-        const auto& route = *reinterpret_cast<const tenon_route*>(static_cast<const char*>(device.routes.data) + r * device.routes.stride);
+        const auto& route =
+            *reinterpret_cast<const tenon_route*>(static_cast<const char*>(device.routes.data) + r * device.routes.stride);
         if (route.from_domain == TENON_ROUTE_HOST && route.to_domain == i) m.to = r, found |= 1;
         if (route.to_domain == TENON_ROUTE_HOST && route.from_domain == i) m.from = r, found |= 2;
       }
@@ -133,18 +137,22 @@ void buffers(Subject& s) {
   const tenon_provider_api& api = *s.watch().api;
   tenon_device* device = s.watch().device;
   Random random(3);
-  for (const std::uint64_t bytes : {std::uint64_t{1}, std::uint64_t{4}, std::uint64_t{63}, std::uint64_t{4096}, std::uint64_t{4097}, std::uint64_t{1} << 20}) {
+  for (const std::uint64_t bytes :
+       {std::uint64_t{1}, std::uint64_t{4}, std::uint64_t{63}, std::uint64_t{4096}, std::uint64_t{4097}, std::uint64_t{1} << 20}) {
     tenon_buffer* buffer = nullptr;
     check_status(api.buffer_alloc(device, m.domain, bytes, m.info.base_align, &buffer), fmt::format("buffer_alloc of {} bytes", bytes));
     void* handle = api.buffer_handle(device, buffer);
     std::vector<unsigned char> out(bytes), in(bytes, 0);
     for (unsigned char& c : out) c = static_cast<unsigned char>(random());
-    const auto host = [](std::vector<unsigned char>& v, std::uint64_t offset, std::uint64_t n) { return tenon_address{v.data(), offset, n}; };
+    const auto host = [](std::vector<unsigned char>& v, std::uint64_t offset, std::uint64_t n) {
+      return tenon_address{v.data(), offset, n};
+    };
     tenon_address there{handle, 0, bytes}, src = host(out, 0, bytes), dst = host(in, 0, bytes);
     check_status(api.copy(device, m.to, nullptr, &there, &src, bytes), "a copy to the device");
     check_status(api.copy(device, m.from, nullptr, &dst, &there, bytes), "a copy from the device");
     expect(in == out, fmt::format("{} bytes come back changed from the device", bytes));
-    if (const std::uint64_t unit = std::max<std::uint64_t>(m.info.base_align, 4); bytes >= 3 * unit) {  // a piece from the middle to another place
+    if (const std::uint64_t unit = std::max<std::uint64_t>(m.info.base_align, 4);
+        bytes >= 3 * unit) {  // a piece from the middle to another place
       src = host(out, unit, unit), there = {handle, 2 * unit, unit};
       check_status(api.copy(device, m.to, nullptr, &there, &src, unit), "a copy to an offset");
       there = {handle, 0, bytes};
@@ -167,15 +175,21 @@ void buffer_too_large(Subject& s) {
   const std::int32_t code = tenon_status_code(status);
   tenon_status_release(status);
   expect(buffer == untouched, "buffer_alloc failed and wrote to its out-parameter");
-  expect(code == TENON_RESOURCE_EXHAUSTED, fmt::format("buffer_alloc of 2^60 bytes fails with {}, RESOURCE_EXHAUSTED is expected", tenon_code_name(code)));
+  expect(code == TENON_RESOURCE_EXHAUSTED,
+         fmt::format("buffer_alloc of 2^60 bytes fails with {}, RESOURCE_EXHAUSTED is expected", tenon_code_name(code)));
   Subject::check(session, work, "after a buffer that could not be had");
 }
 
 }  // namespace
 
 void add_memory(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"operands_where_memory_ends", fenced_operands}, {"temps_with_guards", guarded_temps}, {"temps_with_poison", poisoned_temps},
-                                                            {"inputs_stay", inputs_stay}, {"nothing_grows", nothing_grows}, {"buffers_and_copies", buffers}, {"buffer_too_large", buffer_too_large}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {{"operands_where_memory_ends", fenced_operands},
+                                                            {"temps_with_guards", guarded_temps},
+                                                            {"temps_with_poison", poisoned_temps},
+                                                            {"inputs_stay", inputs_stay},
+                                                            {"nothing_grows", nothing_grows},
+                                                            {"buffers_and_copies", buffers},
+                                                            {"buffer_too_large", buffer_too_large}};
   for (const auto& [name, body] : all) cases.push_back({"memory", name, body});
 }
 

@@ -64,7 +64,8 @@ void check_row(Subject& s, const Row& row, std::int32_t dtype, std::uint64_t see
   for (std::size_t i = 0; i < expected.size(); ++i)
     if (const std::string text = difference(got[i], expected[i], row.tolerance, row.whole_steps); !text.empty()) {
       std::string dims;
-      for (const Feed& f : drawn.feeds) dims += fmt::format(" {}[{}]", tenon_dtype_name(f.value.dtype()), fmt::join(f.value.dims(), ","));
+      for (const Feed& f : drawn.feeds)
+        dims += fmt::format(" {}[{}]", tenon_dtype_name(f.value.dtype()), fmt::join(f.value.dims(), ","));
       throw Broken(fmt::format("{}:{}, seed {}, output {}: {}", row.op, dims, seed, i, text));
     }
 }

@@ -43,8 +43,9 @@ std::vector<Model> models(Subject& s) {
 
 void every_node_answered(Subject& s) {
   for (const QueryRecord& record : ask(s, models(s)))
-    expect(record.unanswered.empty(), fmt::format("{} of {} nodes get neither a claim nor a refusal, the first is node {}", record.unanswered.size(), record.nodes,
-                                                  record.unanswered.empty() ? 0 : record.unanswered[0]));
+    expect(record.unanswered.empty(),
+           fmt::format("{} of {} nodes get neither a claim nor a refusal, the first is node {}", record.unanswered.size(),
+                       record.nodes, record.unanswered.empty() ? 0 : record.unanswered[0]));
 }
 
 void same_answers(Subject& s) {
@@ -54,7 +55,8 @@ void same_answers(Subject& s) {
   for (std::size_t i = 0; i < first.size(); ++i) {
     const auto a = answers(first[i]), b = answers(second[i]);
     expect(a.size() == b.size(), fmt::format("{} answers, then {} for the same graph", a.size(), b.size()));
-    for (std::size_t k = 0; k < a.size(); ++k) expect(a[k] == b[k], fmt::format("answers differ for the same graph:\n{}\n{}", a[k], b[k]));
+    for (std::size_t k = 0; k < a.size(); ++k)
+      expect(a[k] == b[k], fmt::format("answers differ for the same graph:\n{}\n{}", a[k], b[k]));
   }
 }
 
@@ -65,7 +67,8 @@ void longer_structs(Subject& s) {
   const auto stretched = ask(s, all);
   expect(plain.size() == stretched.size(), "query is asked another number of times");
   for (std::size_t i = 0; i < plain.size(); ++i)
-    expect(answers(plain[i]) == answers(stretched[i]), "query answers differently where a newer host has longer structs: walk spans by their stride");
+    expect(answers(plain[i]) == answers(stretched[i]),
+           "query answers differently where a newer host has longer structs: walk spans by their stride");
 }
 
 void damaged_graphs(Subject& s) {
@@ -95,8 +98,9 @@ void claims_compile(Subject& s) {
 }  // namespace
 
 void add_query(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"every_node_answered", every_node_answered}, {"same_answers", same_answers}, {"longer_structs", longer_structs},
-                                                            {"damaged_graphs", damaged_graphs}, {"many_nodes", many_nodes}, {"claims_compile", claims_compile}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {
+      {"every_node_answered", every_node_answered}, {"same_answers", same_answers}, {"longer_structs", longer_structs},
+      {"damaged_graphs", damaged_graphs},           {"many_nodes", many_nodes},     {"claims_compile", claims_compile}};
   for (const auto& [name, body] : all) cases.push_back({"query", name, body});
 }
 

@@ -30,7 +30,8 @@ void large(Subject& s) { at_sizes(s, {20000, 7, 20001}); }
 void open_or_fixed(Subject& s) {
   const Subject::Work open = s.work(9, true), fixed = s.work(9);
   const std::string text = difference(run(s.tested(open.model), fixed.feeds)[0], run(s.tested(fixed.model), fixed.feeds)[0]);
-  expect(text.empty(), fmt::format("{}: the model with an open size gives another result than the one with a fixed size: {}", open.what, text));
+  expect(text.empty(),
+         fmt::format("{}: the model with an open size gives another result than the one with a fixed size: {}", open.what, text));
 }
 
 void every_rank(Subject& s) {
@@ -42,7 +43,9 @@ void every_rank(Subject& s) {
       Random random(rank);
       Model m;
       const Dims dims(rank, 2);
-      m.input("x", TENON_DTYPE_FLOAT, dims).node(op, two ? std::vector<std::string>{"x", "x"} : std::vector<std::string>{"x"}, {"y"}).output("y");
+      m.input("x", TENON_DTYPE_FLOAT, dims)
+          .node(op, two ? std::vector<std::string>{"x", "x"} : std::vector<std::string>{"x"}, {"y"})
+          .output("y");
       const std::vector<Feed> feeds{{"x", random_tensor(random, TENON_DTYPE_FLOAT, dims)}};
       const Session session = s.tested(m);
       if (!s.claims(session, &why)) continue;
@@ -57,7 +60,9 @@ void every_rank(Subject& s) {
 }  // namespace
 
 void add_shapes(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"sizes_in_one_session", some_sizes}, {"no_rows", no_rows}, {"growing", growing}, {"large", large}, {"open_or_fixed", open_or_fixed}, {"every_rank", every_rank}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {
+      {"sizes_in_one_session", some_sizes}, {"no_rows", no_rows},      {"growing", growing}, {"large", large},
+      {"open_or_fixed", open_or_fixed},     {"every_rank", every_rank}};
   for (const auto& [name, body] : all) cases.push_back({"shapes", name, body});
 }
 

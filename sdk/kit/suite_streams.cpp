@@ -10,7 +10,8 @@ namespace {
 
 void done(tenon_status* status, const char* what) {
   if (!status) return;
-  const std::string text = fmt::format("{} fails with {}: {}", what, tenon_code_name(tenon_status_code(status)), tenon_status_text(status));
+  const std::string text =
+      fmt::format("{} fails with {}: {}", what, tenon_code_name(tenon_status_code(status)), tenon_status_text(status));
   tenon_status_release(status);
   throw Broken(text);
 }
@@ -87,7 +88,8 @@ void runs_in_order(Subject& s) {
   Random random(8);
   const Session oracle = Subject::oracle(l.work.model);
   for (int i = 0; i < 20; ++i) {  // each run's input is gone by the next: work that is late reads the wrong one
-    std::vector<Feed> feeds{{"x", random_tensor(random, TENON_DTYPE_FLOAT, {l.work.feeds[0].value.dims().begin(), l.work.feeds[0].value.dims().end()}, 0, 2)}};
+    std::vector<Feed> feeds{{"x", random_tensor(random, TENON_DTYPE_FLOAT,
+                                                {l.work.feeds[0].value.dims().begin(), l.work.feeds[0].value.dims().end()}, 0, 2)}};
     const std::string text = difference(run(l.session, feeds)[0], run(oracle, feeds)[0]);
     expect(text.empty(), fmt::format("run {}: {}", i, text));
   }
@@ -96,7 +98,8 @@ void runs_in_order(Subject& s) {
 }  // namespace
 
 void add_streams(std::vector<Case>& cases) {
-  const std::pair<const char*, void (*)(Subject&)> all[] = {{"made_and_synced", made_and_synced}, {"events", events}, {"in_threads", in_threads}, {"runs_in_order", runs_in_order}};
+  const std::pair<const char*, void (*)(Subject&)> all[] = {
+      {"made_and_synced", made_and_synced}, {"events", events}, {"in_threads", in_threads}, {"runs_in_order", runs_in_order}};
   for (const auto& [name, body] : all) cases.push_back({"streams", name, body});
 }
 

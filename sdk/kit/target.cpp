@@ -41,7 +41,8 @@ std::string manifest_of(const std::string& library) {
     if (!entry.path().string().ends_with(suffix)) continue;
     const Json root = read_manifest(entry.path().string());
     const Json named = root.value("library", Json::object()).value(platform(), Json());
-    if (named.is_string() && fs::weakly_canonical(entry.path().parent_path() / named.get<std::string>(), code) == library) return entry.path().string();
+    if (named.is_string() && fs::weakly_canonical(entry.path().parent_path() / named.get<std::string>(), code) == library)
+      return entry.path().string();
   }
   return "";
 }
@@ -91,7 +92,8 @@ Target Target::find(const std::string& name, const std::vector<std::string>& pro
     if (file.empty()) throw std::runtime_error(fmt::format("manifest \"{}\" names no library for {}", t.manifest, platform()));
     t.library = fs::weakly_canonical(fs::path(t.manifest).parent_path() / file, code).string();
   }
-  if (!fs::is_regular_file(t.library, code)) throw std::runtime_error(fmt::format("manifest \"{}\": its library \"{}\" does not exist", t.manifest, t.library));
+  if (!fs::is_regular_file(t.library, code))
+    throw std::runtime_error(fmt::format("manifest \"{}\": its library \"{}\" does not exist", t.manifest, t.library));
   return t;
 }
 
@@ -102,7 +104,9 @@ void Target::prepare() {
   watch_library = folder + "/libtenon_provider_watch.so";
   fs::copy_file(kit_file("libtenon_provider_watch.so"), watch_library);
   // The target's manifest with the watch as its library: options, needs and flags stay the provider's own.
-  Json root = manifest.empty() ? Json{{"manifest_version", 1}, {"version", "unknown"}, {"abi", {{"major", TENON_ABI_MAJOR}, {"min", 0}, {"target", TENON_ABI_MINOR}}}}
+  Json root = manifest.empty() ? Json{{"manifest_version", 1},
+                                      {"version", "unknown"},
+                                      {"abi", {{"major", TENON_ABI_MAJOR}, {"min", 0}, {"target", TENON_ABI_MINOR}}}}
                                : read_manifest(manifest);
   watch_id = (id.empty() ? "provider" : id) + ".kit";
   root["id"] = watch_id;

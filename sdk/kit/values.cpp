@@ -10,8 +10,9 @@
 namespace tenon::kit {
 namespace {
 
-constexpr std::int32_t dtypes[] = {TENON_DTYPE_FLOAT, TENON_DTYPE_FLOAT16, TENON_DTYPE_BFLOAT16, TENON_DTYPE_DOUBLE, TENON_DTYPE_INT8,   TENON_DTYPE_UINT8,
-                                   TENON_DTYPE_INT16, TENON_DTYPE_UINT16,  TENON_DTYPE_INT32,    TENON_DTYPE_UINT32, TENON_DTYPE_INT64, TENON_DTYPE_UINT64,
+constexpr std::int32_t dtypes[] = {TENON_DTYPE_FLOAT, TENON_DTYPE_FLOAT16, TENON_DTYPE_BFLOAT16, TENON_DTYPE_DOUBLE,
+                                   TENON_DTYPE_INT8,  TENON_DTYPE_UINT8,   TENON_DTYPE_INT16,    TENON_DTYPE_UINT16,
+                                   TENON_DTYPE_INT32, TENON_DTYPE_UINT32,  TENON_DTYPE_INT64,    TENON_DTYPE_UINT64,
                                    TENON_DTYPE_BOOL};
 
 bool is_unsigned(std::int32_t dtype) {
@@ -22,7 +23,8 @@ float from_half(std::uint16_t bits) {
   const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
   const float sign = bits & 0x8000 ? -1.0f : 1.0f;
   if (exponent == 31) return mantissa ? NAN : sign * INFINITY;
-  return sign * (exponent ? std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25) : std::ldexp(static_cast<float>(mantissa), -24));
+  return sign * (exponent ? std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25)
+                          : std::ldexp(static_cast<float>(mantissa), -24));
 }
 // Of numbers that float16 holds exactly.
 std::uint16_t to_half(float x) {
@@ -53,8 +55,10 @@ void with_type(std::int32_t dtype, Fn&& fn) {
 std::string dims_text(std::span<const std::int64_t> dims) { return fmt::format("[{}]", fmt::join(dims, ", ")); }
 
 std::string type_difference(const Value& got, const Value& expected) {
-  if (got.dtype() != expected.dtype()) return fmt::format("the output is {}, {} is expected", tenon_dtype_name(got.dtype()), tenon_dtype_name(expected.dtype()));
-  if (!std::ranges::equal(got.dims(), expected.dims())) return fmt::format("the output has dims {}, {} are expected", dims_text(got.dims()), dims_text(expected.dims()));
+  if (got.dtype() != expected.dtype())
+    return fmt::format("the output is {}, {} is expected", tenon_dtype_name(got.dtype()), tenon_dtype_name(expected.dtype()));
+  if (!std::ranges::equal(got.dims(), expected.dims()))
+    return fmt::format("the output has dims {}, {} are expected", dims_text(got.dims()), dims_text(expected.dims()));
   return "";
 }
 
@@ -67,7 +71,8 @@ bool is_float(std::int32_t dtype) {
 
 Value tensor_of(std::int32_t dtype, const Dims& dims, const std::vector<double>& elements) {
   Value out = Value::tensor(dtype, dims);
-  if (out.count() != elements.size()) throw Error(TENON_INVALID_ARGUMENT, fmt::format("{} numbers for dims {}", elements.size(), dims_text(dims)));
+  if (out.count() != elements.size())
+    throw Error(TENON_INVALID_ARGUMENT, fmt::format("{} numbers for dims {}", elements.size(), dims_text(dims)));
   with_type(dtype, [&](auto type) {
     using T = decltype(type);
     T* to = static_cast<T*>(const_cast<void*>(out.bytes()));
@@ -85,11 +90,13 @@ Value tensor_of(std::int32_t dtype, const Dims& dims, const std::vector<double>&
 Value random_tensor(Random& random, std::int32_t dtype, const Dims& dims, double lo, double hi) {
   if (is_unsigned(dtype)) lo = std::max(lo, 0.0), hi = std::max(hi, lo);
   const double unit = is_float(dtype) ? 8 : 1;
-  std::uniform_int_distribution<std::int64_t> draw(static_cast<std::int64_t>(std::ceil(lo * unit)), static_cast<std::int64_t>(std::floor(hi * unit)));
+  std::uniform_int_distribution<std::int64_t> draw(static_cast<std::int64_t>(std::ceil(lo * unit)),
+                                                   static_cast<std::int64_t>(std::floor(hi * unit)));
   std::size_t count = 1;
   for (const std::int64_t d : dims) count *= static_cast<std::size_t>(d);
   std::vector<double> elements(count);
-  for (double& x : elements) x = dtype == TENON_DTYPE_BOOL ? static_cast<double>(random() & 1) : static_cast<double>(draw(random)) / unit;
+  for (double& x : elements)
+    x = dtype == TENON_DTYPE_BOOL ? static_cast<double>(random() & 1) : static_cast<double>(draw(random)) / unit;
   return tensor_of(dtype, dims, elements);
 }
 
@@ -139,8 +146,8 @@ std::string difference(const Value& got, const Value& expected, double tolerance
     if (d > by) by = d, worst = i;
   }
   if (!wrong) return "";
-  return fmt::format("{} of {} elements differ from the oracle's; the worst is element {}: {} is expected within {:.3g}, found {}", wrong, a.size(), worst, b[worst], allowed,
-                     a[worst]);
+  return fmt::format("{} of {} elements differ from the oracle's; the worst is element {}: {} is expected within {:.3g}, found {}",
+                     wrong, a.size(), worst, b[worst], allowed, a[worst]);
 }
 
 std::string bitwise_difference(const Value& got, const Value& expected) {

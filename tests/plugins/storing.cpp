@@ -23,14 +23,16 @@ Kernels& provider() {
                         },
                         nullptr,
                         [](const Call& call) {
-                          for (std::int64_t i = 0, n = call.inputs[0].count(); i < n; ++i) call.outputs[0].as<float>()[i] = std::max(0.0f, call.inputs[0].as<float>()[i]) * factor;
+                          for (std::int64_t i = 0, n = call.inputs[0].count(); i < n; ++i)
+                            call.outputs[0].as<float>()[i] = std::max(0.0f, call.inputs[0].as<float>()[i]) * factor;
                         }}});
   return made;
 }
 
 void put(const tenon_compile_options& options) {
   const tenon_host_api& host = *provider().host_api();
-  if (tenon_status* status = host.artifact_put(options.load, options.part_key, artifact, sizeof artifact)) host.status_free(status);  // then it is compiled again
+  if (tenon_status* status = host.artifact_put(options.load, options.part_key, artifact, sizeof artifact))
+    host.status_free(status);  // then it is compiled again
 }
 
 tenon_status* compile(tenon_device* device, const tenon_part* part, const tenon_compile_options* options, tenon_program** out) {

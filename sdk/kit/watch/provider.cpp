@@ -70,22 +70,26 @@ const void* get_extension(tenon_provider* provider, tenon_str name, std::uint32_
   return target().get_extension(provider, name, version);
 }
 
-tenon_status* buffer_alloc(tenon_device* device, std::uint32_t domain, std::uint64_t bytes, std::uint64_t alignment, tenon_buffer** out) {
-  return made("buffer_alloc", watch().alive.buffers, out, false, [&](tenon_buffer** b) { return target().buffer_alloc(device, domain, bytes, alignment, b); });
+tenon_status* buffer_alloc(tenon_device* device, std::uint32_t domain, std::uint64_t bytes, std::uint64_t alignment,
+                           tenon_buffer** out) {
+  return made("buffer_alloc", watch().alive.buffers, out, false,
+              [&](tenon_buffer** b) { return target().buffer_alloc(device, domain, bytes, alignment, b); });
 }
 void buffer_free(tenon_device* device, tenon_buffer* buffer) {
   target().buffer_free(device, buffer);
   gone("buffer_free", watch().alive.buffers);
 }
 tenon_status* stream_create(tenon_device* device, void* native, tenon_stream** out) {
-  return made("stream_create", watch().alive.streams, out, false, [&](tenon_stream** s) { return target().stream_create(device, native, s); });
+  return made("stream_create", watch().alive.streams, out, false,
+              [&](tenon_stream** s) { return target().stream_create(device, native, s); });
 }
 void stream_destroy(tenon_stream* stream) {
   target().stream_destroy(stream);
   gone("stream_destroy", watch().alive.streams);
 }
 tenon_status* event_create(tenon_device* device, std::uint64_t flags, tenon_event** out) {
-  return made("event_create", watch().alive.events, out, false, [&](tenon_event** e) { return target().event_create(device, flags, e); });
+  return made("event_create", watch().alive.events, out, false,
+              [&](tenon_event** e) { return target().event_create(device, flags, e); });
 }
 void event_destroy(tenon_event* event) {
   target().event_destroy(event);
@@ -120,7 +124,8 @@ tenon_status* program_plan(tenon_program* program, const tenon_plan_args* args, 
     record.border = w.borders[program];
   }
   set_planning(&record);
-  tenon_status* status = made("program_plan", w.alive.plans, out, true, [&](tenon_plan** plan) { return target().program_plan(program, args, sink, plan); });
+  tenon_status* status = made("program_plan", w.alive.plans, out, true,
+                              [&](tenon_plan** plan) { return target().program_plan(program, args, sink, plan); });
   set_planning(nullptr);
   if (!status) {
     const std::lock_guard lock(w.mutex);
@@ -136,7 +141,8 @@ void plan_destroy(tenon_plan* plan) {
   target().plan_destroy(plan);
   gone("plan_destroy", watch().alive.plans);
 }
-tenon_status* plan_bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint, tenon_binding** out) {
+tenon_status* plan_bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint,
+                        tenon_binding** out) {
   Watch& w = watch();
   return made("plan_bind", w.alive.bindings, out, false, [&](tenon_binding** binding) {
     tenon_status* status = target().plan_bind(plan, addresses, count, hint, binding);
@@ -147,7 +153,8 @@ tenon_status* plan_bind(tenon_plan* plan, const tenon_address* addresses, std::u
     return status;
   });
 }
-tenon_status* binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses, std::uint64_t count) {
+tenon_status* binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses,
+                             std::uint64_t count) {
   {
     const std::lock_guard lock(watch().mutex);
     auto& known = watch().bindings[binding].second;
@@ -178,7 +185,8 @@ tenon_status* execute(tenon_program* program, const tenon_execute_args* args) {
 const tenon_provider_api& watched_provider(const tenon_provider_api& original) {
   // As much of the target's table as it says it has; what is newer than this file passes through unwatched.
   static tenon_provider_api target_copy{}, table;
-  std::memcpy(static_cast<void*>(&target_copy), &original, original.struct_size < sizeof target_copy ? original.struct_size : sizeof target_copy);
+  std::memcpy(static_cast<void*>(&target_copy), &original,
+              original.struct_size < sizeof target_copy ? original.struct_size : sizeof target_copy);
   watch().api = &target_copy;
   table = target_copy;
   table.struct_size = sizeof table;

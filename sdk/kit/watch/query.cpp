@@ -69,7 +69,8 @@ tenon_status* recorded(tenon_device* device, const tenon_query* query, tenon_que
   recorder.record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   current = outer;
   for (std::uint32_t n = 0; n < recorder.answered.size(); ++n)
-    if (!recorder.answered[n] && !(at<tenon_node>(query->graph->nodes, n).flags & TENON_NODE_HOST_EVALUATED)) recorder.record.unanswered.push_back(n);
+    if (!recorder.answered[n] && !(at<tenon_node>(query->graph->nodes, n).flags & TENON_NODE_HOST_EVALUATED))
+      recorder.record.unanswered.push_back(n);
   return status;
 }
 
@@ -108,8 +109,12 @@ void disturb_all(tenon_device* device, const tenon_query& query) {
   disturb(device, query, "an operator without a name", true, each_node([](tenon_node& n) { n.op_type = {nullptr, 0}; }));
   disturb(device, query, "dtype 999", true, each_value([](tenon_value& v) { v.dtype = 999; }));
   disturb(device, query, "a kind that is no tensor", false, each_value([](tenon_value& v) { v.kind = TENON_KIND_MAP; }));
-  disturb(device, query, "no inferred types", false, each_value([](tenon_value& v) { v.dtype = 0, v.rank = -1, v.dims = v.dim_min = v.dim_max = v.dim_opt = nullptr, v.dim_symbols = nullptr; }));
-  disturb(device, query, "unknown ranks", false, each_value([](tenon_value& v) { v.rank = -1, v.dims = v.dim_min = v.dim_max = v.dim_opt = nullptr, v.dim_symbols = nullptr; }));
+  disturb(device, query, "no inferred types", false, each_value([](tenon_value& v) {
+            v.dtype = 0, v.rank = -1, v.dims = v.dim_min = v.dim_max = v.dim_opt = nullptr, v.dim_symbols = nullptr;
+          }));
+  disturb(device, query, "unknown ranks", false, each_value([](tenon_value& v) {
+            v.rank = -1, v.dims = v.dim_min = v.dim_max = v.dim_opt = nullptr, v.dim_symbols = nullptr;
+          }));
   disturb(device, query, "no attributes", false, each_node([](tenon_node& n) { n.attributes.count = 0; }));
   disturb(device, query, "no inputs", false, each_node([](tenon_node& n) { n.input_count = 0; }));
   disturb(device, query, "no outputs", false, each_node([](tenon_node& n) { n.output_count = 0; }));
@@ -139,10 +144,12 @@ bool record_claim(tenon_query_sink* sink, const tenon_claim& claim) {
   }
   if (claim.node_count == 0) watch().broke("query made a claim without nodes");
   for (const double estimate : {claim.est_ns, claim.est_flops, claim.est_bytes})
-    if (!std::isfinite(estimate) || estimate < 0) watch().broke("a claim has the estimate " + number(estimate) + "; 0 and more is expected");
+    if (!std::isfinite(estimate) || estimate < 0)
+      watch().broke("a claim has the estimate " + number(estimate) + "; 0 and more is expected");
   if (!(claim.flags & TENON_CLAIM_DETERMINISTIC)) watch().deterministic = false;
-  text += " flags " + std::to_string(claim.flags) + " ns " + number(claim.est_ns) + " flops " + number(claim.est_flops) + " bytes " + number(claim.est_bytes) +
-          " weights " + std::to_string(claim.weight_bytes) + " rules " + std::to_string(claim.rules.count);
+  text += " flags " + std::to_string(claim.flags) + " ns " + number(claim.est_ns) + " flops " + number(claim.est_flops) +
+          " bytes " + number(claim.est_bytes) + " weights " + std::to_string(claim.weight_bytes) + " rules " +
+          std::to_string(claim.rules.count);
   r.record.answers.push_back(std::move(text));
   return r.private_sink;
 }
@@ -155,9 +162,11 @@ bool record_reject(tenon_query_sink* sink, std::uint32_t node, std::int32_t reas
   Recorder& r = *current;
   if (node < r.answered.size()) r.answered[node] = true;
   else watch().broke("query refuses node " + std::to_string(node) + " of " + std::to_string(r.answered.size()));
-  if (reason < TENON_REJECT_OP || reason >= TENON_REJECT_NOT_ANSWERED) watch().broke("query gives reason " + std::to_string(reason) + ", which is none of TENON_REJECT_*");
+  if (reason < TENON_REJECT_OP || reason >= TENON_REJECT_NOT_ANSWERED)
+    watch().broke("query gives reason " + std::to_string(reason) + ", which is none of TENON_REJECT_*");
   if (text.size == 0) watch().broke("query refuses a node without a text for people");
-  r.record.answers.push_back("reject " + std::to_string(node) + " " + std::to_string(reason) + " " + std::string(text.data ? text.data : "", text.data ? text.size : 0));
+  r.record.answers.push_back("reject " + std::to_string(node) + " " + std::to_string(reason) + " " +
+                             std::string(text.data ? text.data : "", text.data ? text.size : 0));
   return r.private_sink;
 }
 

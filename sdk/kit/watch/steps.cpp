@@ -34,7 +34,8 @@ tenon_status* execute_stepwise(tenon_program* program, const tenon_execute_args&
     return operand >= plan.border && temp < plan.guarded.size() ? plan.guarded[temp] : 0;
   };
   std::set<std::uint32_t> written;
-  for (std::uint64_t s = 0; s < args.first_step && s < plan.steps.size(); ++s) written.insert(plan.steps[s].writes.begin(), plan.steps[s].writes.end());
+  for (std::uint64_t s = 0; s < args.first_step && s < plan.steps.size(); ++s)
+    written.insert(plan.steps[s].writes.begin(), plan.steps[s].writes.end());
   for (std::uint64_t s = args.first_step; s < args.first_step + args.step_count; ++s) {
     std::set<std::uint32_t> touched;
     if (s < plan.steps.size()) {
@@ -50,7 +51,8 @@ tenon_status* execute_stepwise(tenon_program* program, const tenon_execute_args&
         written.insert(operand);
       }
       for (const std::uint32_t operand : touched)
-        if (const std::uint64_t bytes = temp_of(operand); bytes && operand < addresses.size()) std::memset(place(addresses[operand]) + bytes, canary, guard_bytes);
+        if (const std::uint64_t bytes = temp_of(operand); bytes && operand < addresses.size())
+          std::memset(place(addresses[operand]) + bytes, canary, guard_bytes);
     }
     tenon_execute_args one = args;
     one.first_step = s;
@@ -60,7 +62,8 @@ tenon_status* execute_stepwise(tenon_program* program, const tenon_execute_args&
       if (const std::uint64_t bytes = temp_of(operand); bytes && operand < addresses.size())
         for (std::uint64_t i = 0; i < guard_bytes; ++i)
           if (place(addresses[operand])[bytes + i] != canary) {
-            w.broke("step " + std::to_string(s) + " wrote behind the end of a temp of " + std::to_string(bytes) + " bytes (operand " + std::to_string(operand) + ")");
+            w.broke("step " + std::to_string(s) + " wrote behind the end of a temp of " + std::to_string(bytes) +
+                    " bytes (operand " + std::to_string(operand) + ")");
             break;
           }
   }

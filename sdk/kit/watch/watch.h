@@ -22,7 +22,8 @@ namespace tenon::kit {
 
 // Objects of the target that are alive.
 struct Alive {
-  std::atomic<std::int64_t> providers{0}, devices{0}, programs{0}, plans{0}, bindings{0}, streams{0}, events{0}, buffers{0}, host_blocks{0};
+  std::atomic<std::int64_t> providers{0}, devices{0}, programs{0}, plans{0}, bindings{0}, streams{0}, events{0}, buffers{0},
+      host_blocks{0};
   std::int64_t total() const { return providers + devices + programs + plans + bindings + streams + events + buffers + host_blocks; }
   std::string text() const {
     std::string out;
@@ -67,7 +68,8 @@ struct Watch {
   std::string id;      // what the watched provider is called
 
   // -- what the case wants --
-  Fault alloc, constant, pack, output, stop;  // host->alloc, const_data, packed_weight, alloc_output; stop: cancelled answers 1 from then on
+  Fault alloc, constant, pack, output,
+      stop;  // host->alloc, const_data, packed_weight, alloc_output; stop: cancelled answers 1 from then on
   std::atomic<std::int64_t> fail_worker{-1}, fail_barrier{-1};  // this worker fails before its n-th barrier of a call of execute
   bool stepwise = false;        // one step at a time, with guards behind temps
   int poison = -1;              // 0-255: with stepwise, what memory holds that a step is to write first

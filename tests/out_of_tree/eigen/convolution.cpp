@@ -22,7 +22,9 @@ std::optional<Refusal> supports(const Node& node) {
 
 std::shared_ptr<const void> prepare(const Node& node) {
   auto conv = std::make_shared<Conv>();
-  const auto or_else = [](std::vector<std::int64_t> given, std::size_t n, std::int64_t value) { return given.size() == n ? given : std::vector<std::int64_t>(n, value); };
+  const auto or_else = [](std::vector<std::int64_t> given, std::size_t n, std::int64_t value) {
+    return given.size() == n ? given : std::vector<std::int64_t>(n, value);
+  };
   conv->group = node.integer("group", 1);
   conv->strides = or_else(node.integers("strides"), 2, 1);
   conv->dilations = or_else(node.integers("dilations"), 2, 1);

@@ -18,7 +18,8 @@ std::optional<Refusal> supports_matmul(const Node& node) {
   if (b.rank == 2) return std::nullopt;
   if (a.rank != b.rank) return Refusal{TENON_REJECT_RANK, "the batches must have one rank"};
   for (std::int32_t d = 0; d + 2 < a.rank; ++d)
-    if (a.dims[d] < 0 || a.dims[d] != b.dims[d]) return Refusal{TENON_REJECT_RANK, "batch axis " + std::to_string(d) + " differs or is not fixed"};
+    if (a.dims[d] < 0 || a.dims[d] != b.dims[d])
+      return Refusal{TENON_REJECT_RANK, "batch axis " + std::to_string(d) + " differs or is not fixed"};
   return std::nullopt;
 }
 
@@ -31,11 +32,13 @@ void matmul(const Call& call) {
   for (std::size_t d = 0; d + 2 < a.size(); ++d) batches *= a[d];
   std::int64_t m = a[a.size() - 2];
   if (shared) m *= batches, batches = 1;
-  const std::int64_t slice = 32, slices = (m + slice - 1) / slice;  // of rows, by problem size alone: the same result for any worker count
+  const std::int64_t slice = 32,
+                     slices = (m + slice - 1) / slice;  // of rows, by problem size alone: the same result for any worker count
   spread(call, batches * slices, [&](std::int64_t piece) {
     const std::int64_t batch = piece / slices, first = piece % slices * slice, rows = std::min(slice, m - first);
     Matrix(call.outputs[0].as<float>() + (batch * m + first) * n, rows, n).noalias() =
-        ConstMatrix(call.inputs[0].as<float>() + (batch * m + first) * k, rows, k) * ConstMatrix(call.inputs[1].as<float>() + batch * k * n, k, n);
+        ConstMatrix(call.inputs[0].as<float>() + (batch * m + first) * k, rows, k) *
+        ConstMatrix(call.inputs[1].as<float>() + batch * k * n, k, n);
   });
 }
 
@@ -48,12 +51,14 @@ struct Gemm {
 
 std::optional<Refusal> supports_gemm(const Node& node) {
   if (auto no = only_float32(node)) return no;
-  if (node.input(2) && (node.input(2)->rank < 0 || node.input(2)->rank > 2)) return Refusal{TENON_REJECT_RANK, "C has a rank above two or none that is known"};
+  if (node.input(2) && (node.input(2)->rank < 0 || node.input(2)->rank > 2))
+    return Refusal{TENON_REJECT_RANK, "C has a rank above two or none that is known"};
   return std::nullopt;
 }
 
 std::shared_ptr<const void> prepare_gemm(const Node& node) {
-  return std::make_shared<Gemm>(Gemm{node.number("alpha", 1), node.number("beta", 1), node.integer("transA", 0) != 0, node.integer("transB", 0) != 0});
+  return std::make_shared<Gemm>(
+      Gemm{node.number("alpha", 1), node.number("beta", 1), node.integer("transA", 0) != 0, node.integer("transB", 0) != 0});
 }
 
 void gemm(const Call& call) {
@@ -71,13 +76,17 @@ void gemm(const Call& call) {
   const Tensor& c = call.inputs[2];
   const std::int64_t rows = c.dims.size() == 2 ? c.dims[0] : 1, columns = c.dims.empty() ? 1 : c.dims.back();
   for (std::int64_t r = 0; r < out.rows(); ++r)
-    for (std::int64_t s = 0; s < out.cols(); ++s) out(r, s) += g.beta * c.as<float>()[(rows == 1 ? 0 : r * columns) + (columns == 1 ? 0 : s)];
+    for (std::int64_t s = 0; s < out.cols(); ++s)
+      out(r, s) += g.beta * c.as<float>()[(rows == 1 ? 0 : r * columns) + (columns == 1 ? 0 : s)];
 }
 
 Kernels& provider() {
   static Kernels* made = [] {
-    auto* kernels = new Kernels("eigen", EIGEN_VERSION, {Kernel{"", "MatMul", supports_matmul, nullptr, matmul}, Kernel{"", "Gemm", supports_gemm, prepare_gemm, gemm}, convolution()});
-    static const std::string name = "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION);
+    auto* kernels = new Kernels("eigen", EIGEN_VERSION,
+                                {Kernel{"", "MatMul", supports_matmul, nullptr, matmul},
+                                 Kernel{"", "Gemm", supports_gemm, prepare_gemm, gemm}, convolution()});
+    static const std::string name = "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
+                                    "." + std::to_string(EIGEN_MINOR_VERSION);
     kernels->device.name = str(name);
     kernels->device.flops_per_ns = 16;
     kernels->device.bytes_per_ns = 10;
