@@ -235,7 +235,7 @@ def test_devices_with_memory_and_streams_pass(prefix, id, suites):
     assert "memory/buffers_and_copies" in passed(report)
 
 
-def test_artifacts_are_taken_and_must_be_looked_at(prefix):
+def test_artifacts_must_be_looked_at(prefix):
     manifests = [BUILD / f"test_providers/{id}/{id}.tenon.json" for id in ("storing", "trusting")]
     if not all(m.exists() for m in manifests):
         pytest.skip("the providers for tests are not built")
@@ -244,6 +244,14 @@ def test_artifacts_are_taken_and_must_be_looked_at(prefix):
     bad = kit(prefix, manifests[1], "--suite", "artifacts", code=5)
     assert passed(bad) == {"artifacts/kept_and_taken"}
     assert "from damaged artifacts" in next(c["text"] for c in bad["cases"] if c["name"] == "damaged")
+
+
+def test_operators_of_its_own(prefix):
+    manifest = BUILD / "test_providers/custom/custom.tenon.json"
+    if not manifest.exists():
+        pytest.skip("the providers for tests are not built")
+    report = kit(prefix, manifest, "--suite", "query,abi,lifecycle")
+    assert report["passed"] and "query/own_operators" in passed(report)
 
 
 def test_packed_providers_are_found(prefix, acme, tmp_path):
