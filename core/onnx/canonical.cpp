@@ -1,7 +1,7 @@
 #include "core/onnx/canonical.h"
 
-
 #include "core/onnx/schemas.h"
+#include "core/ops/forms.h"
 
 namespace tenon {
 
@@ -12,6 +12,7 @@ void fill_from_schema(Node& n) {
     return;
   }
   n.since_version = schema->since_version();
+  n.form = form_number(n.domain, n.op_type, n.since_version);
   for (const auto& [name, a] : schema->attributes()) {
     if (n.find(name) || a.default_value.type() == onnx::AttributeProto::UNDEFINED) continue;
     const onnx::AttributeProto& d = a.default_value;

@@ -35,6 +35,9 @@ struct QuerySink final : tenon_query_sink {
     }
     if ((c.flags & TENON_CLAIM_NEEDS_STATIC) && !is_static(c)) return;
     if ((c.flags & TENON_CLAIM_DATA_DEPENDENT_SHAPE) && !info.domains[0].host() && !made_on_host(c)) return;
+    const auto* nodes = static_cast<const tenon_node*>(graph.nodes.data);
+    if (std::any_of(c.nodes.begin(), c.nodes.end(), [&](NodeId n) { return (nodes[n].flags & TENON_NODE_HIDDEN) != 0; }))
+      return malformed("a claim of a node that was hidden from it, as its form is too new");
     for (NodeId n : c.nodes) claimed[n] = true;
     answer.claims.push_back(std::move(c));
   }
@@ -98,8 +101,10 @@ struct QuerySink final : tenon_query_sink {
 
 Result<QueryAnswer> query_device(const SessionDevice& device, std::uint32_t number, const GraphView& view, std::uint32_t max_workers,
                                  tenon_task& load) {
-  const tenon_graph& graph = *view.graph();
+  const GraphView::Shown& shown = view.shown(device.device->provider().opsets());
+  const tenon_graph& graph = *shown.graph;
   QuerySink sink(graph, number, device.device->info());
+  for (const auto& [n, why] : shown.hidden) sink.reject(n, TENON_REJECT_OPSET, why);
   const tenon_query query{sizeof(query), max_workers, &graph, device.options.get(), &load};
   TENON_TRY(device.device->query(query, sink));
   const auto* nodes = static_cast<const tenon_node*>(graph.nodes.data);

@@ -1,8 +1,10 @@
 #include "core/provider/graph_view.h"
 
 #include <algorithm>
+#include <limits>
 #include <new>
 
+#include "core/ops/forms.h"
 #include "core/provider/host.h"
 
 namespace tenon {
@@ -54,6 +56,29 @@ class ViewBuilder {
     out->input_count = g.inputs.size();
     out->output_count = g.outputs.size();
     out->outer_count = g.outer.size();
+    return out;
+  }
+
+  // The graph with some nodes replaced (by lowered ones) or hidden (null), and no version above what is known of its domain.
+  const tenon_graph* changed(const tenon_graph& g, const std::vector<std::pair<NodeId, const Node*>>& changes, const std::vector<std::int32_t>& newest) {
+    auto* out = make<tenon_graph>(1);
+    *out = g;
+    const auto* from = static_cast<const tenon_node*>(g.nodes.data);
+    auto* nodes = make<tenon_node>(g.nodes.count);
+    std::copy(from, from + g.nodes.count, nodes);
+    for (const auto& [n, lowered] : changes) {
+      if (lowered) {
+        const std::uint64_t flags = nodes[n].flags;
+        node(*lowered, nodes[n]);
+        nodes[n].flags = flags;
+        continue;
+      }
+      nodes[n].flags |= TENON_NODE_HIDDEN;
+      nodes[n].op_type = {nullptr, 0};
+      nodes[n].attributes = {nullptr, 0, sizeof(tenon_attr), 0};
+    }
+    for (std::size_t n = 0; n < g.nodes.count; ++n) nodes[n].since_version = std::min(nodes[n].since_version, newest[n]);
+    out->nodes.data = nodes;
     return out;
   }
 
@@ -184,7 +209,34 @@ class ViewBuilder {
 std::unique_ptr<GraphView> GraphView::build(const Graph& graph, const DimBounds& bounds, ConstantTable* constants) {
   std::unique_ptr<GraphView> view(new GraphView);
   view->graph_ = ViewBuilder(view->arena_, bounds, constants).graph(graph);
+  view->source_ = &graph;
   return view;
+}
+
+const GraphView::Shown& GraphView::shown(const std::vector<OpsetRange>& opsets) const {
+  std::vector<std::pair<std::string, std::int32_t>> key;
+  for (const OpsetRange& o : opsets) key.emplace_back(o.domain, o.max_opset);
+  const auto [at, fresh] = shown_.try_emplace(std::move(key));
+  Shown& out = at->second;
+  if (!fresh) return out;
+  out.graph = graph_;
+  std::vector<std::pair<NodeId, const Node*>> changes;
+  std::vector<std::int32_t> newest(source_->nodes.size(), std::numeric_limits<std::int32_t>::max());
+  bool same = true;
+  for (NodeId n = 0; n < source_->nodes.size(); ++n) {
+    const Node& node = source_->nodes[n];
+    const auto known = std::find_if(opsets.begin(), opsets.end(), [&](const OpsetRange& o) { return o.domain == node.domain; });
+    if (known == opsets.end()) continue;
+    newest[n] = known->max_opset;
+    same = same && node.since_version <= known->max_opset;
+    if (node.host_evaluated || !newer_form(node, known->max_opset)) continue;
+    Result<Node> lowered = lower_node(*source_, node, known->max_opset);
+    if (lowered.ok()) changes.emplace_back(n, &lowered_.emplace_back(*std::move(lowered)));
+    else changes.emplace_back(n, nullptr), out.hidden.emplace_back(n, lowered.status().text());
+  }
+  static const DimBounds no_values;
+  if (!same) out.graph = ViewBuilder(arena_, no_values, nullptr).changed(*graph_, changes, newest);
+  return out;
 }
 
 std::unique_ptr<GraphView> GraphView::build_node(const Node& node) {

@@ -1,14 +1,19 @@
 // GraphView: a Graph as the ABI's flat tenon_graph.
 //
 // The arrays belong to the view, the strings and constants to the graph: keep the graph unchanged while the view lives.
-// Node and value indices are those of the graph. Read-only after build; any thread.
+// Node and value indices are those of the graph. A provider that knows older operator sets is shown the same graph with the
+// nodes it would not understand lowered or hidden. Read-only after build, for any thread; shown() is the loading thread's.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <limits>
+#include <map>
 #include <memory>
 #include <memory_resource>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <tenon/types.h>
@@ -16,6 +21,7 @@
 #include "core/base/config.h"
 #include "core/graph/graph.h"
 #include "core/provider/load.h"
+#include "core/provider/provider.h"
 
 namespace tenon {
 
@@ -40,13 +46,23 @@ class GraphView {
   static std::unique_ptr<GraphView> build_node(const Node& node);
 
   const tenon_graph* graph() const { return graph_; }
+
+  // The graph for a provider that knows these operator sets (none: all of them), and the nodes that were hidden from it.
+  struct Shown {
+    const tenon_graph* graph = nullptr;
+    std::vector<std::pair<NodeId, std::string>> hidden;  // with what the older form lacks
+  };
+  const Shown& shown(const std::vector<OpsetRange>& opsets) const;
   const tenon_node* node() const { return node_; }
 
  private:
   GraphView() = default;
   friend class ViewBuilder;
-  std::pmr::monotonic_buffer_resource arena_;
+  mutable std::pmr::monotonic_buffer_resource arena_;
+  const Graph* source_ = nullptr;
   const tenon_graph* graph_ = nullptr;
+  mutable std::map<std::vector<std::pair<std::string, std::int32_t>>, Shown> shown_;  // by domain and newest opset
+  mutable std::deque<Node> lowered_;
   const tenon_node* node_ = nullptr;
 };
 

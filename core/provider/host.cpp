@@ -1,5 +1,6 @@
 #include "core/provider/host.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <new>
 
@@ -34,6 +35,18 @@ void silent(Fn&& fn) noexcept {
   try {
     fn();
   } catch (...) {
+  }
+}
+
+// The same for what a provider gives to a sink: what could not be taken over is told.
+template <class Sink, class Fn>
+void taken(Sink* sink, const char* what, Fn&& fn) noexcept {
+  try {
+    fn();
+  } catch (const std::exception& e) {
+    silent([&] { sink->malformed(fmt::format("{} that could not be taken over: {}", what, e.what())); });
+  } catch (...) {
+    silent([&] { sink->malformed(fmt::format("{} that could not be taken over", what)); });
   }
 }
 
@@ -75,7 +88,19 @@ void host_free(tenon_host*, void* memory) { ::free(memory); }
 std::int32_t config_get(const tenon_config* config, tenon_str pointer, std::int32_t type, void* out) {
   return config && out ? option_get(*config, view(pointer), type, out) : 0;
 }
-const void* get_extension(tenon_host*, tenon_str, std::uint32_t) { return nullptr; }
+std::int32_t trace_enabled(tenon_task* run) { return run && run->traced() ? 1 : 0; }
+std::uint64_t trace_now() { return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()); }
+void trace_event(tenon_task* run, const tenon_trace_event* event) {
+  if (!run || !event || event->struct_size < offsetof(tenon_trace_event, end_ns) + sizeof(std::uint64_t) || event->end_ns < event->begin_ns) return;
+  silent([&] {
+    if (run->traced()) run->trace(full_copy(*event));
+  });
+}
+
+const void* get_extension(tenon_host*, tenon_str name, std::uint32_t version) {
+  static const tenon_trace_extension trace{sizeof(tenon_trace_extension), 0, trace_enabled, trace_now, trace_event};
+  return view(name) == "tenon.trace" && version == 1 ? &trace : nullptr;
+}
 
 constexpr std::uint64_t must_understand = 0xffffffffu;
 constexpr std::uint64_t claim_flags = TENON_CLAIM_DATA_DEPENDENT_SHAPE | TENON_CLAIM_BOUNDED | TENON_CLAIM_RANGE | TENON_CLAIM_NEEDS_STATIC |
@@ -83,7 +108,7 @@ constexpr std::uint64_t claim_flags = TENON_CLAIM_DATA_DEPENDENT_SHAPE | TENON_C
 
 void sink_claim(tenon_query_sink* sink, const tenon_claim* raw) {
   if (!sink || !raw) return;
-  silent([&] {
+  taken(sink, "a claim", [&] {
     tenon_claim claim = full_copy(*raw);
     if (raw->struct_size < offsetof(tenon_claim, token) || claim.node_count == 0 || !claim.nodes)
       return sink->malformed("a claim without nodes");
@@ -95,7 +120,7 @@ void sink_claim(tenon_query_sink* sink, const tenon_claim* raw) {
   });
 }
 void sink_reject(tenon_query_sink* sink, std::uint32_t node, std::int32_t reason, tenon_str text) {
-  if (sink) silent([&] { sink->reject(node, reason, view(text)); });
+  if (sink) taken(sink, "a refusal", [&] { sink->reject(node, reason, view(text)); });
 }
 
 tenon_status* const_data(tenon_task* load, std::uint64_t id, tenon_const_tensor* out) {
@@ -124,11 +149,11 @@ void progress(tenon_task* task, double fraction) {
 }
 
 void sink_temp(tenon_plan_sink* sink, const tenon_temp* temp) {
-  if (sink && temp) silent([&] { sink->temp(full_copy(*temp)); });
+  if (sink && temp) taken(sink, "a temp", [&] { sink->temp(full_copy(*temp)); });
 }
 void sink_step(tenon_plan_sink* sink, const tenon_step* raw) {
   if (!sink || !raw) return;
-  silent([&] {
+  taken(sink, "a step", [&] {
     const tenon_step step = full_copy(*raw);
     if (step.flags & must_understand & ~TENON_STEP_SPMD)
       sink->malformed(fmt::format("a step with flags {:#x} that this host does not know", step.flags));
@@ -136,7 +161,7 @@ void sink_step(tenon_plan_sink* sink, const tenon_step* raw) {
   });
 }
 void sink_workspace(tenon_plan_sink* sink, const tenon_temp* temp) {
-  if (sink && temp) silent([&] { sink->workspace(full_copy(*temp)); });
+  if (sink && temp) taken(sink, "a workspace", [&] { sink->workspace(full_copy(*temp)); });
 }
 
 void parallel_for(tenon_task* run, std::uint64_t n, std::uint64_t grain, tenon_range_fn fn, void* context) {

@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "core/base/file_map.h"
+#include "core/base/log.h"
 #include "core/base/pages.h"
 #include "core/provider/host.h"
 
@@ -237,18 +238,21 @@ Result<std::string> LoadTask::disk_key(const tenon_pack_request& request) {
   TENON_ASSIGN(std::string key, artifact_key({nullptr, 0}));
   key += fmt::format("\npacked {} {}", view(request.layout_id), request.bytes);
   for (std::uint64_t i = 0; i < request.const_count; ++i) {
-    const ConstantPtr c = context_.constants.find(request.const_ids[i]);
-    if (!c) return unknown(request.const_ids[i]);
-    key += fmt::format("\n{}{}", dtype_name(c->dtype), dims_text(c->dims));
-    if (!c->file.empty()) {
-      key += fmt::format(" {}@{}+{}", c->file, c->offset, c->bytes);
-    } else {
-      std::uint64_t hash[2];
-      TENON_TRY(const_hash(c->id, hash));
-      key += fmt::format(" {:016x}{:016x}", hash[1], hash[0]);
-    }
+    TENON_ASSIGN(const std::string identity, constant_identity(request.const_ids[i]));
+    key += "\n" + identity;
   }
   return key;
+}
+
+Result<std::string> LoadTask::constant_identity(std::uint64_t id) {
+  const ConstantPtr c = context_.constants.find(id);
+  if (!c) return unknown(id);
+  const std::string type = fmt::format("{}{}", dtype_name(c->dtype), dims_text(c->dims));
+  if (!c->file.empty()) return fmt::format("{} {}@{}+{}", type, c->file, c->offset, c->bytes);
+  if (!context_.cache) return fmt::format("{} #{}", type, c->id);
+  std::uint64_t hash[2];
+  TENON_TRY(const_hash(id, hash));
+  return fmt::format("{} {:016x}{:016x}", type, hash[1], hash[0]);
 }
 
 Result<std::string> LoadTask::artifact_key(tenon_str key) {
@@ -323,10 +327,18 @@ Status LoadTask::packed_weight(const tenon_pack_request& request, tenon_address*
   return {};
 }
 
+bool LoadTask::end_query() {
+  const bool over = query_over();
+  query_until_ = Clock::time_point();
+  return !over;
+}
+
 Status LoadTask::artifact_get(tenon_str key, const void** data, std::uint64_t* bytes) {
+  if (forgotten_) return error(TENON_NOT_FOUND, "artifact_get: what is stored was found not to fit");
   if (!context_.cache) return error(TENON_NOT_FOUND, "artifact_get: this session has no cache (session.cache)");
   TENON_ASSIGN(const std::string full, artifact_key(key));
   auto found = context_.cache->get(full, FileCache::Check::content);
+  log_debug("artifact", "provider {}: {} {}", device_->provider().id(), view(key), found ? "is stored" : "is not stored");
   if (!found) return error(TENON_NOT_FOUND, "artifact_get: nothing is stored under this key");
   *data = found->bytes.data(), *bytes = found->bytes.size();
   std::lock_guard lock(context_.mutex_);

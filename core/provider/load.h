@@ -1,9 +1,13 @@
 // LoadTask: what a provider may ask for while a session is loaded: constants, their hashes, packed weights.
 //
-// Packed weights of a file come from, and go to, the cache on disk where the session has one. LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A LoadTask is made
-// per device and passed to query, compile and program_plan. Threads: all functions may be called by several at once.
+// Packed weights of a file come from, and go to, the cache on disk where the session has one; so do artifacts, what providers
+// want to find again. LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A
+// LoadTask is made per device and passed to query, compile and program_plan. Threads: all functions may be called by several
+// at once, but begin_query and end_query.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -41,6 +45,7 @@ struct LoadContext {
   std::function<void(double)> progress;   // may be empty
   std::shared_ptr<FileCache> cache;       // of packed weights and artifacts; null: none
   FileCache::Check check = FileCache::Check::header;
+  std::chrono::nanoseconds query_limit = std::chrono::seconds(60);  // of one query of one device
 
   // Bytes of packed weights that this session holds.
   std::uint64_t packed_bytes() const;
@@ -81,7 +86,14 @@ class LoadTask : public tenon_task {
  public:
   LoadTask(LoadContext& context, DevicePtr device) : context_(context), device_(std::move(device)) {}
 
-  bool cancelled() override { return context_.cancelled && context_.cancelled(); }
+  bool cancelled() override { return query_over() || (context_.cancelled && context_.cancelled()); }
+  void begin_query() override { query_until_ = Clock::now() + context_.query_limit; }
+  bool end_query() override;
+  // Type, dims and place of a constant: what names it in keys. Without a place in a file that is its content, which is read only
+  // where the session has a cache on disk: without one, keys end with the process.
+  Result<std::string> constant_identity(std::uint64_t const_id);
+  // From now on artifact_get finds nothing: what it found did not fit.
+  void forget_artifacts() { forgotten_ = true; }
   void progress(double fraction) override {
     if (context_.progress) context_.progress(fraction);
   }
@@ -94,6 +106,11 @@ class LoadTask : public tenon_task {
 
  private:
   using Exposed = LoadContext::Exposed;
+  using Clock = std::chrono::steady_clock;
+  bool query_over() const {
+    const Clock::time_point until = query_until_.load(std::memory_order_relaxed);
+    return until != Clock::time_point() && Clock::now() >= until;
+  }
   Result<Exposed> expose(const ConstantPtr& constant);
   static void note_reader(Exposed& exposed, PackScope* scope, std::uint64_t const_id);
   Result<std::string> pack_key(const tenon_pack_request& request);
@@ -103,6 +120,8 @@ class LoadTask : public tenon_task {
   Result<std::shared_ptr<const PackedWeight>> make_packed(const tenon_pack_request& request);
   LoadContext& context_;
   DevicePtr device_;
+  std::atomic<Clock::time_point> query_until_{};  // the epoch: no query is running
+  std::atomic<bool> forgotten_{false};
 };
 
 }  // namespace tenon

@@ -21,6 +21,10 @@ const char* sanitizer_name(std::uint32_t kind) {
   }
 }
 
+// What minor 0 had of the structs that a provider hands over; whoever has less was not built from any of the headers.
+constexpr std::uint32_t first_desc_bytes = offsetof(tenon_provider_desc, api) + sizeof(void*);
+constexpr std::uint32_t first_table_bytes = offsetof(tenon_provider_api, execute) + sizeof(void*);
+
 // Loaded libraries stay: code of theirs may run in threads and at exit.
 void keep_for_ever(const std::shared_ptr<Dynlib>& library) {
   static std::mutex mutex;
@@ -34,32 +38,31 @@ void keep_for_ever(const std::shared_ptr<Dynlib>& library) {
 std::uint64_t host_features() { return TENON_FEATURE_CONCURRENT_COMPILE | TENON_FEATURE_UNLOADABLE; }
 
 Result<LoadedLibrary> negotiate(const tenon_provider_desc* (*query)(const tenon_query_args*), const std::string& path,
-                                const std::string& expected_id) {
+                                const std::string& expected_id, const HostOffer& offer) {
   char reason[512] = {};
   tenon_query_args args{};
   args.struct_size = sizeof args;
-  args.abi_major = TENON_ABI_MAJOR;
-  args.minor_min = 0;
-  args.minor_max = TENON_ABI_MINOR;
+  args.abi_major = offer.major;
+  args.minor_min = offer.minor_min;
+  args.minor_max = offer.minor_max;
   args.host_features = host_features();
-  args.header_hash = TENON_ABI_HEADER_HASH;
+  args.header_hash = offer.header_hash;
   args.host_version = str("0.1.0");
   args.error = reason;
   args.error_capacity = sizeof reason;
   const tenon_provider_desc* raw = query(&args);
   reason[sizeof reason - 1] = 0;
-  if (!raw) return error(TENON_ABI_MISMATCH, "\"{}\": the provider refuses this host (ABI {}.{}): {}", path, TENON_ABI_MAJOR, TENON_ABI_MINOR,
-                         reason[0] ? reason : "it gives no reason");
-  if (raw->struct_size < sizeof(tenon_provider_desc))
-    return error(TENON_ABI_MISMATCH, "\"{}\": its description has {} bytes, at least {} are expected", path, raw->struct_size, sizeof(tenon_provider_desc));
+  if (!raw) return error(TENON_ABI_MISMATCH, "\"{}\": the provider refuses this host (ABI {}.{} to {}.{}): {}", path, offer.major, offer.minor_min,
+                         offer.major, offer.minor_max, reason[0] ? reason : "it gives no reason");
+  if (raw->struct_size < first_desc_bytes)
+    return error(TENON_ABI_MISMATCH, "\"{}\": its description has {} bytes, at least {} are expected", path, raw->struct_size, first_desc_bytes);
   const tenon_provider_desc desc = full_copy(*raw);
-  if (desc.abi_major != TENON_ABI_MAJOR || desc.abi_minor > TENON_ABI_MINOR)
-    return error(TENON_ABI_MISMATCH, "\"{}\": made for ABI {}.{}, this host speaks {}.0 to {}.{}; rebuild the provider with this host's headers", path,
-                 desc.abi_major, desc.abi_minor, TENON_ABI_MAJOR, TENON_ABI_MAJOR, TENON_ABI_MINOR);
-  if (TENON_ABI_MAJOR == 0 && desc.header_hash != TENON_ABI_HEADER_HASH)
-    return error(TENON_ABI_MISMATCH,
-                 "\"{}\": built from another draft of the ABI: its headers have hash {:#018x}, this host's {:#018x}; rebuild the provider with this host's headers",
-                 path, desc.header_hash, TENON_ABI_HEADER_HASH);
+  if (desc.abi_major != offer.major || desc.abi_minor < offer.minor_min || desc.abi_minor > offer.minor_max)
+    return error(TENON_ABI_MISMATCH, "\"{}\": made for ABI {}.{}, this host speaks {}.{} to {}.{}; rebuild the provider with this host's headers", path,
+                 desc.abi_major, desc.abi_minor, offer.major, offer.minor_min, offer.major, offer.minor_max);
+  if (desc.header_hash != offer.header_hash)
+    log_info("loader", "\"{}\": speaks ABI {}.{} and was built from other headers: hash {:#018x}, this host's {:#018x}", path, desc.abi_major,
+             desc.abi_minor, desc.header_hash, offer.header_hash);
   if (desc.sanitizer != TENON_SANITIZER)
     return error(TENON_FAILED_PRECONDITION, "\"{}\": built with sanitizer {}, this host with {}; both must be the same", path,
                  sanitizer_name(desc.sanitizer), sanitizer_name(TENON_SANITIZER));
@@ -69,14 +72,17 @@ Result<LoadedLibrary> negotiate(const tenon_provider_desc* (*query)(const tenon_
   if (!expected_id.empty() && view(desc.id) != expected_id)
     return invalid("\"{}\": the library says it is \"{}\", its manifest says \"{}\"", path, view(desc.id), expected_id);
   if (!desc.api) return invalid("\"{}\": the provider \"{}\" has no table of functions", path, view(desc.id));
-  if (desc.api->struct_size < offsetof(tenon_provider_api, create))
-    return error(TENON_ABI_MISMATCH, "\"{}\": its table has {} bytes only", path, desc.api->struct_size);
+  if (desc.api->struct_size < first_table_bytes)
+    return error(TENON_ABI_MISMATCH, "\"{}\": its table of functions has {} bytes, at least {} are expected", path, desc.api->struct_size, first_table_bytes);
 
   LoadedLibrary out;
   out.api = full_copy(*desc.api);
+  out.abi_minor = desc.abi_minor;
+  out.header_hash = desc.header_hash;
   out.id = view(desc.id);
   out.version = view(desc.version);
   out.build_id = view(desc.build_id);
+  if (desc.opsets.count > 4096) return invalid("\"{}\": the provider \"{}\" names {} operator sets", path, out.id, desc.opsets.count);
   for (const tenon_opset& opset : full_copies<tenon_opset>(desc.opsets))
     out.opsets.push_back({std::string(view(opset.domain)), opset.max_opset});
 
@@ -88,7 +94,7 @@ Result<LoadedLibrary> negotiate(const tenon_provider_desc* (*query)(const tenon_
   for (const auto& [name, there] : required)
     if (!there) missing += (missing.empty() ? "" : ", ") + std::string(name);
   if (!missing.empty()) return invalid("\"{}\": the provider \"{}\" lacks required functions: {}", path, out.id, missing);
-  // Functions that only make sense together.
+  // Functions that only make sense together; provider.h says which.
   const tenon_provider_api& a = out.api;
   std::string half;
   if (a.program_plan && !a.plan_destroy) half = "program_plan without plan_destroy";

@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/provider/host.h"
+#include "core/provider/task.h"
 
 namespace tenon {
 namespace {
@@ -24,6 +25,8 @@ Result<DeviceInfo> read_device(const tenon_device_info& raw, const Provider& pro
   d.bytes_per_ns = raw.bytes_per_ns;
   d.launch_ns = raw.launch_ns;
   d.memory_limit = raw.memory_limit;
+  if (raw.domains.count > 4096 || raw.routes.count > 65536)
+    return invalid("device \"{}\" has {} memory domains and {} routes", d.uid, raw.domains.count, raw.routes.count);
   for (const tenon_domain& m : full_copies<tenon_domain>(raw.domains)) {
     DomainInfo i;
     i.kind = m.kind;
@@ -78,7 +81,7 @@ DeviceBuffer::~DeviceBuffer() {
 Device::Device(std::shared_ptr<Provider> provider, std::uint32_t index, DeviceInfo info, tenon_device* handle)
     : provider_(std::move(provider)), index_(index), info_(std::move(info)), handle_(handle) {
   const auto* resize = static_cast<const tenon_resize_extension*>(provider_->extension("tenon.resize", 1));
-  if (resize && resize->struct_size >= sizeof(tenon_resize_extension) && resize->plan_resize) resize_ = resize;
+  if (resize && resize->struct_size >= offsetof(tenon_resize_extension, plan_resize) + sizeof(resize->plan_resize) && resize->plan_resize) resize_ = resize;
 }
 
 Device::~Device() {
@@ -118,7 +121,12 @@ Result<std::string> Device::fingerprint() {
 
 Status Device::query(const tenon_query& query, tenon_query_sink& sink) {
   const auto lock = serialise();
-  return call([&] { return api().query(handle_, &query, &sink); });
+  if (query.load) query.load->begin_query();
+  Status status = call([&] { return api().query(handle_, &query, &sink); });
+  if (query.load && !query.load->end_query())
+    return error(TENON_DEADLINE_EXCEEDED, "provider {}: query of a graph of {} nodes took too long; it has to return soon after cancelled() says so",
+                 provider_->id(), query.graph->nodes.count);
+  return status;
 }
 
 Result<tenon_program*> Device::compile(const tenon_part& part, const tenon_compile_options& options) {

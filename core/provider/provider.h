@@ -163,6 +163,8 @@ struct LoadedLibrary {
   std::shared_ptr<Dynlib> library;
   std::string identity;  // of its file (file_identity)
   tenon_provider_api api{};
+  std::uint32_t abi_minor = 0;       // negotiated
+  std::uint64_t header_hash = 0;     // of the headers that it was built from
   std::string id, version, build_id;
   std::vector<OpsetRange> opsets;
 };
@@ -177,6 +179,7 @@ class Provider : public std::enable_shared_from_this<Provider> {
 
   const std::string& id() const { return library_.id; }
   const std::string& version() const { return library_.version; }
+  std::uint32_t abi_minor() const { return library_.abi_minor; }
   const std::string& library_identity() const { return library_.identity; }  // of its file: another build, another identity
   const Manifest& manifest() const { return manifest_; }
   const tenon_provider_api& api() const { return library_.api; }

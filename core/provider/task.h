@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include <tenon/host.h>
+#include <tenon/trace.h>
 
 #include "core/base/status.h"
 #include "core/base/thread_pool.h"
@@ -19,6 +20,9 @@ struct tenon_task {
   virtual void progress(double /*fraction*/) {}
 
   // -- load --
+  // The clock of one query: started by core before it calls, read by it afterwards. cancelled() is true once it has run out.
+  virtual void begin_query() {}
+  virtual bool end_query() { return true; }  // false: it had run out
   virtual tenon::Status const_data(std::uint64_t const_id, tenon_const_tensor* out);
   virtual void const_release(std::uint64_t /*const_id*/) {}
   virtual tenon::Status const_hash(std::uint64_t const_id, std::uint64_t out[2]);
@@ -27,6 +31,9 @@ struct tenon_task {
   virtual tenon::Status artifact_put(tenon_str key, const void* data, std::uint64_t bytes);
 
   // -- run --
+  // Extension "tenon.trace": whether the run is profiled, and what a device did in it.
+  virtual bool traced() const { return false; }
+  virtual void trace(const tenon_trace_event& /*event*/) {}
   virtual std::int32_t barrier() { return 0; }
   virtual void fail(tenon::Status status) { (void)status; }
   virtual const std::int64_t* extents(std::uint32_t /*operand*/) { return nullptr; }

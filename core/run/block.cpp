@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 #include <tuple>
 
 #include "core/base/log.h"
@@ -9,6 +10,7 @@
 #include "core/ops/evaluator.h"
 #include "core/ops/value_reads.h"
 #include "core/provider/host.h"
+#include "core/provider/part_key.h"
 
 namespace tenon {
 namespace {
@@ -74,7 +76,12 @@ Status Block::compile() {
     for (std::uint32_t p = 0; p < programs_.size(); ++p) {
       const CoverPart& part = placement_.cover.parts[p];
       if (environment_.step) TENON_TRY(environment_.step(0.3 + 0.6 * p / static_cast<double>(programs_.size()), "compiling"));
+      const double from = 0.3 + 0.6 * p / static_cast<double>(programs_.size()), share = 0.6 / static_cast<double>(programs_.size());
+      environment_.load->progress = [this, from, share, here = std::this_thread::get_id()](double done) {
+        if (environment_.step && std::this_thread::get_id() == here && done >= 0 && done <= 1) (void)environment_.step(from + share * done, "compiling");
+      };
       Status s = compile_part(part, p, programs_[p]);
+      environment_.load->progress = {};
       if (s.ok()) continue;
       if (s.code() != TENON_UNSUPPORTED_SUBGRAPH || round > compile_rounds) return s;
       notes.push_back(fmt::format("round {}: {}; its nodes are placed again without it", round, s.text()));
@@ -105,15 +112,20 @@ Status Block::compile_part(const CoverPart& part, std::uint32_t number, Program&
   }
   tenon_part raw{};
   raw.struct_size = sizeof raw;
-  raw.graph = placement_.view->graph();
+  raw.graph = placement_.view->shown(device.device->provider().opsets()).graph;
   raw.claims = {chosen.data(), chosen.size(), sizeof(tenon_chosen), 0};
   raw.inputs = part.inputs.data(), raw.input_count = part.inputs.size();
   raw.outputs = part.outputs.data(), raw.output_count = part.outputs.size();
   LoadTask task(*environment_.load, device.device);
-  const std::string key = fmt::format("{}#{}", path_, number);
+  TENON_ASSIGN(const std::string key, part_key(raw, device.options.get(), environment_.max_workers, task));
   const tenon_compile_options options{sizeof(options), environment_.max_workers, device.options.get(), str(key), &task};
-  TENON_SET(out.handle, device.device->compile(raw, options));
-  if (!out.handle) return internal("provider {}: compile succeeded without a program", device.provider());
+  Result<tenon_program*> made = device.device->compile(raw, options);
+  if (made.status().code() == TENON_ARTIFACT_MISMATCH) {
+    log_info("artifact", "part {} of \"{}\": {}; it is compiled again", number, path_, made.status().text());
+    task.forget_artifacts();
+    made = device.device->compile(raw, options);
+  }
+  TENON_SET(out.handle, std::move(made));
   return {};
 }
 

@@ -96,7 +96,7 @@ Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::spa
 }
 
 Execution::Execution(const Block& block, RunState& state, RunContext& context)
-    : block_(block), state_(state), context_(context), task_(state.control, block.graph_, context, block.environment_.config->limits.memory),
+    : block_(block), state_(state), context_(context), task_(state.control, block.graph_, context, block.environment_.config->limits.memory, state.profile != nullptr),
       destinations_(context.destinations) {
   destinations_.clear();
   task_.destinations = &destinations_;

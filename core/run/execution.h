@@ -3,17 +3,25 @@
 // Lives on the stack of Block::run; the calling thread drives it, the gang's workers enter through programs only.
 #pragma once
 
+#include <mutex>
+#include <vector>
+
 #include "core/provider/task.h"
 #include "core/run/block.h"
 
 namespace tenon {
 
-// The run as its providers see it: threads, and memory for outputs whose size the data decides.
+// The run as its providers see it: threads, memory for outputs whose size the data decides, and, where it is profiled, what
+// their devices report of themselves.
 class RunTask final : public GangTask {
  public:
-  RunTask(Control& control, const Graph& graph, RunContext& context, std::uint64_t memory_limit)
-      : GangTask(control), graph_(graph), context_(context), memory_limit_(memory_limit) {}
+  RunTask(Control& control, const Graph& graph, RunContext& context, std::uint64_t memory_limit, bool profiled)
+      : GangTask(control), graph_(graph), context_(context), memory_limit_(memory_limit), profiled_(profiled) {}
   void enter(const PlannedProgram& program) { program_ = &program; }
+  // Device events are collected, from any thread, and put behind the step with which the profile ends.
+  bool traced() const override { return profiled_; }
+  void trace(const tenon_trace_event& event) override;
+  void take_trace(Profile& profile);
   Status alloc_output(std::uint32_t operand, std::uint32_t rank, const std::int64_t* dims, tenon_address* out) override;
 
   // Where the caller of run wants an output of unknown size; null entries and other values: the context's memory.
@@ -24,6 +32,9 @@ class RunTask final : public GangTask {
   RunContext& context_;
   std::uint64_t memory_limit_;
   const PlannedProgram* program_ = nullptr;
+  const bool profiled_;
+  std::mutex trace_mutex_;
+  std::vector<ProfileEvent> trace_;
 };
 
 class Execution {

@@ -1,6 +1,7 @@
 // The items of a plan, one after the other: programs, copies, host steps, and the waits before them. Part of Execution.
 #include <chrono>
 
+#include "core/provider/host.h"
 #include "core/run/execution.h"
 
 namespace tenon {
@@ -65,8 +66,25 @@ Status Execution::program(const PlannedProgram& planned, BoundProgram& bound, Ru
     const std::uint64_t end = now_ns();
     const Node* node = step.nodes.empty() ? nullptr : &graph().nodes[step.nodes.front()];
     state_.profile->events.push_back({node && !node->name.empty() ? node->name : step.name, step.name, planned.program->device->provider().id(), start, end - start, 0});
+    task_.take_trace(*state_.profile);
   }
   return {};
+}
+
+void RunTask::trace(const tenon_trace_event& event) {
+  ProfileEvent e{std::string(view(event.name)), std::string(view(event.track)), {}, event.begin_ns, event.end_ns - event.begin_ns, 0};
+  std::lock_guard lock(trace_mutex_);
+  trace_.push_back(std::move(e));
+}
+
+void RunTask::take_trace(Profile& profile) {
+  std::lock_guard lock(trace_mutex_);
+  const std::string provider = profile.events.back().provider;
+  for (ProfileEvent& e : trace_) {
+    e.provider = provider;
+    profile.events.push_back(std::move(e));
+  }
+  trace_.clear();
 }
 
 Status Execution::steps(const PlannedProgram& planned, BoundProgram& bound, RunQueue* queue, std::uint64_t first, std::uint64_t count, bool spmd) {

@@ -137,13 +137,12 @@ const tenon_provider_desc* tenon_provider_query(const tenon_query_args* args) {
   if (minor < 0) return nullptr;
   using tenon::plugin::str;
   static const tenon_opset opsets[] = {
-      {sizeof(tenon_opset), 27, str("")}, {sizeof(tenon_opset), 5, str("ai.onnx.ml")}, {sizeof(tenon_opset), 1, str("com.microsoft")},
+      {sizeof(tenon_opset), 28, str("")}, {sizeof(tenon_opset), 5, str("ai.onnx.ml")}, {sizeof(tenon_opset), 1, str("com.microsoft")},
       {sizeof(tenon_opset), 1, str("ai.onnx.preview.training")}};
-  static const tenon_provider_desc desc = [] {
+  static tenon_provider_desc desc = [] {
     tenon_provider_desc d{};
     d.struct_size = sizeof d;
     d.abi_major = TENON_ABI_MAJOR;
-    d.abi_minor = TENON_ABI_MINOR;
     d.sanitizer = TENON_SANITIZER;
     d.header_hash = TENON_ABI_HEADER_HASH;
     d.id = str("cpu");
@@ -153,5 +152,6 @@ const tenon_provider_desc* tenon_provider_query(const tenon_query_args* args) {
     d.api = &tenon::cpu::table();
     return d;
   }();
+  desc.abi_minor = static_cast<std::uint32_t>(minor);
   return &desc;
 }

@@ -260,14 +260,14 @@ const tenon_provider_api& table() {
 }  // namespace tenon::opencl
 
 const tenon_provider_desc* tenon_provider_query(const tenon_query_args* args) {
-  if (tenon_negotiate(args) < 0) return nullptr;
+  const std::int32_t minor = tenon_negotiate(args);
+  if (minor < 0) return nullptr;
   using tenon::opencl::str;
-  static const tenon_opset opsets[] = {{sizeof(tenon_opset), 27, str("")}, {sizeof(tenon_opset), 1, str("com.microsoft")}};
-  static const tenon_provider_desc desc = [] {
+  static const tenon_opset opsets[] = {{sizeof(tenon_opset), 28, str("")}, {sizeof(tenon_opset), 1, str("com.microsoft")}};
+  static tenon_provider_desc desc = [] {
     tenon_provider_desc d{};
     d.struct_size = sizeof d;
     d.abi_major = TENON_ABI_MAJOR;
-    d.abi_minor = TENON_ABI_MINOR;
     d.sanitizer = TENON_SANITIZER;
     d.header_hash = TENON_ABI_HEADER_HASH;
     d.id = str("opencl");
@@ -277,5 +277,6 @@ const tenon_provider_desc* tenon_provider_query(const tenon_query_args* args) {
     d.api = &tenon::opencl::table();
     return d;
   }();
+  desc.abi_minor = static_cast<std::uint32_t>(minor);
   return &desc;
 }

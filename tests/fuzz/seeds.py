@@ -33,7 +33,7 @@ def main(out):
     manifest = (root / "plugins/cpu/cpu.tenon.json.in").read_text()
     write(out / "manifest", "cpu", manifest)
     write(out / "manifest", "full", json.dumps({
-        "manifest_version": 1, "id": "acme", "version": "1", "abi": {"major": 0, "min": 0, "target": 0},
+        "manifest_version": 1, "id": "acme", "version": "1", "abi": {"major": 1, "min": 0, "target": 0},
         "library": {"linux-x86_64": "a.so"},
         "requires": {"libs": ["libm.so.6"], "cpu_features": ["avx2"]}, "devices": [{"kind": "npu"}], "unloadable": True,
         "options_schema": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}, "b": {"enum": ["x", "y"]}}}}))

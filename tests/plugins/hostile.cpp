@@ -1,6 +1,8 @@
 // Providers that do wrong, one way each: HOSTILE names it. A host must refuse each with a reason and go on.
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 
 #include <tenon/provider.hpp>
 
@@ -28,6 +30,11 @@ Kernels& provider() {
     if (is("fail_in_query"))
       api.query = [](tenon_device*, const tenon_query*, tenon_query_sink*) -> tenon_status* {
         return provider().host_api()->status_new(provider().host(), TENON_UNAVAILABLE, 7, str("the device is asleep"));
+      };
+    if (is("slow_query"))
+      api.query = [](tenon_device*, const tenon_query* query, tenon_query_sink*) -> tenon_status* {
+        while (!provider().host_api()->cancelled(query->load)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return nullptr;
       };
     if (is("claim_outside"))
       api.query = [](tenon_device*, const tenon_query*, tenon_query_sink* sink) -> tenon_status* {
@@ -89,6 +96,7 @@ TENON_EXPORT const tenon_provider_desc* tenon_provider_query(const tenon_query_a
   if (is("wrong_id")) desc.id = str("somebody_else");
   if (is("unknown_feature")) desc.features_required = std::uint64_t{1} << 60;
   if (is("short_struct")) desc.struct_size = 12;
+  if (is("short_table")) api.struct_size = 40;
   if (is("missing_function")) api.execute = nullptr;
   if (is("plan_destroy_missing")) api.plan_destroy = nullptr;
   if (is("no_table")) desc.api = nullptr;

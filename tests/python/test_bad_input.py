@@ -219,7 +219,7 @@ def test_bad_configuration(tmp_path, monkeypatch, text, part):
 def provider_folder(tmp_path, library=b"not a library", manifest=None):
     folder = tmp_path / "providers"
     folder.mkdir()
-    (folder / "acme.tenon.json").write_text(manifest or '{"manifest_version": 1, "id": "acme", "version": "1", "abi": {"major": 0, "min": 0, "target": 0},'
+    (folder / "acme.tenon.json").write_text(manifest or '{"manifest_version": 1, "id": "acme", "version": "1", "abi": {"major": 1, "min": 0, "target": 0},'
                                             ' "library": {"linux-x86_64": "libacme.so"}}')
     if library is not None:
         (folder / "libacme.so").write_bytes(library)

@@ -21,7 +21,7 @@ def test_lists_are_truthful():
 def test_unusable_providers_are_listed_with_a_reason(tmp_path):
     (tmp_path / "broken.tenon.json").write_text(
         '{"manifest_version": 1, "id": "broken", "aliases": ["BrokenExecutionProvider"], "version": "1.0",'
-        ' "abi": {"major": 0, "min": 0, "target": 0}, "library": {"linux-x86_64": "absent.so", "linux-aarch64": "absent.so"}}'
+        ' "abi": {"major": 1, "min": 0, "target": 0}, "library": {"linux-x86_64": "absent.so", "linux-aarch64": "absent.so"}}'
     )
     rt.add_provider_path(str(tmp_path))
     broken = next(info for info in rt.providers_report() if info["id"] == "broken")

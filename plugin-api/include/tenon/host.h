@@ -5,7 +5,11 @@
  * Threads: every function may be called from any thread at any time unless it says otherwise. A provider holds no lock
  * of its own across a call of parallel_for, packed_weight or barrier.
  *
- * Functions marked (optional) may be NULL in a host that does not offer them; all others are there. */
+ * Functions marked (optional) may be NULL in a host that does not offer them; all others are there. Functions that came
+ * with a later minor are NULL where the host speaks an older one: the table is as long as its struct_size says.
+ *
+ * A function that returns a status leaves its out-parameters untouched when it fails; the provider returns such a status
+ * from its own function, or frees it with status_free. */
 #ifndef TENON_HOST_H
 #define TENON_HOST_H
 
@@ -15,7 +19,8 @@
 extern "C" {
 #endif
 
-/* What may stand behind a JSON pointer; out of config_get points at the C type beside it. */
+/* What may stand behind a JSON pointer; out of config_get points at the C type beside it. Lists and objects are reached
+ * through the pointers of their members ("/sizes/0"). */
 #define TENON_CONFIG_BOOL 1   /* int32_t, 0 or 1 */
 #define TENON_CONFIG_INT 2    /* int64_t */
 #define TENON_CONFIG_NUMBER 3 /* double; an integer is accepted */
@@ -23,9 +28,12 @@ extern "C" {
 
 /* ---- claims (query) -------------------------------------------------------------------------------------------------- */
 
+/* Where an operand of a claim has to live. */
 #define TENON_PLACE_ANY 0
 #define TENON_PLACE_HOST 1 /* this operand must be in host memory: small shape-like inputs of a device kernel */
 
+/* Whether an output shares memory with an input. MAY: the host does it where all other readers of the old value come
+ * earlier. MUST: the kernel only works so; the host copies the old value first where it is still needed. */
 #define TENON_ALIAS_NONE 0
 #define TENON_ALIAS_MAY 1
 #define TENON_ALIAS_MUST 2
@@ -50,7 +58,10 @@ typedef struct tenon_operand_rule {
 #define TENON_CLAIM_DETERMINISTIC ((uint64_t)1 << 32) /* bitwise equal for any worker count */
 
 /* "I can compute these nodes, together, at this cost." Claims may overlap; core chooses. Estimates are made at dim_opt.
- * est_ns 0 means unknown: core then uses est_flops and est_bytes with the device's speeds. */
+ * est_ns 0 means unknown: core then uses est_flops and est_bytes with the device's speeds, and without those a
+ * microsecond for each place in the order of providers. weight_bytes and workspace_bytes count against the limits of the
+ * device's memory. A claim of several nodes is chosen whole or not at all, so each of its nodes is better claimed alone,
+ * too. */
 typedef struct tenon_claim {
   uint32_t struct_size;
   uint32_t node_count;
@@ -69,7 +80,8 @@ typedef struct tenon_claim {
 
 #define TENON_TEMP_PER_WORKER ((uint64_t)1 << 0) /* bytes are for each worker; worker w's start at w * bytes rounded up */
 
-/* A buffer between steps. Its operand number is input_count + output_count + its position among the temps. */
+/* A buffer between steps. Its operand number is input_count + output_count + its position among the temps. Nothing is
+ * kept in it from run to run, and it overlaps other temps whose steps lie in other stages. */
 typedef struct tenon_temp {
   uint32_t struct_size;
   uint32_t domain; /* index into the device's domains */
@@ -89,7 +101,8 @@ typedef struct tenon_inplace {
 } tenon_inplace;
 
 /* One unit of work. Steps are emitted in the order in which they are executed; stage never falls. Steps of one stage do
- * not depend on each other; lifetimes of temps count stages. */
+ * not depend on each other; lifetimes of temps count stages. Operand numbers: the part's inputs, its outputs, the temps,
+ * the workspace. est_ns is for profiles and for the order of stages; 0 is unknown. */
 typedef struct tenon_step {
   uint32_t struct_size;
   uint32_t stage;
@@ -112,7 +125,9 @@ typedef struct tenon_step {
 typedef tenon_status* (*tenon_pack_fn)(void* context, void* host_dst, uint64_t bytes);
 
 /* Asks for a form of some constants that is made once and shared by all sessions. Everything that changes the bytes
- * (layout, precision, instruction set) must be in layout_id. */
+ * (layout, precision, instruction set) must be in layout_id. The host keeps it in memory by provider, version, device,
+ * layout_id and where the constants come from, and on disk, where the session has a cache, by their contents or their
+ * file. For a domain other than "host" pack fills host memory, and the host copies it over the device's route. */
 typedef struct tenon_pack_request {
   uint32_t struct_size;
   uint32_t domain; /* index into the device's domains */
@@ -129,6 +144,7 @@ typedef struct tenon_pack_request {
 /* Chunk of a parallel_for: work on [begin, end). worker is below the run's max_workers. */
 typedef void (*tenon_range_fn)(void* context, uint64_t begin, uint64_t end, uint32_t worker);
 
+/* The table. abi_minor is the newest minor that the host speaks, whatever was negotiated. */
 typedef struct tenon_host_api {
   uint32_t struct_size;
   uint32_t abi_major;
@@ -162,8 +178,10 @@ typedef struct tenon_host_api {
 
   /* -- query and compile -- */
 
-  /* During query, on the calling thread. The claim is copied. */
+  /* During query, on the calling thread. The claim is copied. Indices that do not exist, unknown flags that must be
+   * understood, or no nodes: the claim is dropped and the log says so. */
   void (*claim)(tenon_query_sink* sink, const tenon_claim* claim);
+  /* During query, on the calling thread; reason is a TENON_REJECT_*. The first refusal of a node counts. */
   void (*reject)(tenon_query_sink* sink, uint32_t node, int32_t reason, tenon_str text);
 
   /* The bytes of a constant, mapped lazily, aligned to 64 bytes; allowed in query, compile and program_plan. Valid until
@@ -171,23 +189,33 @@ typedef struct tenon_host_api {
   tenon_status* (*const_data)(tenon_task* load, uint64_t const_id, tenon_const_tensor* out);
   /* Says that this device has packed the constant and will not read it again: the pages may be given back. */
   void (*const_release)(tenon_task* load, uint64_t const_id);
-  /* Two words of content hash; reads the whole constant the first time. */
+  /* Two words of content hash, the same in every process; reads the whole constant the first time. For keys of a
+   * provider's own; part_key has the constants' identity already. */
   tenon_status* (*const_hash)(tenon_task* load, uint64_t const_id, uint64_t out_hash[2]);
 
   /* Get or create, in compile only. out is valid as long as the session. A second requester waits for the first; if that
-   * fails, it tries itself. */
+   * fails, it tries itself. Errors: those of pack; RESOURCE_EXHAUSTED; those of the device's copy. */
   tenon_status* (*packed_weight)(tenon_task* load, const tenon_pack_request* request, tenon_address* out);
 
-  /* (optional) Stored results of compile, keyed by part_key; the bytes are valid during the load. */
+  /* (optional) What a provider wants to find again in a later process: generated code, measured choices. The key is
+   * part_key or one of the provider's own; the host adds the provider's id, version and file and the device's fingerprint,
+   * so that a changed driver or build finds nothing. get: NOT_FOUND where nothing is stored, or where the session has no
+   * cache; the bytes are those that were put (their hash has been checked), page-aligned, read-only and valid until the
+   * load ends. put copies; a cache that is full or absent is no error. Bytes that do not fit after all: compile returns
+   * ARTIFACT_MISMATCH, and is called once more with get finding nothing. */
   tenon_status* (*artifact_get)(tenon_task* load, tenon_str key, const void** out_data, uint64_t* out_bytes);
   tenon_status* (*artifact_put)(tenon_task* load, tenon_str key, const void* data, uint64_t bytes);
 
-  /* 1 once the load or run was cancelled or its deadline has passed. In execute it may only shorten work inside a step. */
+  /* 1 once the load or run was cancelled or its deadline has passed: query and compile then return CANCELLED soon. In
+   * execute it may only shorten work inside a step. */
   int32_t (*cancelled)(tenon_task* task);
+  /* In compile: the share of this call's work that is done, 0 to 1. */
   void (*progress)(tenon_task* task, double fraction);
 
   /* -- program_plan -- */
 
+  /* During program_plan, on the calling thread; what is given is copied. temp numbers the next temp operand; a step may
+   * name operands that were emitted before it only. */
   void (*temp)(tenon_plan_sink* sink, const tenon_temp* temp);
   void (*step)(tenon_plan_sink* sink, const tenon_step* step);
   /* Memory that every step may use, not kept between steps; it is the last operand. PER_WORKER as for temps. */
@@ -203,7 +231,8 @@ typedef struct tenon_host_api {
   int32_t (*barrier)(tenon_task* run);
   /* Reports a failure of this worker; the first one wins. Takes the status over. Go on to the next barrier afterwards. */
   void (*fail)(tenon_task* run, tenon_status* status);
-  /* The actual dims of an operand inside a RANGE plan; valid during execute. */
+  /* The actual dims of an operand inside a RANGE plan; valid during execute. NULL where the plan is for exact sizes: then
+   * they are those of program_plan. */
   const int64_t* (*extents)(tenon_task* run, uint32_t operand);
   /* Memory for an output whose size the data decides. operand is the part's operand number; dims has rank entries.
    * One worker only. On success out is filled and the size is final. */

@@ -4,11 +4,15 @@
  * Owns: nothing. Strings, spans and views passed to a call are borrowed for that call only, unless a field says more.
  * Threads: everything here is data; the rules stand at the functions in host.h and provider.h.
  *
- * Rules: every struct except the frozen ones (str, span, address, dltensor) starts with struct_size and only grows at
- * its end; an array of structs is a tenon_span and is walked by its stride, never by sizeof; no enum, bool, long,
- * bit-field or struct by value crosses; sizes are uint64_t bytes; ops and extensions are strings; dtypes and attribute
- * types are ONNX numbers. Flag bits 0-31 must be understood by the reader (else it refuses that object), bits 32-63 may
- * be ignored. */
+ * Rules: every struct except the frozen ones (str, span, address, dltensor, inplace) starts with struct_size and only
+ * grows at its end; an array of structs is a tenon_span and is walked by its stride, never by sizeof; no enum, bool, long,
+ * bit-field or unfrozen struct by value crosses; sizes are uint64_t bytes; ops and extensions are strings; dtypes and
+ * attribute types are ONNX numbers. Flag bits 0-31 must be understood by the reader (else it refuses that object), bits
+ * 32-63 may be ignored. Who fills a struct zeroes it first, so that members it does not know are 0: every member that is
+ * ever added takes 0 for "as before". Padding and members named reserved are 0.
+ *
+ * plugin-api/README.md tells how the contract grows, plugin-api/REFERENCE.md lists every member with the minor that
+ * brought it. Both are made to be read after this family of headers, not before. */
 #ifndef TENON_TYPES_H
 #define TENON_TYPES_H
 
@@ -19,9 +23,14 @@
 extern "C" {
 #endif
 
-/* Draft 0: until the 1.0 candidate a provider must be built from these very headers; abi_hash.h tells. */
-#define TENON_ABI_MAJOR 0u
+/* The version of this contract. A minor only adds: members at the end of structs, functions at the end of tables, flag
+ * bits, constants, extensions. Host and provider speak the smaller of their minors; each reads of the other's structs what
+ * struct_size says is there. Another major is another contract, and they refuse each other. CANDIDATE 1: minors count
+ * already, and a provider built today loads in every later host of this major; it becomes 0, and nothing else changes,
+ * once the conformance kit has passed on all kinds of devices. */
+#define TENON_ABI_MAJOR 1u
 #define TENON_ABI_MINOR 0u
+#define TENON_ABI_CANDIDATE 1
 
 /* ---- opaque objects ------------------------------------------------------------------------------------------------ */
 
@@ -34,7 +43,7 @@ typedef struct tenon_query_sink tenon_query_sink; /* receives claims and refusal
 typedef struct tenon_plan_sink tenon_plan_sink;   /* receives temps and steps */
 typedef struct tenon_infer_sink tenon_infer_sink; /* receives inferred types of a custom operator */
 
-/* Made and freed by the provider. */
+/* Made and freed by the provider, which alone knows what they are; the host only hands them back. */
 typedef struct tenon_provider tenon_provider;
 typedef struct tenon_device tenon_device;
 typedef struct tenon_program tenon_program; /* one compiled part; lives as long as the session */
@@ -44,15 +53,16 @@ typedef struct tenon_stream tenon_stream;
 typedef struct tenon_event tenon_event;
 typedef struct tenon_buffer tenon_buffer;
 
-/* ---- frozen structs ------------------------------------------------------------------------------------------------ */
+/* ---- frozen structs: without struct_size, they never change --------------------------------------------------------- */
 
-/* UTF-8, not terminated. */
+/* UTF-8, not terminated. data may be NULL where size is 0. */
 typedef struct tenon_str {
   const char* data;
   uint64_t size;
 } tenon_str;
 
-/* An array of structs that may be longer than the reader knows: element i is at data + i * stride. */
+/* An array of structs that may be longer than the reader knows: element i is at data + i * stride. stride is the writer's
+ * sizeof, 8-byte aligned; of element i the reader uses min(its own sizeof, the element's struct_size) bytes. */
 typedef struct tenon_span {
   const void* data;
   uint64_t count;
@@ -84,7 +94,9 @@ typedef struct tenon_dltensor {
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------- */
 
-/* Element types: the numbers of ONNX TensorProto.DataType. A provider refuses numbers it does not know (DTYPE). */
+/* Element types: the numbers of ONNX TensorProto.DataType. A provider refuses numbers it does not know (DTYPE), so that
+ * new ones need no new form of an operator. In memory elements are little-endian and dense; bool is one byte, 0 or 1;
+ * types of fewer than eight bits are packed where a comment says so, and the last byte is filled up with zeros. */
 #define TENON_DTYPE_UNDEFINED 0
 #define TENON_DTYPE_FLOAT 1
 #define TENON_DTYPE_UINT8 2
@@ -123,7 +135,9 @@ typedef struct tenon_dltensor {
 #define TENON_KIND_MAP 3
 #define TENON_KIND_SPARSE 4
 
-/* Status codes. 0-16 are the numbers of absl::StatusCode; use the first that fits. */
+/* Status codes. 0-16 are the numbers of absl::StatusCode; use the first that fits. The text of a status says where, what
+ * was expected, what was found and what to do; people read it, programs read the code. Codes from 100 on are those that
+ * the host acts upon. A code that the reader does not know is as good as UNKNOWN. */
 #define TENON_OK 0
 #define TENON_CANCELLED 1           /* the caller asked for it */
 #define TENON_UNKNOWN 2             /* a failure without a better code, such as a foreign exception */
@@ -144,11 +158,12 @@ typedef struct tenon_dltensor {
 #define TENON_UNSUPPORTED_SUBGRAPH 100 /* compile: cover again without these nodes on this device */
 #define TENON_UNSUPPORTED_SHAPE 101    /* program_plan: as above, for this shape signature only */
 #define TENON_ARTIFACT_MISMATCH 102    /* a stored artifact does not fit: compile instead */
-#define TENON_DEVICE_LOST 103
+#define TENON_DEVICE_LOST 103          /* the device is gone for this process; nothing on it can be saved */
 #define TENON_MISSING_DEPENDENCY 104   /* a library or device that the provider needs is not there */
-#define TENON_ABI_MISMATCH 105
+#define TENON_ABI_MISMATCH 105         /* the two sides do not speak the same version of this contract */
 
-/* Why a device does not take a node. */
+/* Why a device does not take a node. The text beside it is for people: name the operand, the value found and the values
+ * that would do. OP, ATTRIBUTE and DTYPE make the host offer the operator's body, where it has one, to this device. */
 #define TENON_REJECT_OP 1             /* the operator is not known */
 #define TENON_REJECT_OPSET 2          /* this form of the operator is not known */
 #define TENON_REJECT_DTYPE 3
@@ -162,7 +177,8 @@ typedef struct tenon_dltensor {
 #define TENON_REJECT_OTHER 11
 #define TENON_REJECT_NOT_ANSWERED 12  /* set by core: neither claimed nor refused */
 
-/* Log levels. */
+/* Log levels. WARN is for what a user should change, INFO for what is done once in a load; nothing is logged in a run
+ * above DEBUG. */
 #define TENON_LOG_TRACE 0
 #define TENON_LOG_DEBUG 1
 #define TENON_LOG_INFO 2
@@ -198,6 +214,8 @@ typedef struct tenon_attr {
   uint64_t count;
 } tenon_attr;
 
+/* Boundary of the graph: such a value cannot be sealed inside a claim. A graph input may have a default; it is no
+ * constant for that. */
 #define TENON_VALUE_GRAPH_INPUT ((uint64_t)1 << 32)
 #define TENON_VALUE_GRAPH_OUTPUT ((uint64_t)1 << 33)
 
@@ -228,7 +246,14 @@ typedef struct tenon_source {
 
 /* Core evaluates this node itself (shape arithmetic): it needs no claim, costs nothing and belongs to no part. */
 #define TENON_NODE_HOST_EVALUATED ((uint64_t)1 << 0)
+/* The node is written in a form newer than the provider's max_opset and cannot be said in an older one: op_type is empty,
+ * there are no attributes, and the refusal (OPSET) is already noted. A claim with such a node is dropped. */
+#define TENON_NODE_HIDDEN ((uint64_t)1 << 1)
 
+/* One operation. A node arrives in the newest form of its operator that the provider knows (tenon_opset): whatever opset
+ * the model was written in, what a later version turned from an attribute into an input is an input, and absent
+ * attributes have their defaults. form counts the changes of structure and meaning an operator has seen; a new element
+ * type is no new form. The list of forms is part of this contract: plugin-api/abi.json. */
 typedef struct tenon_node {
   uint32_t struct_size;
   int32_t form;          /* canonical form number of this operator, from 1; see forms in plugin-api/README.md */
@@ -246,7 +271,9 @@ typedef struct tenon_node {
   tenon_span sources;    /* tenon_source */
 } tenon_node;
 
-/* outer_values are values of this graph that are defined in the graph around it, at the parent indices beside them. */
+/* A graph or the body of a control flow operator. A node stands behind those whose outputs it reads; a value has at most
+ * one producer. outer_values are values of this graph that are defined in the graph around it, at the parent indices
+ * beside them. */
 typedef struct tenon_graph {
   uint32_t struct_size;
   uint32_t reserved;
@@ -265,12 +292,14 @@ typedef struct tenon_graph {
 
 /* ---- devices and memory --------------------------------------------------------------------------------------------- */
 
+/* Kinds of memory. HOST, PINNED and SHARED can be read by the processor at handle + offset; only HOST is ordinary memory. */
 #define TENON_DOMAIN_HOST 0
 #define TENON_DOMAIN_PINNED 1
 #define TENON_DOMAIN_DEVICE 2
 #define TENON_DOMAIN_SHARED 3
 
-/* A memory domain of a device. Equal uids are one memory, whichever provider reports them; "host" is the core's. */
+/* A memory domain of a device. Equal uids are one memory, whichever provider reports them: the first configured device
+ * allocates, the largest alignment holds. "host" is the core's. The scheme before the colon says what a handle is. */
 typedef struct tenon_domain {
   uint32_t struct_size;
   int32_t kind;
@@ -297,12 +326,14 @@ typedef struct tenon_route {
   double latency_ns;
 } tenon_route;
 
+/* Kinds of devices, for reports and for rules of a configuration; nothing else depends on them. */
 #define TENON_DEVICE_CPU 0
 #define TENON_DEVICE_GPU 1
 #define TENON_DEVICE_NPU 2
 #define TENON_DEVICE_OTHER 3
 
-/* Filled by enumerate; owned by the provider and valid until its destroy. domains[0] is where operands live by default. */
+/* Filled by enumerate; owned by the provider and valid until its destroy. domains[0] is where operands live by default.
+ * The speeds serve claims that give flops and bytes but no time; measured ones are better than those of a data sheet. */
 typedef struct tenon_device_info {
   uint32_t struct_size;
   int32_t kind;

@@ -35,8 +35,8 @@ INSTANTIATE_TEST_SUITE_P(Hostile, RefusedAtLoad,
                                            Case{"throw_an_int", "unknown type"}, Case{"fail_in_query", "the device is asleep"},
                                            Case{"claim_outside", "did not answer"}, Case{"silent_query", "did not answer"},
                                            Case{"null_program", "compile succeeded without a program"}, Case{"refuse_compile", "its compile refused this node"},
-                                           Case{"refuse_host", "only on Sundays"}, Case{"wrong_major", "made for ABI 1.0"},
-                                           Case{"wrong_hash", "another draft of the ABI"}, Case{"wrong_sanitizer", "sanitizer"},
+                                           Case{"refuse_host", "only on Sundays"}, Case{"wrong_major", "made for ABI 2.0"},
+                                           Case{"wrong_sanitizer", "sanitizer"}, Case{"short_table", "its table of functions has 40 bytes"},
                                            Case{"wrong_id", "the library says it is \"somebody_else\""}, Case{"unknown_feature", "requires features"},
                                            Case{"short_struct", "its description has 12 bytes"}, Case{"missing_function", "lacks required functions: execute"},
                                            Case{"no_table", "no table of functions"}, Case{"plan_destroy_missing", "program_plan without plan_destroy"},
@@ -60,12 +60,18 @@ INSTANTIATE_TEST_SUITE_P(Hostile, FailsInRun,
                                            Case{"operand_outside", "a step names operand 1000"}, Case{"stages_fall", "stages fall from 2 to 1"}),
                          [](const auto& info) { return std::string(info.param.how); });
 
+TEST(Hostile, OtherHeadersOfTheSameMajorAreNoReason) {
+  auto s = session(graph_bytes(relu), with_providers({"wrong_hash"}, R"("placement":{"on_unsupported":"error"})"));
+  ASSERT_TRUE(s);
+  EXPECT_EQ(run(*s, {{"x", tensor<float>({2}, {-1, 2})}}).size(), 1u);
+}
+
 TEST(Hostile, AProviderThatIsNotRequiredIsLeftOutWithANote) {
   const std::string folder = std::string(TENON_BINARY_DIR) + "/test_providers/";
-  auto s = session(graph_bytes(relu), config(R"({"providers":[{"use":"hostile","required":false},{"use":"second"}],"provider_paths":[")" + folder + "wrong_hash\",\"" + folder + "second\"]}"));
+  auto s = session(graph_bytes(relu), config(R"({"providers":[{"use":"hostile","required":false},{"use":"second"}],"provider_paths":[")" + folder + "wrong_sanitizer\",\"" + folder + "second\"]}"));
   ASSERT_TRUE(s);
   ASSERT_FALSE(s->placement().notes.empty());
-  EXPECT_THAT(s->placement().notes[0], HasSubstr("another draft of the ABI"));
+  EXPECT_THAT(s->placement().notes[0], HasSubstr("both must be the same"));
 }
 
 }  // namespace

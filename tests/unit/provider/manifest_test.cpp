@@ -27,7 +27,7 @@ std::string manifest(const std::string& patch = "{}") {
   };
   json m = json::parse(text(R"({
     "manifest_version": 1, "id": "acme", "aliases": ["AcmeExecutionProvider"], "version": "2.1.0",
-    "abi": {"major": 0, "min": 0, "target": 0}, "library": {"PLATFORM": "libacme.so"}, "devices": [{"kind": "npu"}, "cpu"],
+    "abi": {"major": 1, "min": 0, "target": 0}, "library": {"PLATFORM": "libacme.so"}, "devices": [{"kind": "npu"}, "cpu"],
     "options_schema": {"type": "object", "additionalProperties": false, "properties": {"level": {"type": "integer", "default": 3}}}})"));
   m["abi"]["major"] = TENON_ABI_MAJOR;
   m.merge_patch(json::parse(text(patch)));
