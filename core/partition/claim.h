@@ -42,6 +42,7 @@ struct DeviceModel {
   double launch_ns = 0; // fixed cost of one part
   double to_host_latency_ns = 0, to_host_bytes_per_ns = 10;
   double from_host_latency_ns = 0, from_host_bytes_per_ns = 10;
+  std::uint64_t memory_limit = 0;  // bytes of its memory that a session may use; 0: no bound
 
   bool on_host() const { return domain == "host"; }
 };

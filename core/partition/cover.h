@@ -1,12 +1,14 @@
 // Cover: chooses, for every node that needs one, the claim that computes it, at least total cost, and cuts the result into
 // parts that are convex by construction.
 //
-// A pure function of graph, claims and costs: it looks at no op name. Deterministic; ties go to the earlier device, then
-// the lower node. Threads: no state.
+// Four steps: units (claims of several nodes that save something), labels (a device per node), capacity (what does not fit a
+// memory moves), parts. A pure function of graph, claims and costs: it looks at no op name. Deterministic; ties go to the
+// earlier device, then the lower node. Threads: no state.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/partition/claim.h"
@@ -23,7 +25,7 @@ struct CoverInput {
   std::vector<bool> ends_segment;          // per node: sizes after it are known only once it has run
 };
 
-// Nodes that one device computes together.
+// Nodes that one device computes together. A node that may be computed again lies in each of the claims that hold it.
 struct CoverPart {
   std::uint32_t device = 0;
   std::vector<std::uint32_t> claims;  // indices into CoverInput::claims, in execution order
@@ -35,14 +37,22 @@ struct CoverPart {
   double cost_ns = 0;
 };
 
+// A node that a device was to run and whose memory had no room for it.
+struct Displaced {
+  NodeId node = none;
+  std::uint32_t device = 0;
+};
+
 struct Cover {
   std::vector<CoverPart> parts;              // in an order in which they can run
-  std::vector<std::uint32_t> node_claim;     // per node: chosen claim, none if skipped or uncovered
+  std::vector<std::uint32_t> node_claim;     // per node: claim that makes its values for others, none if skipped or uncovered
   std::vector<std::uint32_t> node_part;      // per node: index into parts, none likewise
   std::vector<std::uint32_t> node_segment;   // per node, skipped ones too
   std::vector<std::uint32_t> node_level;     // likewise: edges between parts and host steps raise it
   std::vector<NodeId> uncovered;             // no allowed device claims them
-  double cost_ns = 0;
+  std::vector<Displaced> displaced;          // in the order in which they were moved
+  std::string shortage;                      // not empty: a memory is too small and nothing more can be moved; says which and by how much
+  double cost_ns = 0;                        // claims and launches, without copies
 };
 
 Cover cover(const CoverInput& input);

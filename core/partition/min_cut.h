@@ -10,26 +10,31 @@ namespace tenon {
 class MinCut {
  public:
   // Nodes 0 and 1 are source and sink.
-  explicit MinCut(std::uint32_t nodes) : first_(nodes, none_) {}
-  std::uint32_t add_node() {
-    first_.push_back(none_);
-    return static_cast<std::uint32_t>(first_.size() - 1);
-  }
-  void add_edge(std::uint32_t from, std::uint32_t to, double capacity, double reverse = 0);
-  // Side of each node: true for the sink's side.
+  explicit MinCut(std::uint32_t nodes) : nodes_(nodes) {}
+  std::uint32_t add_node() { return nodes_++; }
+  void add_edge(std::uint32_t from, std::uint32_t to, double capacity, double reverse = 0) { added_.push_back({from, to, capacity, reverse}); }
+  // Side of each node: true for the sink's side. Called once.
   std::vector<bool> solve();
 
  private:
   static constexpr std::uint32_t none_ = 0xffffffffu;
+  struct Added {
+    std::uint32_t from, to;
+    double capacity, reverse;
+  };
   struct Edge {
-    std::uint32_t to, next;
+    std::uint32_t to, back;  // back: the edge in the other direction
     double capacity;
   };
+  void sort();
   bool levels();
-  double push(std::uint32_t node, double limit);
+  double push();
 
-  std::vector<Edge> edges_;
-  std::vector<std::uint32_t> first_, level_, cursor_;
+  std::uint32_t nodes_;
+  std::vector<Added> added_;
+  std::vector<Edge> edges_;           // by the node they leave
+  std::vector<std::uint32_t> first_;  // per node: its first edge; one more at the end
+  std::vector<std::uint32_t> level_, cursor_, queue_, path_;
 };
 
 }  // namespace tenon

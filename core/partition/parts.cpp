@@ -5,171 +5,174 @@
 #include <map>
 #include <set>
 
+#include "core/partition/groups.h"
+#include "core/partition/merge.h"
+
 namespace tenon {
 namespace {
 
-struct Parts {
-  const CoverInput& in;
-  const Graph& graph;
-  const std::vector<std::vector<NodeId>>& readers;
-  const std::vector<std::uint32_t>& chosen;
+class Parts {
+ public:
+  Parts(const ClaimTable& table, const std::vector<std::uint32_t>& chosen) : table_(table), graph_(table.graph), chosen_(chosen), groups_(table, chosen) {
+    for (const Groups::Group& g : groups_.all) has_rules_ |= g.claim != none && !table_.claim(g.claim).rules.empty();
+  }
 
   Cover run() {
+    settle();
+    if (merge_parts(table_, groups_)) settle();
     Cover out;
-    const std::size_t count = graph.nodes.size();
-    out.node_claim = chosen;
+    out.node_claim = chosen_;
+    const std::size_t count = graph_.nodes.size();
     out.node_part.assign(count, none);
-    out.node_segment.assign(count, 0);
-    out.node_level.assign(count, 0);
-    settle_levels(out);
-    for (std::size_t round = 0; round < 4 * count + 64 && set_places_apart(out); ++round) settle_levels(out);
-    // All nodes of one device, level and segment are one part: an edge between parts always raises the level, so parts are
+    for (NodeId n = 0; n < count; ++n) {
+      const Groups::Group& g = groups_.all[groups_.of[n]];
+      out.node_segment.push_back(g.segment);
+      out.node_level.push_back(g.level);
+      if (chosen_[n] == none && !table_.in.skip[n]) out.uncovered.push_back(n);
+    }
+    // All groups of one device, level and segment are one part: an edge between parts always raises the level, so parts are
     // convex and their order is acyclic, connected or not, and one crossing serves them all.
     std::map<std::array<std::uint32_t, 3>, std::uint32_t> index;
-    for (NodeId n = 0; n < count; ++n)
-      if (chosen[n] != none) index.emplace(part_of(out, n), 0);
+    for (std::uint32_t g = 0; g < groups_.all.size(); ++g)
+      if (groups_.all[g].claim != none) index.emplace(key(g), 0);
     for (auto& [key, part] : index) {
       part = static_cast<std::uint32_t>(out.parts.size());
       CoverPart& p = out.parts.emplace_back();
       p.device = key[2], p.level = key[1], p.segment = key[0];
     }
-    for (NodeId n = 0; n < count; ++n) {
-      if (chosen[n] == none) {
-        if (!in.skip[n]) out.uncovered.push_back(n);
-        continue;
-      }
-      const std::uint32_t p = index[part_of(out, n)];
-      out.node_part[n] = p;
-      if (in.claims[chosen[n]].nodes.front() == n) {
-        out.parts[p].claims.push_back(chosen[n]);
-        out.parts[p].cost_ns += in.claims[chosen[n]].cost_ns;
-      }
+    const std::vector<std::uint32_t> rank = groups_.ranks();
+    std::vector<std::uint32_t> in_order(rank.size());
+    for (std::uint32_t g = 0; g < rank.size(); ++g) in_order[rank[g]] = g;
+    part_of_.assign(groups_.all.size(), none);
+    for (std::uint32_t g : in_order) {
+      const Groups::Group& group = groups_.all[g];
+      if (group.claim == none) continue;
+      CoverPart& p = out.parts[part_of_[g] = index[key(g)]];
+      p.claims.push_back(group.claim);
+      p.cost_ns += table_.claim(group.claim).cost_ns;
     }
+    for (NodeId n = 0; n < count; ++n) out.node_part[n] = part_of_[groups_.of[n]];
     boundaries(out);
-    for (const CoverPart& p : out.parts) out.cost_ns += p.cost_ns + in.devices[p.device].launch_ns;
+    for (const CoverPart& p : out.parts) out.cost_ns += p.cost_ns + table_.in.devices[p.device].launch_ns;
     return out;
   }
-  // Raises levels and segments until every edge is in order.
-  void settle_levels(Cover& out) const {
-    std::vector<std::uint32_t>& level = out.node_level;
-    const std::size_t count = graph.nodes.size();
-    std::vector<std::uint32_t> base(count, 0);  // the level at which the node's segment begins for it
-    // The nodes of a unit share level and segment: repeat until nothing moves (units are few and convex).
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (NodeId n = 0; n < count; ++n) {
-        std::uint32_t l = level[n], s = out.node_segment[n], b = base[n];
-        for_each_producer(n, [&](NodeId p) {
-          const bool ends = in.ends_segment[p];
-          b = std::max(b, ends ? level[p] + 1 : base[p]);
-          s = std::max(s, out.node_segment[p] + (ends ? 1u : 0u));
-          // Shape arithmetic is done before the segment runs, so it orders nothing within it.
-          if (graph.nodes[n].host_evaluated || graph.nodes[p].host_evaluated) return;
-          const bool hop = ends || chosen[n] == none || label_of(p) != label_of(n) || changes_place(p, n);
-          l = std::max(l, level[p] + (hop ? 1u : 0u));
-        });
-        l = std::max(l, b);
-        base[n] = b;
-        auto raise = [&](NodeId m) {
-          if (level[m] < l) level[m] = l, moved |= m < n;
-          if (out.node_segment[m] < s) out.node_segment[m] = s, moved |= m < n;
-        };
-        if (chosen[n] == none) raise(n);
-        else for (NodeId m : in.claims[chosen[n]].nodes) raise(m);
-      }
-    }
+
+ private:
+  std::array<std::uint32_t, 3> key(std::uint32_t g) const { return {groups_.all[g].segment, groups_.all[g].level, groups_.all[g].device}; }
+
+  void settle() {
+    groups_.settle();
+    for (std::size_t round = 0; round < 4 * graph_.nodes.size() + 64 && (set_places_apart() || set_copies_apart()); ++round) groups_.settle();
   }
   // A part has one operand for a value: of two claims that read it in different memories one rises to the next level, and
   // what depends on it with it. True: one rose.
-  bool set_places_apart(Cover& out) const {
-    if (std::all_of(in.claims.begin(), in.claims.end(), [](const Claim& c) { return c.rules.empty(); })) return false;
-    for (ValueId v = 0; v < graph.values.size(); ++v) {
-      std::map<std::array<std::uint32_t, 3>, NodeId> first;  // by part
-      for (NodeId n : readers[v]) {
-        if (chosen[n] == none || graph.values[v].constant || in.devices[label_of(n)].on_host()) continue;
-        const NodeId other = first.emplace(part_of(out, n), n).first->second;
-        if (on_host(other, v) == on_host(n, v)) continue;
-        const std::uint32_t rising = depends(out, chosen[other], chosen[n]) ? chosen[other] : chosen[n];
-        for (NodeId m : in.claims[rising].nodes) ++out.node_level[m];
-        return true;
+  bool set_places_apart() {
+    if (!has_rules_) return false;
+    for (ValueId v = 0; v < graph_.values.size(); ++v) {
+      if (graph_.values[v].constant) continue;
+      std::map<std::array<std::uint32_t, 3>, std::uint32_t> first;  // by part: the group that said where
+      for (NodeId n : table_.readers[v]) {
+        bool rose = false;
+        groups_.for_each_holder(n, [&](std::uint32_t g) {
+          if (rose || groups_.all[g].claim == none || table_.in.devices[groups_.all[g].device].on_host()) return;
+          const std::uint32_t other = first.emplace(key(g), g).first->second;
+          if (groups_.on_host(other, v) == groups_.on_host(g, v)) return;
+          raise(depends(other, g) ? other : g);
+          rose = true;
+        });
+        if (rose) return true;
       }
     }
     return false;
   }
-  std::array<std::uint32_t, 3> part_of(const Cover& out, NodeId n) const { return {out.node_segment[n], out.node_level[n], label_of(n)}; }
-  // Whether a claim reads, through others of its part, what the second one makes.
-  bool depends(const Cover& out, std::uint32_t claim, std::uint32_t on) const {
-    std::vector<std::uint32_t> open{claim};
-    std::set<std::uint32_t> seen{claim};
+  // A part that computes a value for one of its claims and takes it from elsewhere for another would have it twice.
+  bool set_copies_apart() {
+    if (groups_.copies.empty()) return false;
+    for (NodeId n = 0; n < groups_.copies.size(); ++n)
+      for (std::uint32_t own : groups_.copies[n]) {
+        if (key(groups_.of[n]) == key(own)) continue;
+        for (ValueId v : graph_.nodes[n].outputs) {
+          if (v == none) continue;
+          for (NodeId r : table_.readers[v]) {
+            std::uint32_t rising = none;
+            groups_.for_each_holder(r, [&](std::uint32_t g) {
+              if (rising == none && !groups_.holds(g, n) && groups_.all[g].claim != none && key(g) == key(own)) rising = depends(own, g) ? own : g;
+            });
+            if (rising == none) continue;
+            raise(rising);
+            return true;
+          }
+        }
+      }
+    return false;
+  }
+  void raise(std::uint32_t group) { groups_.all[group].floor = groups_.all[group].level + 1; }
+  // Whether a group reads, through others of its part, what the second one makes.
+  bool depends(std::uint32_t group, std::uint32_t on) const {
+    std::vector<std::vector<std::uint32_t>> from(groups_.all.size());
+    for (const Groups::Edge& e : groups_.edges)
+      if (key(e.from) == key(group) && key(e.to) == key(group)) from[e.to].push_back(e.from);
+    std::vector<std::uint32_t> open{group};
+    std::set<std::uint32_t> seen{group};
     while (!open.empty()) {
-      const std::uint32_t c = open.back();
+      const std::uint32_t g = open.back();
       open.pop_back();
-      if (c == on) return true;
-      for (NodeId n : in.claims[c].nodes)
-        for_each_producer(n, [&](NodeId p) {
-          if (chosen[p] != none && part_of(out, p) == part_of(out, n) && seen.insert(chosen[p]).second) open.push_back(chosen[p]);
-        });
+      if (g == on) return true;
+      for (std::uint32_t p : from[g])
+        if (seen.insert(p).second) open.push_back(p);
     }
     return false;
   }
-  // Whether the claim that holds n wants value v in host memory; of a device whose memory that is, all are.
-  bool on_host(NodeId n, ValueId v) const {
-    if (chosen[n] == none || in.devices[label_of(n)].on_host()) return true;
-    const auto& rules = in.claims[chosen[n]].rules;
-    return std::any_of(rules.begin(), rules.end(), [&](const OperandRule& r) { return r.value == v && r.place == TENON_PLACE_HOST; });
-  }
-  // Between claims of one device: a value is made in one memory and read in the other, so a copy stands between them.
-  bool changes_place(NodeId producer, NodeId reader) const {
-    if (chosen[producer] == chosen[reader] || in.claims[chosen[producer]].rules.empty() + in.claims[chosen[reader]].rules.empty() == 2) return false;
-    const auto& inputs = graph.nodes[reader].inputs;
-    return std::any_of(inputs.begin(), inputs.end(), [&](ValueId v) {
-      return v != none && graph.values[v].producer == producer && on_host(producer, v) != on_host(reader, v);
-    });
-  }
-  std::uint32_t label_of(NodeId n) const { return chosen[n] == none ? none : in.claims[chosen[n]].device; }
-  template <class F>
-  void for_each_producer(NodeId n, F f) const {
-    for (ValueId v : graph.nodes[n].inputs)
-      if (v != none && graph.values[v].producer != none) f(graph.values[v].producer);
-    for (const GraphPtr& body : graph.nodes[n].subgraphs())
-      for (const OuterValue& o : body->outer)
-        if (graph.values[o.parent].producer != none) f(graph.values[o.parent].producer);
-  }
-  // Core answers it from the sizes that its plan knows; the elements stay where they are.
-  bool sizes_alone(NodeId n) const {
-    const Node& node = graph.nodes[n];
-    return node.host_evaluated && (node.is("Shape") || node.is("Size"));
-  }
+
   void boundaries(Cover& out) const {
-    std::vector<std::uint32_t> seen(graph.values.size(), none);
+    std::vector<std::uint32_t> group_of_claim(table_.in.claims.size(), none);
+    for (std::uint32_t g = 0; g < groups_.all.size(); ++g)
+      if (groups_.all[g].claim != none) group_of_claim[groups_.all[g].claim] = g;
+    std::vector<std::uint32_t> seen(graph_.values.size(), none);
     for (std::uint32_t p = 0; p < out.parts.size(); ++p)
-      for (std::uint32_t c : out.parts[p].claims)
-        for (NodeId n : in.claims[c].nodes) {
-          for (ValueId v : graph.nodes[n].inputs) {
-            if (v == none || graph.values[v].constant || seen[v] == p) continue;
-            const NodeId producer = graph.values[v].producer;
+      for (std::uint32_t c : out.parts[p].claims) {
+        const std::uint32_t g = group_of_claim[c];
+        for (NodeId n : groups_.all[g].nodes) {
+          for (ValueId v : graph_.nodes[n].inputs) {
+            if (v == none || graph_.values[v].constant || seen[v] == p || !groups_.reads(g, n, v)) continue;
+            const NodeId producer = graph_.values[v].producer;
             if (producer != none && out.node_part[producer] == p) continue;
             seen[v] = p;
             out.parts[p].inputs.push_back(v);
-            out.parts[p].input_on_host.push_back(on_host(n, v));
+            out.parts[p].input_on_host.push_back(groups_.on_host(g, v));
           }
-          for (ValueId v : graph.nodes[n].outputs) {
-            if (v == none) continue;
-            // Strings are never temps: their elements are reached through the host.
-            bool leaves = graph.values[v].is_output || graph.values[v].type.dtype == TENON_DTYPE_STRING;
-            for (NodeId r : readers[v]) leaves |= out.node_part[r] != p && !(sizes_alone(r) && out.node_segment[r] == out.node_segment[n]);
-            if (!leaves) continue;
+          if (groups_.of[n] != g) continue;  // others have it from elsewhere
+          for (ValueId v : graph_.nodes[n].outputs) {
+            if (v == none || !leaves(n, v, p)) continue;
             out.parts[p].outputs.push_back(v);
-            out.parts[p].output_on_host.push_back(on_host(n, v));
+            out.parts[p].output_on_host.push_back(groups_.on_host(g, v));
           }
         }
+      }
   }
+  bool leaves(NodeId n, ValueId v, std::uint32_t part) const {
+    // Strings are never temps: their elements are reached through the host.
+    bool out = graph_.values[v].is_output || graph_.values[v].type.dtype == TENON_DTYPE_STRING;
+    for (NodeId r : table_.readers[v])
+      groups_.for_each_holder(r, [&](std::uint32_t g) { out = out || (part_of_[g] != part && !groups_.holds(g, n) && !sizes_alone(g, r, n)); });
+    return out;
+  }
+  // Core answers the reader from the sizes that its plan knows; the elements stay where they are.
+  bool sizes_alone(std::uint32_t group, NodeId reader, NodeId producer) const {
+    const Node& node = graph_.nodes[reader];
+    return node.host_evaluated && (node.is("Shape") || node.is("Size")) && groups_.all[group].segment == groups_.all[groups_.of[producer]].segment;
+  }
+
+  const ClaimTable& table_;
+  const Graph& graph_;
+  const std::vector<std::uint32_t>& chosen_;
+  Groups groups_;
+  bool has_rules_ = false;
+  std::vector<std::uint32_t> part_of_;  // per group
 };
 
 }  // namespace
 
-Cover make_parts(const CoverInput& input, const std::vector<std::vector<NodeId>>& readers, const std::vector<std::uint32_t>& chosen) {
-  return Parts{input, *input.graph, readers, chosen}.run();
-}
+Cover make_parts(const ClaimTable& table, const std::vector<std::uint32_t>& chosen) { return Parts(table, chosen).run(); }
 
 }  // namespace tenon

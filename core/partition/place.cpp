@@ -52,6 +52,7 @@ class Placer {
       graph_.compact();
       TENON_TRY(graph_.sort());
     }
+    if (!out_.cover.shortage.empty()) return error(TENON_RESOURCE_EXHAUSTED, "{}; list another device, or a larger memory_limit where it has one", out_.cover.shortage);
     if (!out_.cover.uncovered.empty()) {
       if (!in_.config->placement.report_unsupported) return uncovered();
       out_.unsupported = uncovered();
@@ -121,7 +122,7 @@ class Placer {
       for (auto& [output, device] : banned_)
         if (!node.outputs.empty() && node.outputs[0] != none && graph_.values[node.outputs[0]].name == output) {
           allowed_[n] &= ~(1ull << device);
-          out_.refusals[n].push_back({device, TENON_REJECT_OTHER, "its compile refused this node"});
+          out_.refusals[n].push_back({device, TENON_REJECT_OTHER, "it refused this node when it was compiled or planned"});
         }
     }
   }
@@ -262,6 +263,10 @@ class Placer {
       if (taken > 0 || &graph_ == &in_.model->graph)
         notes_.push_back(fmt::format("provider {} is not listed under /providers: it takes the {} nodes that no listed provider claims and leaves {} that it could run",
                                      devices_[d].provider(), taken, left));
+    }
+    for (const Displaced& d : out_.cover.displaced) {
+      out_.refusals[d.node].push_back({d.device, TENON_REJECT_MEMORY, fmt::format("its memory \"{}\" has no room for it", out_.models[d.device].domain)});
+      out_.why[d.node] = "memory";
     }
     // Devices that could have run it and were dearer.
     for (const Claim& c : out_.claims)

@@ -121,6 +121,7 @@ DeviceModel device_model(const SessionDevice& device) {
   out.name = device.provider();
   out.domain = info.domains[0].uid;
   out.launch_ns = info.launch_ns;
+  if (!out.on_host()) out.memory_limit = info.memory_limit != 0 ? info.memory_limit : info.domains[0].total_bytes;
   const auto read = [&](std::uint32_t from, std::uint32_t to, double& latency, double& speed) {
     const int r = device.device->route(from, to);
     if (r < 0) return;
