@@ -9,10 +9,6 @@ namespace {
 
 Support check(const Node& node, const OpRow* row, const Profile& profile) {
   if (!row) return Support::no(TENON_REJECT_OP, "the OpenCL provider has no such operator");
-  if (!node.input(0)) return Support::no(TENON_REJECT_OTHER, "its first input is missing");
-  bool any_output = false;
-  for (std::size_t o = 0; o < node.output_count(); ++o) any_output = any_output || node.output(o);
-  if (!any_output) return Support::no(TENON_REJECT_OTHER, "it has no output");
   if (Support s = takes_any_rank(*row) ? known_types(node, profile) : plain_types(node, profile); s.reason != 0) return s;
   return row->supports ? row->supports(node, profile) : Support::yes();
 }

@@ -78,7 +78,9 @@ Kernels& provider() {
     k->adopt_constant = [](std::span<char> bytes) {
       for (char& b : bytes) b = static_cast<char>(~b);
     };
-    k->resolve = [](const tenon_address& a) -> void* { return static_cast<Block*>(a.handle)->bytes.get() + a.offset; };
+    k->resolve = [](const tenon_address& a) -> void* {  // a value without elements has no block
+      return a.handle ? static_cast<Block*>(a.handle)->bytes.get() + a.offset : nullptr;
+    };
     k->api.buffer_alloc = [](tenon_device*, std::uint32_t, std::uint64_t bytes, std::uint64_t, tenon_buffer** out) -> tenon_status* {
       return guarded(provider().host_api(), provider().host(),
                      [&] { *out = reinterpret_cast<tenon_buffer*>(new Block{std::make_unique<unsigned char[]>(bytes)}); });

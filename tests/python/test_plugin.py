@@ -223,12 +223,12 @@ def test_the_opencl_provider_passes(prefix):
     assert report["passed"] and {"operators/MatMul/float32", "operators/Softmax/float32"} <= passed(report)
 
 
-@pytest.mark.parametrize("id,suites", [("second", ["memory"]), ("async", ["memory", "streams"])])
+@pytest.mark.parametrize("id,suites", [("second", ["memory", "shapes"]), ("async", ["memory", "streams"])])
 def test_devices_with_memory_and_streams_pass(prefix, id, suites):
     manifest = BUILD / f"test_providers/{id}/{id}.tenon.json"
     if not manifest.exists():
         pytest.skip("the providers for tests are not built")
-    report = kit(prefix, manifest)
+    report = kit(prefix, manifest, "--suite", ",".join(["abi", "lifecycle", "query", "faults", *suites]))
     assert report["passed"]
     for suite in suites:
         assert passed(report, suite)

@@ -80,7 +80,8 @@ std::int32_t cancelled(tenon_task* task) {
 void temp(tenon_plan_sink* sink, const tenon_temp* asked) {
   PlanRecord* record = planning();
   if (!record || !asked) return real.temp(sink, asked);
-  if (!watch().stepwise || (asked->flags & TENON_TEMP_PER_WORKER) || asked->domain != 0) {
+  if (!watch().stepwise || (asked->flags & TENON_TEMP_PER_WORKER) || asked->domain >= watch().in_host_memory.size() ||
+      !watch().in_host_memory[asked->domain]) {
     record->guarded.push_back(0);
     return real.temp(sink, asked);
   }

@@ -52,10 +52,26 @@ void destroy(tenon_provider* provider) {
   watch().provider = nullptr;
   gone("destroy", watch().alive.providers);
 }
+// Which domains of this device are memory that the kit can write to.
+void learn_domains(tenon_provider* provider, std::uint64_t index) {
+  tenon_span devices{};
+  if (tenon_status* status = target().enumerate(provider, &devices)) return real_host().status_free(status);
+  watch().in_host_memory.clear();
+  if (index >= devices.count) return;
+  const auto& device = *reinterpret_cast<const tenon_device_info*>(static_cast<const char*>(devices.data) + index * devices.stride);
+  for (std::uint64_t i = 0; i < device.domains.count; ++i) {
+    const auto& domain =
+        *reinterpret_cast<const tenon_domain*>(static_cast<const char*>(device.domains.data) + i * device.domains.stride);
+    watch().in_host_memory.push_back(std::string_view(domain.uid.data, domain.uid.size) == "host");
+  }
+}
 tenon_status* device_open(tenon_provider* provider, std::uint64_t index, tenon_device** out) {
   return made("device_open", watch().alive.devices, out, false, [&](tenon_device** result) {
     tenon_status* status = target().device_open(provider, index, result);
-    if (!status) watch().device = *result;
+    if (!status) {
+      watch().device = *result;
+      learn_domains(provider, index);
+    }
     return status;
   });
 }

@@ -87,6 +87,7 @@ struct Watch {
   const tenon_provider_api* api = nullptr;    // the target's own table
   std::atomic<tenon_provider*> provider{nullptr};
   std::atomic<tenon_device*> device{nullptr};  // the one opened last
+  std::vector<bool> in_host_memory;            // its domains
 
   // A rule of the ABI that the target broke. Kept once for each text.
   void broke(std::string rule) {
