@@ -6,7 +6,7 @@ import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
 LEVEL = {"base": 1, "tensor": 2, "graph": 3, "ops": 4, "onnx": 5, "passes": 5, "provider": 5, "partition": 6, "plan": 7,
-         "run": 8}
+         "run": 8, "report": 9}
 PEERS_ALLOWED = {("provider", "onnx"), ("passes", "onnx")}  # none so far may go the other way
 errors = []
 checked = 0

@@ -87,6 +87,9 @@ Status Config::read(const Document& document) {
   placement.policy = get("/placement/policy").get<std::string>();
   placement.error_on_unsupported = get("/placement/on_unsupported") == "error";
   placement.report_unsupported = get("/placement/on_unsupported") == "report";
+  const std::string costs = get("/placement/costs").get<std::string>();
+  const bool nowhere = costs.starts_with("${") && expand_variables(costs.substr(0, costs.find('}') + 1)).empty();  // no home, or a privileged process
+  placement.costs = costs.empty() || nowhere ? "" : absolute(costs, document.folder);
   placement.rules.clear();
   for (const Json& rule : get("/placement/rules")) {
     PlacementRule r;

@@ -49,6 +49,7 @@ class Config {
     bool error_on_unsupported = false;   // else: the next provider, the cpu appended last
     bool report_unsupported = false;     // load all the same, to see what is missing; a run fails
     std::vector<PlacementRule> rules;
+    std::string costs;                   // folder of measured costs, absolute; "" none
   } placement;
   Optimize optimize = Optimize::all;
   int threads = 0;  // 0: as many as the process may use

@@ -6,13 +6,13 @@
 #include <string>
 #include <thread>
 
+#include "core/base/cpu_count.h"
 #include "core/base/text.h"
 #include "core/base/thread_pool.h"
 
 namespace tenon {
-namespace {
 
-unsigned affinity_count() {
+unsigned affinity_cpus() {
   // Grow the mask until the kernel's fits.
   for (int cpus = 1024; cpus <= 1 << 16; cpus *= 4) {
     cpu_set_t* set = CPU_ALLOC(cpus);
@@ -26,12 +26,16 @@ unsigned affinity_count() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+namespace {
+
 void lower(double& quota, double limit) {
   if (limit > 0 && (quota == 0 || limit < quota)) quota = limit;
 }
 
-// CPUs of a quota; 0: none. Version 2 is one tree; version 1 has a tree for "cpu".
-double cgroup_quota() {
+}  // namespace
+
+// Version 2 is one tree; version 1 has a tree for "cpu".
+double cgroup_cpus() {
   double quota = 0;
   std::ifstream groups("/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
@@ -60,12 +64,10 @@ double cgroup_quota() {
   return quota;
 }
 
-}  // namespace
-
 unsigned ThreadPool::usable_cpus() {
   static const unsigned count = [] {
-    unsigned n = affinity_count();
-    if (const double quota = cgroup_quota(); quota > 0)
+    unsigned n = affinity_cpus();
+    if (const double quota = cgroup_cpus(); quota > 0)
       n = std::min(n, std::max(1u, static_cast<unsigned>(std::ceil(quota))));
     return std::max(1u, n);
   }();

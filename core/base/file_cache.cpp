@@ -153,6 +153,8 @@ void FileCache::put(std::string_view key, std::span<const std::byte> bytes) {
   grown_.store(true, std::memory_order_relaxed);
 }
 
+void FileCache::remove(std::string_view key) { ::unlinkat(directory_, name_of(key).c_str(), 0); }
+
 void FileCache::trim() {
   if (!grown_.exchange(false, std::memory_order_relaxed)) return;
   const int again = ::openat(directory_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

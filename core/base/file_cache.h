@@ -36,6 +36,7 @@ class FileCache {
   std::optional<Entry> get(std::string_view key, Check check) const;
   // A folder that is full or gone is no error: it is logged, and the cache is one file poorer.
   void put(std::string_view key, std::span<const std::byte> bytes);
+  void remove(std::string_view key);
   // Brings the folder below its limit, if anything was put since.
   void trim();
 

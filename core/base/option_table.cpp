@@ -26,6 +26,8 @@ constexpr Option table[] = {
 
     {"/placement", K::section, "", "", 0, 0, "which provider runs which node", "core/partition"},
     {"/placement/policy", K::choice, "\"cost\"", "cost", 0, 0, "how nodes are placed", "core/partition"},
+    {"/placement/costs", K::text, "\"${XDG_CACHE_HOME}/tenon/costs\"", "", 0, 0,
+     "folder of costs that were measured (tenon tune): where there are any they replace the providers' estimates; \"\": none; it must be the user's own", "core/partition/costs.cpp"},
     {"/placement/on_unsupported", K::choice, "\"next\"", "next|error|report", 0, 0,
      "a node that no listed provider takes: next: the cpu provider, appended last, which then takes only such nodes; error; report: as next, and where that has no kernel either load all the same (a run fails)", "core/provider/registry.cpp"},
     {"/placement/rules", K::list, "[]", "", 0, 0, "demands for nodes; the first that matches counts", "core/partition"},

@@ -30,6 +30,7 @@ struct Claim {
   std::uint64_t token = 0;
   std::uint64_t flags = 0;  // TENON_CLAIM_*
   double cost_ns = 0;
+  bool measured = false;      // the cost was learned from runs (costs.h), else it is the provider's estimate
   std::uint64_t workspace_bytes = 0;
   std::uint64_t weight_bytes = 0;
   std::vector<OperandRule> rules;

@@ -75,6 +75,7 @@ class Placer {
     for (std::uint32_t d = 0; d < devices_.size(); ++d) {
       LoadTask task(*in_.load, devices_[d].device);
       TENON_ASSIGN(QueryAnswer answer, query_device(devices_[d], d, *out_.view, in_.max_workers, task));
+      if (in_.costs) in_.costs->apply(d, *out_.view->graph(), answer.claims);
       for (Claim& c : answer.claims) out_.claims.push_back(std::move(c));
       for (DeviceRefusal& r : answer.refusals) out_.refusals[r.node].push_back({d, r.reason, std::move(r.text)});
       out_.models.push_back(device_model(devices_[d]));
@@ -203,6 +204,7 @@ class Placer {
     for (const Claim& c : out_.claims)
       if (c.flags & TENON_CLAIM_DATA_DEPENDENT_SHAPE)
         for (NodeId n : c.nodes) in.ends_segment[n] = true;
+    out_.ends_segment = in.ends_segment;
     withhold();
     in.allowed = allowed_;
     out_.cover = cover(in);
@@ -235,6 +237,8 @@ class Placer {
   }
 
   void explain() {
+    out_.rule = rule_of_;
+    out_.allowed = allowed_;
     out_.why.resize(graph_.nodes.size());
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
       std::string& why = out_.why[n];

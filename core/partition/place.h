@@ -9,6 +9,7 @@
 
 #include "core/base/config.h"
 #include "core/onnx/import.h"
+#include "core/partition/costs.h"
 #include "core/partition/cover.h"
 #include "core/partition/query.h"
 
@@ -23,6 +24,7 @@ struct PlaceInput {
   DimBounds bounds;
   std::uint32_t max_workers = 1;
   LoadContext* load = nullptr;
+  const LearnedCosts* costs = nullptr;  // measured before: they replace estimates; may be null
 };
 
 struct Refused {
@@ -41,6 +43,9 @@ struct Placement {
   std::vector<double> value_bytes;            // at the sizes of estimates
   std::vector<std::vector<Refused>> refusals; // per node, by device
   std::vector<std::string> why;               // per node
+  std::vector<int> rule;                      // per node: the configuration's rule that fits, -1 none
+  std::vector<std::uint64_t> allowed;         // per node: devices that might bid, after rules and fallbacks
+  std::vector<bool> ends_segment;             // per node, as the cover saw it
   std::vector<std::string> notes;
   Status unsupported;                         // not ok: placement.on_unsupported is "report" and there are such nodes
 };

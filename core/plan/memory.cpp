@@ -182,6 +182,11 @@ Storage PlanMemory::storage(const MemoryPlace& place, ValueId v) {
   return s;
 }
 
+void PlanMemory::trace(PlanTrace& out) const {
+  for (std::uint32_t b = 0; b < buffers_.size(); ++b)
+    if (const Buffer& at = buffers_[b]; at.root == b && at.first != ~0u) out.spans.push_back({at.what, at.domain, at.bytes, at.first, at.last});
+}
+
 Region PlanMemory::region(const MemoryPlace& place, ValueId v, bool write) const {
   constexpr std::uint64_t buffers = 1ull << 62, slots = 1ull << 63;
   switch (place.kind) {

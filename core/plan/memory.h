@@ -10,6 +10,7 @@
 
 #include "core/base/limits.h"
 #include "core/plan/plan.h"
+#include "core/plan/trace.h"
 
 namespace tenon {
 
@@ -49,6 +50,8 @@ class PlanMemory {
   Storage storage(const MemoryPlace& place, ValueId v);
   // What a use of this place touches; exact once laid out, before that all of a buffer.
   Region region(const MemoryPlace& place, ValueId v, bool write) const;
+  // The buffers of all arenas with their lifetimes.
+  void trace(PlanTrace& out) const;
   // All places that were asked for, by value and domain.
   const std::map<std::pair<ValueId, std::uint32_t>, MemoryPlace>& places() const { return places_; }
 

@@ -38,6 +38,7 @@ class Planner {
     }
     schedule_.keep_copied();
     TENON_TRY(memory_.lay_out(in_.limits));
+    if (in_.trace) memory_.trace(*in_.trace);
     schedule_.set_waits();
     set_storages();
     if (in_.segment_count == 1) set_in_place();
@@ -155,6 +156,7 @@ class Planner {
     c.queue = schedule_.queue_of(over.device);
     c.bytes = bytes_of(v);
     copies_.push_back({from, to});
+    if (in_.trace) in_.trace->at(schedule_.now(), "copy " + graph_.values[v].name);
     schedule_.add(PlannedItem::Kind::copy, static_cast<std::uint32_t>(plan_->copies.size() - 1), c.queue, {{from, v, false}, {to, v, true}});
     return {};
   }
@@ -205,6 +207,7 @@ class Planner {
     if (steps.workspace) add_temp(*steps.workspace);
 
     const std::uint32_t start = schedule_.now();
+    for (std::size_t i = 0; in_.trace && i < steps.steps.size(); ++i) in_.trace->at(start + steps.steps[i].stage, step_text(steps.named[i]));
     for (const StepUse& s : steps.steps) {
       for (const auto* list : {&s.reads, &s.writes})
         for (std::uint32_t o : *list) {
@@ -228,6 +231,11 @@ class Planner {
     return {};
   }
 
+  // "conv.depthwise of layer1/conv": the kernel, and the first of its nodes.
+  std::string step_text(const PlannedStep& step) const {
+    const std::string node = step.nodes.empty() ? std::string() : graph_.nodes[step.nodes.front()].name;
+    return node.empty() || node == step.name ? step.name : step.name + " of " + node;
+  }
   // When a value of the caller is first and last touched.
   void use(ValueId v, std::uint32_t time) {
     const auto [it, fresh] = used_.try_emplace(v, time, time);
@@ -265,6 +273,7 @@ class Planner {
         use(v, schedule_.now());
         uses.push_back({memory_.place(v, 0), v, true});
       }
+    if (in_.trace) in_.trace->at(schedule_.now(), graph_.nodes[n].label());
     schedule_.add(PlannedItem::Kind::host_step, n, none, std::move(uses));
     return {};
   }

@@ -4,6 +4,7 @@
 
 #include "core/base/limits.h"
 #include "core/plan/plan.h"
+#include "core/plan/trace.h"
 
 namespace tenon {
 
@@ -20,6 +21,7 @@ struct PlanInput {
   bool box = false;  // for the largest sizes of a box (plan/box.h)
   Limits limits;
   tenon_task* load = nullptr;
+  PlanTrace* trace = nullptr;  // for reports; null: nothing is traced
 };
 
 // shapes: inputs, and what earlier segments made. Errors: of inference and providers, naming the node;

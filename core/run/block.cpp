@@ -1,9 +1,6 @@
 #include "core/run/block.h"
 
 #include <algorithm>
-#include <set>
-#include <thread>
-#include <tuple>
 
 #include "core/base/log.h"
 #include "core/onnx/infer.h"
@@ -49,7 +46,6 @@ Result<std::unique_ptr<Block>> Block::build(BlockEnvironment& environment, Graph
     TENON_TRY(block->prepare());
   }
   TENON_TRY(block->build_bodies());
-  block->report();
   return block;
 }
 
@@ -64,12 +60,16 @@ Status Block::compile() {
   input.bounds = dim_bounds(environment_.config->shapes, environment_.model->symbols);
   input.max_workers = environment_.max_workers;
   input.load = environment_.load;
+  input.costs = environment_.costs;
   std::vector<std::pair<std::string, std::uint32_t>> banned;
   std::vector<std::string> notes;
   for (int round = 1;; ++round) {
     if (environment_.step) TENON_TRY(environment_.step(0.3, "placing nodes"));
     TENON_SET(placement_, place(input, banned));
-    if (!placement_.unsupported.ok()) return {};  // there is nothing to run: only to report
+    if (!placement_.unsupported.ok()) {  // there is nothing to run: only to report
+      if (environment_.unsupported.ok()) environment_.unsupported = placement_.unsupported.clone();
+      return {};
+    }
     programs_.clear();
     programs_.resize(placement_.cover.parts.size());
     bool again = false;
@@ -174,65 +174,6 @@ Status Block::build_bodies() {
     }
   }
   return {};
-}
-
-void Block::report() {
-  PlacementReport& out = *environment_.report;
-  const Cover& cover = placement_.cover;
-  const auto base = static_cast<std::int32_t>(out.parts.size());
-  if (!placement_.unsupported.ok() && out.unsupported.ok()) out.unsupported = placement_.unsupported.clone();
-  for (const CoverPart& p : cover.parts) {
-    std::uint64_t nodes = 0;
-    for (std::uint32_t c : p.claims) nodes += placement_.claims[c].nodes.size();
-    out.parts.push_back({environment_.devices[p.device].provider(), environment_.devices[p.device].device->info().uid, nodes, p.cost_ns});
-  }
-  report_copies();
-  for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
-    const Node& node = graph_.nodes[n];
-    const bool taken = cover.node_claim[n] != none || node.host_evaluated || placement_.host_step[n];
-    PlacedNode placed{node.name, node.op_type, node.domain, path_, taken ? "core" : "none", taken ? "host" : "none", -1, 0, placement_.why[n], {}};
-    if (const std::uint32_t c = cover.node_claim[n]; c != none) {
-      const SessionDevice& device = environment_.devices[placement_.claims[c].device];
-      placed.provider = device.provider();
-      placed.device = device.device->info().uid;
-      placed.part = base + static_cast<std::int32_t>(cover.node_part[n]);
-      placed.cost_ns = placement_.claims[c].cost_ns / static_cast<double>(placement_.claims[c].nodes.size());
-    }
-    for (const Refused& r : placement_.refusals[n]) placed.refusals.push_back({environment_.devices[r.device].provider(), r.reason, r.text});
-    out.nodes.push_back(std::move(placed));
-  }
-  for (const std::string& note : placement_.notes) out.notes.push_back(path_.empty() ? note : path_ + ": " + note);
-}
-
-// What a run copies between memories, at the sizes of estimates; each value once for each memory and segment. Evaluated
-// values are copied when a plan is made.
-void Block::report_copies() {
-  static const DeviceModel host{.name = "host", .domain = "host"};
-  const Cover& cover = placement_.cover;
-  std::vector<const DeviceModel*> home(graph_.values.size(), &host);
-  for (const CoverPart& p : cover.parts)
-    for (std::size_t o = 0; o < p.outputs.size(); ++o)
-      if (!p.output_on_host[o]) home[p.outputs[o]] = &placement_.models[p.device];
-  std::set<std::tuple<ValueId, std::string, std::uint32_t>> seen;
-  const auto add = [&](ValueId v, const DeviceModel& to, std::uint32_t segment) {
-    const DeviceModel& from = *home[v];
-    if (const NodeId producer = graph_.values[v].producer; producer != none && graph_.nodes[producer].host_evaluated) return;
-    if (from.domain == to.domain || !seen.emplace(v, to.domain, segment).second) return;
-    environment_.report->copies.push_back({graph_.values[v].name, from.name, to.name, static_cast<std::uint64_t>(placement_.value_bytes[v]),
-                                           copy_cost(from, to, placement_.value_bytes[v])});
-  };
-  for (const CoverPart& p : cover.parts)
-    for (std::size_t i = 0; i < p.inputs.size(); ++i) add(p.inputs[i], p.input_on_host[i] ? host : placement_.models[p.device], p.segment);
-  for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
-    if (!placement_.host_step[n]) continue;
-    for (ValueId v : graph_.nodes[n].inputs)
-      if (v != none) add(v, host, cover.node_segment[n]);
-    for (const GraphPtr& body : graph_.nodes[n].subgraphs())
-      for (const OuterValue& o : body->outer) add(o.parent, host, cover.node_segment[n]);
-  }
-  for (const CoverPart& p : cover.parts)
-    for (ValueId v : p.outputs)
-      if (graph_.values[v].is_output) add(v, host, p.segment);
 }
 
 }  // namespace tenon

@@ -28,8 +28,9 @@ struct BlockEnvironment {
   ImportOptions import;
   std::uint32_t max_workers = 1;
   LoadContext* load = nullptr;
-  PlacementReport* report = nullptr;
   std::optional<Growth::Configured::Rows> state_rows;  // of the model's own graph
+  const LearnedCosts* costs = nullptr;              // measured before; may be null
+  Status unsupported;                               // not ok: nodes that nothing runs, in a session that only reports
   std::function<Status(double, const char*)> step;  // progress; an error stops the load
 };
 
@@ -47,6 +48,15 @@ class Block {
   // outputs: one for each output of the graph. One with data is written in place and must fit; the others get memory of
   // their own. wanted: null, or which outputs matter. Errors name the node or the output.
   Status run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted = nullptr) const;
+
+  // Adds what runs where, and the same of all bodies inside. main: the graph itself, whose memory is planned for it too.
+  void report(PlacementReport& out) const;
+  // What one run costs by estimate: nodes, launches, copies.
+  double cost() const { return cost_of(placement_.cover); }
+  // The same if device d had to run node n; infinite where it cannot. Owns: nothing; the placement stays.
+  double cost_if(NodeId n, std::uint32_t d) const;
+  // Adds what the steps of some runs took, as costs of the claims they belong to.
+  void learn(const Profile& profile, LearnedCosts& costs) const;
 
   // A readable dump of the plan used last, and its memory.
   std::string plan_text() const;
@@ -66,8 +76,10 @@ class Block {
   Status compile_part(const CoverPart& part, std::uint32_t number, Program& out);
   Status order();
   Status build_bodies();
-  void report();
-  void report_copies();
+  // block_report.cpp
+  std::vector<PlacedCopy> copies(const Cover& cover) const;
+  double cost_of(const Cover& cover) const;
+  MemoryReport memory_report() const;
 
   // The plan of one segment for a key; parent: the plan of the segment before it, null for the first.
   Result<std::shared_ptr<const Plan>> plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent, RunContext& context,

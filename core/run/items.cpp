@@ -35,7 +35,7 @@ Status Execution::items(BoundPlan& bound) {
         TENON_TRY(run_host_step(*this, item.index));
         if (state_.profile) {
           const Node& node = graph().nodes[item.index];
-          state_.profile->events.push_back({node.name.empty() ? node.op_type : node.name, node.op_type, "core", start, now_ns() - start, 0});
+          state_.profile->events.push_back({node.name.empty() ? node.op_type : node.name, node.op_type, "core", start, now_ns() - start});
         }
         break;
       }
@@ -65,7 +65,8 @@ Status Execution::program(const PlannedProgram& planned, BoundProgram& bound, Ru
     if (queue) TENON_TRY(context_.queues().wait(*queue));
     const std::uint64_t end = now_ns();
     const Node* node = step.nodes.empty() ? nullptr : &graph().nodes[step.nodes.front()];
-    state_.profile->events.push_back({node && !node->name.empty() ? node->name : step.name, step.name, planned.program->device->provider().id(), start, end - start, 0});
+    state_.profile->events.push_back({node && !node->name.empty() ? node->name : step.name, step.name, planned.program->device->provider().id(), start, end - start, 0,
+                                      planned.program->part.device, step.nodes.empty() ? planned.program->nodes : step.nodes, &graph()});
     task_.take_trace(*state_.profile);
   }
   return {};
@@ -136,7 +137,7 @@ Status Execution::copy(const Plan& plan, const PlannedCopy& c, RunQueue* queue) 
   if (c.bytes) TENON_TRY(c.device->copy(c.route, queue ? queue->stream : nullptr, context_.address(plan, c.to), context_.address(plan, c.from), c.bytes));
   if (!state_.profile) return {};
   if (queue) TENON_TRY(context_.queues().wait(*queue));
-  state_.profile->events.push_back({"copy " + graph().values[c.value].name, "Copy", c.device->provider().id(), start, now_ns() - start, 0});
+  state_.profile->events.push_back({"copy " + graph().values[c.value].name, "Copy", c.device->provider().id(), start, now_ns() - start});
   return {};
 }
 

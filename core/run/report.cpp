@@ -6,6 +6,15 @@
 
 namespace tenon {
 
+std::size_t PlacementReport::find(std::string_view name) const {
+  for (std::size_t n = 0; n < nodes.size(); ++n)
+    if (!name.empty() && nodes[n].name == name) return n;
+  for (std::size_t n = 0; n < nodes.size(); ++n)
+    for (const std::int32_t v : nodes[n].outputs)
+      if (v >= 0 && values[static_cast<std::size_t>(v)].name == name) return n;
+  return nodes.size();
+}
+
 std::string Profile::chrome_trace() const {
   std::uint64_t start = ~0ull;
   for (const ProfileEvent& e : events) start = std::min(start, e.start_ns);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,11 +20,37 @@ struct ModelInfo {
   std::uint64_t node_count = 0, weight_bytes = 0;
 };
 
+// A device as the session uses it.
+struct PlacedDevice {
+  std::string provider, version, uid, name;
+  std::string memory;        // uid of the memory its values are in; "host" is core's own
+  bool fallback = false;     // nobody named it: it takes only what no other device claims
+  double launch_ns = 0;      // fixed cost of one part
+  std::uint64_t measured = 0;  // claims whose cost was measured before instead of estimated
+};
+
 // Why one device does not run one node.
 struct Refusal {
   std::string provider;
   std::int32_t reason = 0;  // TENON_REJECT_*
   std::string text;
+  std::uint32_t device = 0;  // index into PlacementReport::devices
+};
+
+// One device's claim on a node, taken or not.
+struct Offer {
+  std::uint32_t device = 0;  // index into PlacementReport::devices
+  double cost_ns = 0;        // of the whole claim
+  std::uint32_t nodes = 1;   // that it computes together
+  bool measured = false;     // else the provider's estimate
+  bool allowed = true;       // false: a rule of the configuration, or a fallback's place, stands against it
+  bool chosen = false;
+};
+
+struct PlacedValue {
+  std::string name, type;   // type with the sizes that estimates are made for: "float32[1,64,56,56]"
+  std::uint64_t bytes = 0;  // at those sizes; 0 unknown
+  bool constant = false, input = false, output = false;
 };
 
 struct PlacedNode {
@@ -35,6 +62,12 @@ struct PlacedNode {
   double cost_ns = 0;
   std::string why;  // "cost", "rule 2", "only claim", ...
   std::vector<Refusal> refusals;
+  bool measured = false;                       // the cost was
+  std::vector<std::int32_t> inputs, outputs;   // indices into PlacementReport::values; -1 where omitted
+  std::vector<Offer> offers;                   // of all devices, in their order
+  std::vector<std::string> sources;            // the model's own nodes that it stands for
+  std::string op;                              // domain and type as one: "Conv", "com.acme.Thing"
+  std::int32_t rule = -1;                      // of the configuration, the first that fits
 };
 
 struct PlacedPart {
@@ -49,6 +82,25 @@ struct PlacedCopy {
   double cost_ns = 0;
 };
 
+// Memory of one run of the main graph at the sizes of estimates, planned without running.
+struct MemoryReport {
+  struct Domain {
+    std::string uid;
+    std::uint64_t bytes = 0;                // of its arena
+    std::vector<std::uint64_t> live;        // by step: bytes that hold something then
+  };
+  struct Held {
+    std::string value;                      // "" for an intermediate value inside a part
+    std::string memory;
+    std::uint64_t bytes = 0;
+  };
+  std::vector<std::string> steps;           // what happens when
+  std::vector<Domain> domains;              // only those with an arena
+  std::uint32_t peak_step = 0;              // where all memories together hold most
+  std::vector<Held> at_peak;                // largest first, at most 16
+  std::string note;                         // why there is none, or what it leaves out
+};
+
 struct PlacementReport {
   std::vector<PlacedNode> nodes;
   std::vector<PlacedPart> parts;
@@ -57,12 +109,29 @@ struct PlacementReport {
   Status unsupported;              // not ok: nodes that nothing runs (provider "none"), and so no run is possible
   std::uint64_t arena_bytes = 0;   // of the last plan
   std::uint64_t weight_bytes = 0;
+  std::vector<PlacedDevice> devices;
+  std::vector<PlacedValue> values;
+  MemoryReport memory;
+  double cost_ns = 0;              // of one run: nodes, launches, copies
+
+  // The node of that name, or that makes the value of that name; nodes.size() where there is none.
+  std::size_t find(std::string_view name) const;
 };
 
 struct ProfileEvent {
   std::string name, op_type, provider;
   std::uint64_t start_ns = 0, duration_ns = 0;
   std::uint32_t worker = 0;
+  std::uint32_t device = 0xffffffffu;   // of the session; none for core's own steps
+  std::vector<std::uint32_t> nodes = {};  // of the graph `graph`; empty where the provider does not say
+  const void* graph = nullptr;          // tells graphs of one session apart; never followed
+};
+
+// One claim's cost as runs showed it.
+struct LearnedLine {
+  std::string provider, device, operators;
+  double ns = 0;
+  std::uint32_t samples = 0;
 };
 
 struct Profile {

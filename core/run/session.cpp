@@ -22,7 +22,8 @@ struct Session::Impl {
   CustomOps custom;
   std::unique_ptr<Model> model;
   LoadContext load;
-  PlacementReport report;
+  std::vector<std::string> notes;  // of the load: providers left out, ...
+  std::unique_ptr<const LearnedCosts> costs;  // measured before
   BlockEnvironment environment;
   std::unique_ptr<Block> block;
   std::vector<Port> inputs, outputs;              // of the graph
@@ -34,6 +35,7 @@ struct Session::Impl {
   std::vector<ConstantPtr> defaults;  // by input; null where there is none
   ModelInfo info;
   mutable std::mutex report_mutex;
+  mutable std::unique_ptr<PlacementReport> report;  // made when it is first asked for
   Clock::time_point deadline = Clock::time_point::max();
 
   // Says how far the load is; stops it when it was cancelled or took too long.
@@ -49,7 +51,7 @@ struct Session::Impl {
     if (config.limits.load.count() > 0) deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(config.limits.load);
     config.apply_log();
     TENON_TRY(step(0, "loading providers"));
-    TENON_SET(providers, Registry::instance().open_all(config, report.notes));
+    TENON_SET(providers, Registry::instance().open_all(config, notes));
     for (const SessionProvider& p : providers) {
       TENON_TRY(read_schemas(p.provider, custom));
       provider_ids.push_back(p.provider->id());
@@ -78,7 +80,7 @@ struct Session::Impl {
     if (!config.cache.folder.empty()) {
       Result<std::shared_ptr<FileCache>> cache = FileCache::open(config.cache.folder, config.cache.limit);
       if (cache.ok()) load.cache = *std::move(cache);
-      else report.notes.push_back(fmt::format("/session/cache: {}; the session goes without", cache.status().text()));
+      else notes.push_back(fmt::format("/session/cache: {}; the session goes without", cache.status().text()));
       if (config.cache.check_content) load.check = FileCache::Check::content;
     }
     environment.model = model.get();
@@ -86,14 +88,15 @@ struct Session::Impl {
     environment.import = import_options();
     environment.max_workers = threads;
     environment.load = &load;
-    environment.report = &report;
+    TENON_ASSIGN(LearnedCosts learned, LearnedCosts::load(config.placement.costs, environment.devices, threads, notes));
+    costs = std::make_unique<const LearnedCosts>(std::move(learned));
+    if (!costs->empty()) environment.costs = costs.get();
     environment.step = [this](double fraction, const char* what) { return step(fraction, what); };
     std::vector<std::string> unknown;
     (void)dim_bounds(config.shapes, model->symbols, &unknown);
-    for (const std::string& name : unknown) report.notes.push_back(fmt::format("/shapes/{}: the model has no dimension of that name", name));
+    for (const std::string& name : unknown) notes.push_back(fmt::format("/shapes/{}: the model has no dimension of that name", name));
     TENON_SET(block, Block::build(environment, graph, ""));
     load.finish();
-    report.weight_bytes = load.packed_bytes();
     deadline = Clock::time_point::max();  // plans made by runs are no part of the load
     TENON_TRY(step(1, "done"));
     load.cancelled = {};
@@ -263,7 +266,7 @@ Datum borrowed(const ConstantPtr& c) {
 
 Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results,
                           const RunOptions& run_options) const {
-  if (!report.unsupported.ok()) return report.unsupported.clone();
+  if (!environment.unsupported.ok()) return environment.unsupported.clone();
   static thread_local Scratch scratch_of_thread;
   Scratch scratch = std::move(scratch_of_thread);  // a run inside a run (a log sink that runs a model) gets a fresh one
   scratch.feeds.resize(inputs.size());
@@ -417,8 +420,42 @@ Status Session::run(std::span<const NamedDatum> feeds, std::span<const std::stri
 
 const PlacementReport& Session::placement() const {
   std::lock_guard lock(impl_->report_mutex);
-  impl_->report.arena_bytes = impl_->block->arena_bytes();
-  return impl_->report;
+  if (!impl_->report) {
+    auto made = std::make_unique<PlacementReport>();
+    made->notes = impl_->notes;
+    made->unsupported = impl_->environment.unsupported.clone();
+    made->weight_bytes = impl_->load.packed_bytes();
+    for (const SessionDevice& d : impl_->environment.devices) {
+      const DeviceInfo& info = d.device->info();
+      made->devices.push_back({d.provider(), d.device->provider().version(), info.uid, info.name, info.domains[0].uid, d.fallback, info.launch_ns, 0});
+    }
+    impl_->block->report(*made);
+    impl_->report = std::move(made);
+  }
+  impl_->report->arena_bytes = impl_->block->arena_bytes();
+  return *impl_->report;
+}
+
+Result<double> Session::cost_if(std::size_t node, std::uint32_t device) const {
+  const PlacementReport& report = placement();
+  if (node >= report.nodes.size()) return error(TENON_OUT_OF_RANGE, "node {} of {}", node, report.nodes.size());
+  if (device >= report.devices.size()) return error(TENON_OUT_OF_RANGE, "device {} of {}", device, report.devices.size());
+  if (!report.nodes[node].graph.empty()) return error(TENON_UNIMPLEMENTED, "node {} is in the body \"{}\"; costs compare for the main graph only", node, report.nodes[node].graph);
+  return impl_->block->cost_if(static_cast<NodeId>(node), device);
+}
+
+Status Session::learn(const Profile& profile, bool keep, std::vector<LearnedLine>& out) const {
+  const std::vector<SessionDevice>& devices = impl_->environment.devices;
+  LearnedCosts costs(devices.size());
+  impl_->block->learn(profile, costs);
+  for (std::uint32_t d = 0; d < devices.size(); ++d)
+    for (const auto& [key, cost] : costs.table(d).entries())
+      out.push_back({devices[d].provider(), devices[d].device->info().uid, cost.operators, cost.ns, cost.samples});
+  return keep ? costs.store(impl_->options.config.placement.costs, devices, impl_->environment.max_workers) : Status();
+}
+
+Result<std::uint64_t> Session::forget_costs() const {
+  return LearnedCosts::forget(impl_->options.config.placement.costs, impl_->environment.devices, impl_->environment.max_workers);
 }
 
 std::string Session::graph_text() const { return tenon::graph_text(impl_->model->graph, impl_->model->symbols); }

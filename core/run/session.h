@@ -80,8 +80,16 @@ class Session {
   Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
              const RunOptions& options = {}) const;
 
-  // What runs where, at what cost, and why not elsewhere.
+  // What runs where, at what cost, and why not elsewhere. Made when it is first asked for; lives as long as the session.
   const PlacementReport& placement() const;
+  // What one run would cost by estimate, in ns, if this device (both as the placement numbers them) had to run this node and
+  // all others were placed for the best; infinite where it cannot. Errors: OUT_OF_RANGE; UNIMPLEMENTED for nodes of bodies.
+  Result<double> cost_if(std::size_t node, std::uint32_t device) const;
+  // The costs of claims from the steps in a profile of this session's runs. keep: they go to the folder /placement/costs,
+  // where later sessions find them. Errors: those of keeping them.
+  Status learn(const Profile& profile, bool keep, std::vector<LearnedLine>& out) const;
+  // Removes what is kept there for this session's devices and number of threads; the number of costs that were.
+  Result<std::uint64_t> forget_costs() const;
   // Text of the optimised graph and of the plan for the last shapes run.
   std::string graph_text() const;
   std::string plan_text() const;

@@ -71,9 +71,8 @@ inline Status missing(const char* what) { return invalid("{} is NULL", what); }
 // A copy for tenon_text_release.
 Status give_text(const std::string& text, char** out_text);
 
-// JSON of reports; report.cpp.
+// JSON; report.cpp.
 std::string model_json(const ModelInfo& model);
-std::string placement_json(const PlacementReport& report);
 
 }  // namespace tenon::sdk
 

@@ -1,7 +1,11 @@
-// Reports of the C API as JSON: models, placements, providers.
+// Reports of the C API: models, placements, costs, providers.
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "core/provider/registry.h"
+#include "core/report/machine.h"
+#include "core/report/placement.h"
 #include "sdk/c/handles.h"
 
 using namespace tenon;
@@ -12,23 +16,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-const char* reason_name(std::int32_t reason) {
-  switch (reason) {
-    case TENON_REJECT_OP: return "op";
-    case TENON_REJECT_OPSET: return "opset";
-    case TENON_REJECT_DTYPE: return "dtype";
-    case TENON_REJECT_RANK: return "rank";
-    case TENON_REJECT_DYNAMIC: return "dynamic";
-    case TENON_REJECT_ATTRIBUTE: return "attribute";
-    case TENON_REJECT_NEEDS_CONSTANT: return "needs_constant";
-    case TENON_REJECT_TOO_SMALL: return "too_small";
-    case TENON_REJECT_MEMORY: return "memory";
-    case TENON_REJECT_CONFIG: return "config";
-    case TENON_REJECT_NOT_ANSWERED: return "not_answered";
-    default: return "other";
-  }
-}
 
 const char* device_kind_name(std::int32_t kind) {
   switch (kind) {
@@ -55,22 +42,6 @@ std::string model_json(const ModelInfo& m) {
                {"description", m.description}, {"graph_name", m.graph_name}, {"graph_description", m.graph_description},
                {"ir_version", m.ir_version}, {"model_version", m.model_version}, {"opsets", opsets}, {"metadata", metadata},
                {"node_count", m.node_count}, {"weight_bytes", m.weight_bytes}});
-}
-
-std::string placement_json(const PlacementReport& report) {
-  Json nodes = Json::array(), parts = Json::array(), copies = Json::array();
-  for (const PlacedNode& n : report.nodes) {
-    Json refusals = Json::array();
-    for (const Refusal& r : n.refusals) refusals.push_back({{"provider", r.provider}, {"reason", reason_name(r.reason)}, {"text", r.text}});
-    nodes.push_back({{"name", n.name}, {"op_type", n.op_type}, {"domain", n.domain}, {"graph", n.graph}, {"provider", n.provider},
-                     {"device", n.device}, {"part", n.part}, {"cost_ns", n.cost_ns}, {"why", n.why}, {"refusals", std::move(refusals)}});
-  }
-  for (const PlacedPart& p : report.parts)
-    parts.push_back({{"provider", p.provider}, {"device", p.device}, {"node_count", p.node_count}, {"cost_ns", p.cost_ns}});
-  for (const PlacedCopy& c : report.copies)
-    copies.push_back({{"value", c.value}, {"from", c.from}, {"to", c.to}, {"bytes", c.bytes}, {"cost_ns", c.cost_ns}});
-  return text({{"nodes", std::move(nodes)}, {"parts", std::move(parts)}, {"copies", std::move(copies)}, {"notes", report.notes},
-               {"arena_bytes", report.arena_bytes}, {"weight_bytes", report.weight_bytes}});
 }
 
 }  // namespace tenon::sdk
@@ -104,4 +75,81 @@ tenon_status* tenon_provider_devices(const char* name, const tenon_configuration
     const std::string& path = provider->manifest().library;
     return give_text(text({{"id", provider->id()}, {"version", provider->version()}, {"path", path}, {"devices", devices}}), out_text);
   });
+}
+
+tenon_status* tenon_session_placement_text(const tenon_session* session, char** out_text) { return tenon_session_explain(session, "json", out_text); }
+
+tenon_status* tenon_session_explain(const tenon_session* session, const char* format, char** out_text) {
+  return guard([&]() -> Status {
+    if (!session) return missing("session");
+    const std::string_view name = format ? format : "text";
+    const PlacementReport& report = session->session->placement();
+    const ModelInfo& model = session->session->model();
+    if (name == "text") return give_text(placement_text(model, report), out_text);
+    if (name == "json") return give_text(placement_json(model, report), out_text);
+    if (name == "html") return give_text(placement_html(model, report), out_text);
+    return invalid("format \"{}\": \"text\", \"json\" or \"html\" is expected", name);
+  });
+}
+
+size_t tenon_session_node_count(const tenon_session* session) {
+  size_t count = 0;
+  // A failure is told by tenon_session_node, which has a status for it.
+  tenon_status_release(guard([&]() -> Status {
+    if (session) count = session->session->placement().nodes.size();
+    return {};
+  }));
+  return count;
+}
+tenon_status* tenon_session_node(const tenon_session* session, size_t index, tenon_placed_node* out_node) {
+  return guard([&]() -> Status {
+    if (!session) return missing("session");
+    if (!out_node) return missing("out_node");
+    const std::uint32_t size = out_node->struct_size;
+    if (size < 2 * sizeof(std::uint32_t)) return invalid("out_node->struct_size is {}: set it to sizeof the struct", size);
+    const std::vector<PlacedNode>& nodes = session->session->placement().nodes;
+    if (index >= nodes.size()) return error(TENON_OUT_OF_RANGE, "node {} of {}", index, nodes.size());
+    const PlacedNode& n = nodes[index];
+    const tenon_placed_node full{size, n.part, n.name.c_str(), n.op.c_str(), n.graph.c_str(), n.provider.c_str(), n.device.c_str(), n.why.c_str(), n.cost_ns, n.measured, 0};
+    std::memcpy(out_node, &full, std::min<std::size_t>(size, sizeof full));
+    return {};
+  });
+}
+
+tenon_status* tenon_session_cost_if(const tenon_session* session, size_t node, size_t device, double* out_ns) {
+  return guard([&]() -> Status {
+    if (!session) return missing("session");
+    if (!out_ns) return missing("out_ns");
+    TENON_SET(*out_ns, session->session->cost_if(node, static_cast<std::uint32_t>(std::min<size_t>(device, 0xffffffffu))));
+    return {};
+  });
+}
+
+tenon_status* tenon_session_learn(const tenon_session* session, const tenon_profile* profile, int32_t keep, char** out_text) {
+  return guard([&]() -> Status {
+    if (!session) return missing("session");
+    if (!profile) return missing("profile");
+    std::vector<LearnedLine> lines;
+    {
+      std::lock_guard lock(profile->mutex);
+      TENON_TRY(session->session->learn(profile->profile, keep != 0, lines));
+    }
+    Json all = Json::array();
+    for (const LearnedLine& line : lines)
+      all.push_back({{"provider", line.provider}, {"device", line.device}, {"operators", line.operators}, {"ns", line.ns}, {"samples", line.samples}});
+    return out_text ? give_text(text(all), out_text) : Status();
+  });
+}
+
+tenon_status* tenon_session_forget_costs(const tenon_session* session, uint64_t* out_count) {
+  return guard([&]() -> Status {
+    if (!session) return missing("session");
+    TENON_ASSIGN(const std::uint64_t count, session->session->forget_costs());
+    if (out_count) *out_count = count;
+    return {};
+  });
+}
+
+tenon_status* tenon_machine_text(char** out_text) {
+  return guard([&] { return give_text(machine_json(), out_text); });
 }

@@ -150,11 +150,6 @@ const char* tenon_session_metadata(const tenon_session* session, const char* key
 tenon_status* tenon_session_model_text(const tenon_session* session, char** out_text) {
   return guard([&]() -> Status { return session ? give_text(model_json(session->session->model()), out_text) : missing("session"); });
 }
-tenon_status* tenon_session_placement_text(const tenon_session* session, char** out_text) {
-  return guard([&]() -> Status {
-    return session ? give_text(placement_json(session->session->placement()), out_text) : missing("session");
-  });
-}
 tenon_status* tenon_session_graph_text(const tenon_session* session, char** out_text) {
   return guard([&]() -> Status { return session ? give_text(session->session->graph_text(), out_text) : missing("session"); });
 }

@@ -1,12 +1,13 @@
 // tenon explain: which provider runs which node, what it costs, what is copied, and why others do not.
-#include <map>
+#include <algorithm>
+#include <fstream>
 
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"
+#include "sdk/cli/explain.h"
 #include "sdk/cli/inputs.h"
 #include "sdk/cli/session_args.h"
-#include "sdk/cli/table.h"
 
 namespace tenon::cli {
 namespace {
@@ -14,81 +15,59 @@ namespace {
 struct Explain {
   SessionArgs session;
   Inputs inputs;
-  std::string format = "table";
-  bool nodes = false, plan = false;
+  std::string format = "table", html, node, why_not;
+  std::vector<std::string> compare;
+  bool json = false, nodes = false, plan = false;
 
   int operator()() const {
-    const Session s = session.open();
+    const bool as_json = json || format == "json";
+    if (!compare.empty()) {
+      print_comparison(read_report(compare[0]), read_report(compare[1]), compare[0], compare[1], as_json);
+      return ok;
+    }
+    if (session.model.empty()) throw Failure{usage, "explain: a model, or --compare A.json B.json, is expected"};
+    Config config = session.configuration();
+    const auto sizes = inputs.named_sizes();
+    for (const auto& [name, size] : sizes) config.set("/shapes/" + pointer_part(name), fmt::format("{{\"opt\": {}}}", size));
+    const Session s = session.open(config);
+    check_sizes(s, sizes);
     if (plan) {
       RunOptions options;
       options.stop = interrupt();
       (void)s.run(inputs.make(s), {}, options);
     }
-    const Json report = Json::parse(s.placement_json());
-    if (format == "json") {
-      Json out = report;
-      if (plan) out["plan"] = s.plan_text();
-      fmt::print("{}\n", out.dump(2));
-      return ok;
+    if (!html.empty()) {
+      std::ofstream out(html);
+      if (!(out << s.explain("html")).flush()) throw Failure{failed, fmt::format("--html {}: cannot be written", html)};
+      fmt::print(stderr, "{}: open it in a browser\n", html);
+      if (!as_json && node.empty() && why_not.empty() && !nodes && !plan) return ok;
     }
-    print(report);
+    if (!node.empty() || !why_not.empty() || as_json || nodes) {
+      Json report = Json::parse(s.explain("json"));
+      if (!node.empty()) return print_node(s, report, node, as_json), ok;
+      if (!why_not.empty()) return print_why_not(report, why_not, as_json), ok;
+      if (as_json) {
+        if (plan) report["plan"] = s.plan_text();
+        fmt::print("{}\n", report.dump(2));
+        return ok;
+      }
+      fmt::print("{}", s.explain());
+      print_nodes(report);
+    } else {
+      fmt::print("{}", s.explain());
+    }
     if (plan) fmt::print("\n{}", s.plan_text());
     return ok;
   }
 
-  void print(const Json& report) const {
-    double cost = 0, copied = 0;
-    std::map<std::string, int> by_provider;
-    for (const Json& n : report["nodes"]) ++by_provider[n["provider"].get<std::string>()];
-    for (const Json& p : report["parts"]) cost += p["cost_ns"].get<double>();
-    for (const Json& c : report["copies"]) copied += c["bytes"].get<double>();
-    fmt::print("{} · {} · {} · {} ({} a run) · estimated {}\n\n", session.model, count_text(report["nodes"].size(), "node"),
-               count_text(report["parts"].size(), "part"), count_text(report["copies"].size(), "copy", "copies"), bytes_text(copied), time_text(cost));
-    Table parts({{"part", true}, {"provider"}, {"device"}, {"nodes", true}, {"estimate", true}});
-    int number = 0;
-    for (const Json& p : report["parts"])
-      parts.row({std::to_string(number++), p["provider"].get<std::string>(), p["device"].get<std::string>(), std::to_string(p["node_count"].get<int>()), time_text(p["cost_ns"].get<double>())});
-    if (by_provider.count("core")) parts.row({"-", "core", "host", std::to_string(by_provider["core"]), ""});
-    fmt::print("{}", parts.text());
-    if (!report["copies"].empty()) {
-      Table copies({{"copied value"}, {"from"}, {"to"}, {"bytes", true}, {"estimate", true}});
-      for (const Json& c : report["copies"])
-        copies.row({c["value"].get<std::string>(), c["from"].get<std::string>(), c["to"].get<std::string>(), bytes_text(c["bytes"].get<double>()), time_text(c["cost_ns"].get<double>())});
-      fmt::print("\n{}", copies.text());
-    }
-    refusals(report);
-    if (nodes) {
-      Table all({{"node"}, {"operator"}, {"provider"}, {"part", true}, {"estimate", true}, {"why"}});
-      for (const Json& n : report["nodes"])
-        all.row({(n["graph"].get<std::string>().empty() ? "" : n["graph"].get<std::string>() + ": ") + name_text(n), n["op_type"].get<std::string>(), n["provider"].get<std::string>(),
-                 n["part"].get<int>() < 0 ? "-" : std::to_string(n["part"].get<int>()), n["cost_ns"].get<double>() > 0 ? time_text(n["cost_ns"].get<double>()) : "", n["why"].get<std::string>()});
-      fmt::print("\n{}", all.text());
-    }
-    for (const Json& note : report["notes"]) fmt::print("\nnote: {}", note.get<std::string>());
-    if (!report["notes"].empty()) fmt::print("\n");
-  }
-
-  static std::string name_text(const Json& node) {
-    const std::string name = node["name"].get<std::string>();
-    return name.empty() ? "(no name)" : name;
-  }
-
-  // One line for each provider, operator and reason, with the first node as an example.
-  static void refusals(const Json& report) {
-    struct Group {
-      int count = 0;
-      std::string example;
-    };
-    std::map<std::array<std::string, 4>, Group> groups;
-    for (const Json& n : report["nodes"])
-      for (const Json& r : n["refusals"]) {
-        Group& g = groups[{r["provider"].get<std::string>(), r["reason"].get<std::string>(), n["op_type"].get<std::string>(), r["text"].get<std::string>()}];
-        if (g.count++ == 0) g.example = name_text(n);
-      }
-    if (groups.empty()) return;
-    Table table({{"not on"}, {"reason"}, {"operator"}, {"nodes", true}, {"because"}, {"first"}});
-    for (const auto& [key, g] : groups) table.row({key[0], key[1], key[2], std::to_string(g.count), key[3], g.example});
-    fmt::print("\n{}", table.text());
+  static void check_sizes(const Session& s, const std::map<std::string, std::int64_t>& sizes) {
+    std::vector<std::string> known;
+    for (const Port& p : s.inputs())
+      for (std::string_view d : p.dim_names)
+        if (!d.empty()) known.emplace_back(d);
+    for (const auto& [name, size] : sizes)
+      if (std::find(known.begin(), known.end(), name) == known.end())
+        throw Failure{usage, fmt::format("--dim {}={}: no input has a dimension of that name{}", name, size, did_you_mean(near_names(name, known)))};
   }
 };
 
@@ -98,9 +77,16 @@ void add_explain(CLI::App& app, int& result) {
   auto explain = std::make_shared<Explain>();
   CLI::App* sub = app.add_subcommand("explain", "show which provider runs what, at what cost, and every refusal with its reason");
   explain->session.add_to(*sub);
+  sub->get_option("model")->required(false);
   explain->inputs.add_to(*sub);
+  sub->get_option("--dim")->description("size of a named dimension, for which costs and memory are shown: NAME=N");
   sub->add_flag("--nodes", explain->nodes, "list every node");
+  sub->add_option("--node", explain->node, "one node, by its name or a value that it makes: every device's answer, and what the other choices would cost");
+  sub->add_option("--why-not", explain->why_not, "what this provider or device does not run, in groups with reason and remedy");
+  sub->add_option("--html", explain->html, "write a page with the graph drawn, that needs nothing else");
+  sub->add_option("--compare", explain->compare, "two reports that --json wrote: what moved, costs, memory")->expected(2);
   sub->add_flag("--plan", explain->plan, "run once and print the plan: steps, memory, copies");
+  sub->add_flag("--json", explain->json, "the whole report as JSON; its schema is in core/report/README.md");
   sub->add_option("--format", explain->format, "table or json")->check(CLI::IsMember({"table", "json"}));
   sub->callback([explain, &result] { result = guarded(*explain); });
 }

@@ -22,9 +22,10 @@ struct Inputs {
   void add_to(CLI::App& app);
   // A value for every input that must be fed. Errors: Failure naming the input.
   std::vector<Feed> make(const Session& session) const;
+  // The sizes by name. Errors: Failure naming the one that is malformed.
+  std::map<std::string, std::int64_t> named_sizes() const;
 
  private:
-  std::map<std::string, std::int64_t> named_sizes() const;
   void read_files(const Session& session, std::vector<Feed>& feeds) const;
 };
 

@@ -93,6 +93,12 @@ Session SessionArgs::open(const Config& c) const {
   }
 }
 
+std::string pointer_part(const std::string& name) {
+  std::string out;
+  for (char c : name) out += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  return out;
+}
+
 std::stop_token interrupt() {
   // A thread of its own waits for the signal: a handler may do next to nothing.
   static std::stop_source* source = [] {

@@ -36,6 +36,8 @@ struct SessionArgs {
   Session open(const Config& config) const;
 };
 
+// A name as a part of a JSON pointer.
+std::string pointer_part(const std::string& name);
 // Stops on the first Ctrl-C; the second one ends the process.
 std::stop_token interrupt();
 // Catches what a command throws, prints it to stderr and gives the exit code.

@@ -35,7 +35,7 @@ def session(monkeypatch, tmp_path, config, data=CHAIN, **more):
 
 
 def providers_of(s):
-    return {n["op_type"]: n["provider"] for n in s.placement()["nodes"]}
+    return {n["op_type"]: n["provider"] for n in s.explain("dict")["nodes"]}
 
 
 SECOND = {"use": "second"}
@@ -74,8 +74,8 @@ def test_placement(monkeypatch, tmp_path):
 
 def test_session(monkeypatch, tmp_path):
     data = model("g (float[n] x) => (float[n] y) { a = Identity(x) b = Identity(a) y = Relu(b) }")
-    assert len(session(monkeypatch, tmp_path, {"session": {"optimize": "none"}}, data).placement()["nodes"]) == 3
-    assert len(session(monkeypatch, tmp_path, {"session": {"optimize": "all"}}, data).placement()["nodes"]) == 1
+    assert len(session(monkeypatch, tmp_path, {"session": {"optimize": "none"}}, data).explain("dict")["nodes"]) == 3
+    assert len(session(monkeypatch, tmp_path, {"session": {"optimize": "all"}}, data).explain("dict")["nodes"]) == 1
     assert session(monkeypatch, tmp_path, {"session": {"threads": 1, "deterministic": True, "precision": "highest"}}, data)
     with pytest.raises(Exception, match="precision"):
         session(monkeypatch, tmp_path, {"session": {"precision": "sloppy"}}, data)
@@ -95,8 +95,17 @@ def test_cache(monkeypatch, tmp_path):
 
 def test_shapes(monkeypatch, tmp_path):
     data = model("g (float[batch, 64] x) => (float[batch, 64] y) { y = Exp(x) }")
-    cost = lambda opt: session(monkeypatch, tmp_path, {"shapes": {"batch": {"min": 1, "opt": opt, "max": 4096}}}, data, providers=["cpu"]).placement()["nodes"][0]["cost_ns"]
+    cost = lambda opt: session(monkeypatch, tmp_path, {"shapes": {"batch": {"min": 1, "opt": opt, "max": 4096}}}, data, providers=["cpu"]).explain("dict")["nodes"][0]["cost_ns"]
     assert cost(4096) > 10 * cost(1)
+
+
+def test_measured_costs(monkeypatch, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(CHAIN)
+    costs = str(tmp_path / "costs")
+    subprocess.run([TENON, "tune", tmp_path / "m.onnx", "-p", "cpu", "--runs", "3", "--set", f"/placement/costs={costs}"], capture_output=True, check=True)
+    for folder, measured in ((costs, True), ("", False)):
+        s = session(monkeypatch, tmp_path, {"placement": {"costs": folder}}, providers=["cpu"])
+        assert {n.measured for n in s.placement()} == {measured}
 
 
 @pytest.mark.parametrize("grow, plans", [(False, 3), (True, 1)])

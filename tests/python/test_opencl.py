@@ -56,7 +56,7 @@ def test_networks(name, memory):
     data, feeds = getattr(networks, name)(21)[:2]
     want = rt.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, feeds)
     session = opencl_session(data, {"memory": memory})
-    assert {n["provider"] for n in session.placement()["nodes"]} <= {"opencl", "core"}
+    assert {n["provider"] for n in session.explain("dict")["nodes"]} <= {"opencl", "core"}
     for _ in range(2):
         got = session.run(None, feeds)
         for a, b in zip(got, want, strict=True):
@@ -65,7 +65,7 @@ def test_networks(name, memory):
 
 def test_the_device_is_named_and_refusals_have_reasons():
     session = opencl_session(model("g (string[2] x) => (string[2] y, bool[2] z) { y = Identity(x)\n z = Equal(x, y) }"))
-    nodes = session.placement()["nodes"]
+    nodes = session.explain("dict")["nodes"]
     assert {n["provider"] for n in nodes} == {"cpu"}
     assert any("string" in r["text"] for n in nodes for r in n["refusals"])
 

@@ -45,7 +45,7 @@ def one_node(op, feeds, outs, constants=(), domain="", opset=23, **attributes):
 def agree(profile, op, feeds, outs=("y",), tolerance=2e-5, **more):
     data, given = one_node(op, feeds, outs, **more)
     session = rt.InferenceSession(data, providers=[("OpenCLExecutionProvider", {"profile": profile})])
-    assert {n["provider"] for n in session.placement()["nodes"]} <= {"opencl", "core"}
+    assert {n["provider"] for n in session.explain("dict")["nodes"]} <= {"opencl", "core"}
     want = rt.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)
     for a, b in zip(session.run(None, given), want, strict=True):
         np.testing.assert_allclose(a.astype(np.float64), b.astype(np.float64), rtol=tolerance, atol=tolerance)

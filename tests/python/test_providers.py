@@ -32,7 +32,7 @@ def test_unusable_providers_are_listed_with_a_reason(tmp_path):
         rt.InferenceSession(model(SUMS), providers=["BrokenExecutionProvider", "CPUExecutionProvider"])
     session = rt.InferenceSession(model(SUMS), providers=[("broken", {"required": False}), "cpu"])
     assert session.get_providers() == ["CPUExecutionProvider"]
-    assert any("broken" in note for note in session.placement()["notes"])
+    assert any("broken" in note for note in session.explain("dict")["notes"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import copy
+import json
 import pathlib
 import pickle
 
@@ -89,10 +90,19 @@ def test_metadata(session):
 
 def test_reports(session):
     session.run(None, {"x": X, "y": X})
-    report = session.placement()
-    assert {"nodes", "parts", "copies", "notes"} <= set(report)
-    assert any(node["op_type"] == "Add" and node["provider"] == "cpu" for node in report["nodes"])
-    assert "parts" in session.explain()
+    report = session.explain("dict")
+    assert report["schema"] == "tenon.placement" and report["version"] == 1
+    assert {"nodes", "parts", "copies", "devices", "values", "memory", "notes"} <= set(report)
+    assert json.loads(session.explain("json"))["nodes"] == report["nodes"]
+    add, = [n for n in session.placement() if n.op == "Add"]
+    assert isinstance(add, rt.PlacedNode)
+    assert (add.provider, add.device, add.part, add.graph, add.measured) == ("cpu", "cpu", 0, "", False)
+    assert add.reason in ("only provider", "only claim", "cost") and add.cost_ns > 0
+    with pytest.raises(AttributeError):
+        add.provider = "else"
+    assert "runs on" in session.explain() and session.explain("html").startswith("<!DOCTYPE html>")
+    with pytest.raises(rt.InvalidArgument, match="html"):
+        session.explain("xml")
     assert session.graph_text() and session.plan_text()
 
 

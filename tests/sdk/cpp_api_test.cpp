@@ -47,6 +47,16 @@ TEST(CppApi, DescribesThePorts) {
   EXPECT_EQ(session.metadata("nothing"), std::nullopt);
   EXPECT_FALSE(session.providers().empty());
   EXPECT_NE(session.placement_json().find("\"nodes\""), std::string::npos);
+  const std::vector<tenon::PlacedNode> nodes = session.placement();
+  ASSERT_EQ(nodes.size(), 2u);
+  EXPECT_EQ(nodes[0].provider, "cpu");
+  EXPECT_EQ(nodes[0].part, 0);
+  EXPECT_GT(nodes[0].cost_ns, 0);
+  EXPECT_FALSE(nodes[0].reason.empty());
+  EXPECT_NE(session.explain().find("runs on"), std::string::npos);
+  EXPECT_EQ(session.explain("html").rfind("<!DOCTYPE html>", 0), 0u);
+  EXPECT_EQ(code_of([&] { (void)session.explain("xml"); }), TENON_INVALID_ARGUMENT);
+  EXPECT_GT(session.cost_if(0, 0), 0);
 }
 
 TEST(CppApi, KeepsAStateForEachConversation) {

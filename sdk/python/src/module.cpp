@@ -173,7 +173,17 @@ class Session {
     return all;
   }
   std::string model_text() const { return text(&tenon_session_model_text, session_.get()); }
-  std::string placement_text() const { return text(&tenon_session_placement_text, session_.get()); }
+  std::string explain(const std::string& format) const { return text(&tenon_session_explain, session_.get(), format.c_str()); }
+  nb::list placement() const {
+    nb::list all;
+    for (std::size_t n = 0; n < tenon_session_node_count(session_.get()); ++n) {
+      tenon_placed_node p{};
+      p.struct_size = sizeof p;
+      check(tenon_session_node(session_.get(), n, &p));
+      all.append(nb::make_tuple(p.node, p.op, p.provider, p.device, p.part, p.reason, p.graph, p.cost_ns, p.measured != 0));
+    }
+    return all;
+  }
   std::string graph_text() const { return text(&tenon_session_graph_text, session_.get()); }
   std::string plan_text() const { return text(&tenon_session_plan_text, session_.get()); }
 
@@ -351,7 +361,8 @@ NB_MODULE(_core, m) {
       .def("new_state", &Session::new_state)
       .def("providers", &Session::providers)
       .def("model_text", &Session::model_text)
-      .def("placement_text", &Session::placement_text)
+      .def("explain", &Session::explain, nb::arg("format"))
+      .def("placement", &Session::placement)
       .def("graph_text", &Session::graph_text)
       .def("plan_text", &Session::plan_text);
 

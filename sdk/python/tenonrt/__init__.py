@@ -32,7 +32,7 @@ from ._errors import (
 from ._options import ExecutionMode, ExecutionOrder, GraphOptimizationLevel, RunOptions, SessionOptions
 from ._providers import get_all_providers, get_available_providers, get_device
 from ._providers import report as providers_report
-from ._session import InferenceSession, ModelMetadata, NodeArg
+from ._session import InferenceSession, ModelMetadata, NodeArg, PlacedNode
 from ._state import State
 from ._values import IOBinding, OrtDevice, OrtValue
 
@@ -110,6 +110,7 @@ __all__ = [
     "OrtDevice",
     "OrtValue",
     "OutOfMemory",
+    "PlacedNode",
     "RunOptions",
     "RuntimeException",
     "SessionOptions",

@@ -6,7 +6,8 @@ import json
 import os
 import time
 import warnings
-from typing import Any, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Mapping, Sequence, overload
 
 from . import _core, _errors, _providers
 from ._options import RunOptions, SessionOptions
@@ -34,6 +35,21 @@ class NodeArg:
 
     def __repr__(self) -> str:
         return f"NodeArg(name='{self.name}', type='{self.type}', shape={self.shape})"
+
+
+@dataclass(frozen=True)
+class PlacedNode:
+    """Where one node runs, and why there. Without a provider of its own: "core" (shape arithmetic, control flow) or "none"."""
+
+    node: str  # its name, "" where it has none
+    op: str
+    provider: str
+    device: str
+    part: int  # nodes of one part are compiled together; -1: none
+    reason: str  # "cost", "rule 2", "only claim", ...
+    graph: str  # "" the model's, else the path of a body: "loop/body"
+    cost_ns: float  # its share of what a run costs
+    measured: bool  # the cost was measured before; else it is the provider's estimate
 
 
 class ModelMetadata:
@@ -206,15 +222,22 @@ class InferenceSession:
     def get_profiling_start_time_ns(self) -> int:
         return self._profile_start_ns
 
-    def placement(self) -> dict[str, Any]:
-        """What runs where, at what cost, and why not elsewhere: nodes, parts, copies, notes."""
-        return json.loads(self._sess.placement_text())
+    def placement(self) -> list[PlacedNode]:
+        """Where each node runs, and why there; explain() says the rest."""
+        return [PlacedNode(*node) for node in self._sess.placement()]
 
-    def explain(self) -> str:
-        """The placement as a text for people."""
-        from ._explain import explain
+    @overload
+    def explain(self, format: Literal["text", "json", "html"] = "text") -> str: ...
+    @overload
+    def explain(self, format: Literal["dict"]) -> dict[str, Any]: ...
+    def explain(self, format: str = "text") -> Any:
+        """What runs where, at what cost, and why not elsewhere: nodes, parts, copies, memory, refusals, notes.
 
-        return explain(self)
+        format: "text" for people; "json", or "dict" for the same read already; "html" for a page that needs nothing else.
+        Costs and memory are for the sizes that the configuration gives under /shapes."""
+        if format == "dict":
+            return json.loads(self._sess.explain("json"))
+        return self._sess.explain(format)
 
     def graph_text(self) -> str:
         """The optimised graph."""

@@ -116,6 +116,10 @@ TENON_API tenon_status* tenon_provider_list(const tenon_configuration* configura
 /* Loads one and lists its devices: {id, version, path, devices: [{uid, name, kind, memory_bytes}]}. configuration as above. */
 TENON_API tenon_status* tenon_provider_devices(const char* name, const tenon_configuration* configuration, char** out_text);
 
+/* Facts about this library and where it runs, as a JSON object: library, abi, compiler, sanitizer, privileged, cpu {model,
+ * features, online, affinity, cgroup, usable}, memory {total_bytes, available_bytes, cgroup_bytes}, kernel. */
+TENON_API tenon_status* tenon_machine_text(char** out_text);
+
 /* ---- cancelling ---------------------------------------------------------------------------------------------------------- */
 
 TENON_API tenon_status* tenon_cancel_token_create(tenon_cancel_token** out_token);
@@ -211,6 +215,21 @@ typedef struct tenon_port {
   uint32_t reserved;
 } tenon_port;
 
+/* Where one node runs. The pointers live as long as the session. */
+typedef struct tenon_placed_node {
+  uint32_t struct_size;
+  int32_t part;         /* nodes of one part are compiled together; -1: none */
+  const char* node;     /* its name, "" where it has none */
+  const char* op;       /* "Conv", "com.acme.Thing" */
+  const char* graph;    /* "" the model's, else the path of a body: "loop/body" */
+  const char* provider; /* "core": shape arithmetic and control flow; "none": nobody takes it */
+  const char* device;
+  const char* reason;   /* "cost", "rule 2", "only claim", ... */
+  double cost_ns;       /* its share of what a run costs */
+  int32_t measured;     /* 1: the cost was measured before; 0: the provider's estimate */
+  uint32_t reserved;
+} tenon_placed_node;
+
 /* options (optional). Errors: NOT_FOUND for files, INVALID_ARGUMENT and DATA_LOSS for the model, CANCELLED,
  * DEADLINE_EXCEEDED, those of the configuration and of providers. The file must stay unchanged while the session lives. */
 TENON_API tenon_status* tenon_session_load_file(const char* path, const tenon_load_options* options, tenon_session** out_session);
@@ -232,8 +251,24 @@ TENON_API const char* tenon_session_provider(const tenon_session* session, size_
 TENON_API const char* tenon_session_metadata(const tenon_session* session, const char* key);
 /* Everything the model says of itself, as a JSON object. */
 TENON_API tenon_status* tenon_session_model_text(const tenon_session* session, char** out_text);
-/* What runs where, at what cost, and why not elsewhere: {nodes, parts, copies, notes, arena_bytes, weight_bytes}. */
+/* What runs where, at what cost, and why not elsewhere. format (optional): "text" for people (the default), "json" (its schema
+ * is in core/report/README.md), "html" for a page that stands alone. Costs and memory are for the sizes under /shapes. */
+TENON_API tenon_status* tenon_session_explain(const tenon_session* session, const char* format, char** out_text);
+/* The same as format "json". */
 TENON_API tenon_status* tenon_session_placement_text(const tenon_session* session, char** out_text);
+/* The nodes as they are placed, in execution order, bodies after the graph around them. out_node->struct_size must be set.
+ * Errors: OUT_OF_RANGE. */
+TENON_API size_t tenon_session_node_count(const tenon_session* session);
+TENON_API tenon_status* tenon_session_node(const tenon_session* session, size_t index, tenon_placed_node* out_node);
+/* What one run would cost, in ns, if that device had to run that node and all others were placed for the best; infinity where
+ * it cannot. Both are numbered as in the JSON. Errors: OUT_OF_RANGE; UNIMPLEMENTED for nodes of bodies. */
+TENON_API tenon_status* tenon_session_cost_if(const tenon_session* session, size_t node, size_t device, double* out_ns);
+/* The costs of claims as a profile of this session's runs shows them, a JSON array of {provider, device, operators, ns,
+ * samples} (optional). keep not 0: they go to the folder /placement/costs, and later sessions place nodes by them instead of
+ * by estimates. Errors: those of writing there; nothing is kept then. */
+TENON_API tenon_status* tenon_session_learn(const tenon_session* session, const tenon_profile* profile, int32_t keep, char** out_text);
+/* Removes what is kept there for this session's devices and number of threads; out_count (optional): how many costs. */
+TENON_API tenon_status* tenon_session_forget_costs(const tenon_session* session, uint64_t* out_count);
 /* The optimised graph; and the plan for the shapes that were run last. For people: the form may change. */
 TENON_API tenon_status* tenon_session_graph_text(const tenon_session* session, char** out_text);
 TENON_API tenon_status* tenon_session_plan_text(const tenon_session* session, char** out_text);

@@ -152,6 +152,16 @@ struct Port {
   bool optional = false;
 };
 
+// Where one node runs, and why there.
+struct PlacedNode {
+  std::string node, op;      // node: its name, "" where it has none
+  std::string graph;         // "" the model's, else the path of a body
+  std::string provider, device, reason;  // provider "core": shape arithmetic and control flow
+  std::int32_t part = -1;    // -1: none
+  double cost_ns = 0;
+  bool measured = false;     // else the provider's estimate
+};
+
 struct Feed {
   std::string name;
   Value value;
@@ -253,7 +263,33 @@ class Session {
     return value ? std::optional<std::string_view>(value) : std::nullopt;
   }
   std::string model_json() const { return detail::text(&tenon_session_model_text, handle()); }
-  std::string placement_json() const { return detail::text(&tenon_session_placement_text, handle()); }
+  // What runs where, at what cost, and why not elsewhere: "text" for people, "json" (core/report/README.md), "html" a page.
+  std::string explain(const std::string& format = "text") const { return detail::text(&tenon_session_explain, handle(), format.c_str()); }
+  std::string placement_json() const { return explain("json"); }
+  // The same, node by node.
+  std::vector<PlacedNode> placement() const {
+    std::vector<PlacedNode> all(tenon_session_node_count(handle()));
+    for (std::size_t n = 0; n < all.size(); ++n) {
+      tenon_placed_node raw{};
+      raw.struct_size = sizeof raw;
+      detail::check(tenon_session_node(handle(), n, &raw));
+      all[n] = {raw.node, raw.op, raw.graph, raw.provider, raw.device, raw.reason, raw.part, raw.cost_ns, raw.measured != 0};
+    }
+    return all;
+  }
+  // What a run would cost, in ns, with that node on that device, numbered as in the JSON; infinity where it cannot be.
+  double cost_if(std::size_t node, std::size_t device) const {
+    double ns = 0;
+    detail::check(tenon_session_cost_if(handle(), node, device, &ns));
+    return ns;
+  }
+  // The costs that a profile of this session's runs shows, as JSON; keep: later sessions place nodes by them.
+  std::string learn(const Profile& profile, bool keep = true) const { return detail::text(&tenon_session_learn, handle(), profile.handle(), std::int32_t{keep}); }
+  std::uint64_t forget_costs() const {
+    std::uint64_t count = 0;
+    detail::check(tenon_session_forget_costs(handle(), &count));
+    return count;
+  }
   std::string graph_text() const { return detail::text(&tenon_session_graph_text, handle()); }
   std::string plan_text() const { return detail::text(&tenon_session_plan_text, handle()); }
   tenon_session* handle() const noexcept { return state_->session.get(); }
