@@ -1,0 +1,1 @@
+int tenon_test_absent(void) { return 1; }
