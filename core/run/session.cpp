@@ -130,7 +130,7 @@ struct Session::Impl {
     made->rows_input = found.rows_input, made->places_input = found.places_input;
     made->fresh = found.fresh, made->appends = found.appends;
     made->capacity = config.state_capacity;
-    report.notes.insert(report.notes.end(), found.notes.begin(), found.notes.end());
+    notes.insert(notes.end(), found.notes.begin(), found.notes.end());
     form = std::move(made);
     state = std::make_unique<State>(form);
     return {};
