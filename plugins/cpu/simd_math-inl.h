@@ -166,8 +166,9 @@ HWY_INLINE V erf(D d, V x) {
 #if HWY_TARGET == HWY_AVX3
 constexpr int kRootBits = 4;
 constexpr float kRootPolynomial[] = {0.693147182f, 0.240234286f, 0.05550595f};
-alignas(64) constexpr float kRoots[] = {1.0f,         1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f,
-                                        1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f, 1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
+alignas(64) constexpr float kRoots[] = {1.0f,        1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
+                                        1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
+                                        1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
 #elif HWY_TARGET == HWY_AVX2
 constexpr int kRootBits = 3;
 constexpr float kRootPolynomial[] = {0.693147182f, 0.240257636f, 0.0555114746f};

@@ -180,8 +180,8 @@ class Conv final : public Op {
   }
   std::int32_t lanes() const { return options_.isa >= Isa::avx512 ? 16 : options_.isa >= Isa::avx2 ? 8 : 0; }
   static bool scales_channels(const tenon_value& x, const tenon_value& gate, const tenon_value& product) {
-    if (x.rank != 4 || gate.rank != 4 || x.dims[1] <= 0 || gate.dims[1] != x.dims[1] || gate.dims[2] != 1 || gate.dims[3] != 1) return false;
-    return same_shape(x, product);
+    if (x.rank != 4 || gate.rank != 4 || x.dims[1] <= 0 || gate.dims[1] != x.dims[1]) return false;
+    return gate.dims[2] == 1 && gate.dims[3] == 1 && same_shape(x, product);
   }
   // May a depthwise convolution that follows be done in the same step?
   bool expands(const KernelDims& k) const {

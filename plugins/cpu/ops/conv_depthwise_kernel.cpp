@@ -72,8 +72,10 @@ HWY_INLINE void depthwise_tiles(const DepthwiseRow& r) {
     if (r.row_count == 3) return depthwise_tiles<kLanes, kKernel, kStride, 3>(r);
   }
   static constexpr void (*kTiles[])(const DepthwiseRow&, std::int64_t) = {  // static: gcc builds others on the stack in every call
-      depthwise_tile<kLanes, kKernel, kStride, 1, kRows>, depthwise_tile<kLanes, kKernel, kStride, 2, kRows>, depthwise_tile<kLanes, kKernel, kStride, 3, kRows>,
-      depthwise_tile<kLanes, kKernel, kStride, 4, kRows>, depthwise_tile<kLanes, kKernel, kStride, 5, kRows>, depthwise_tile<kLanes, kKernel, kStride, 6, kRows>,
+      depthwise_tile<kLanes, kKernel, kStride, 1, kRows>, depthwise_tile<kLanes, kKernel, kStride, 2, kRows>,
+      depthwise_tile<kLanes, kKernel, kStride, 3, kRows>,
+      depthwise_tile<kLanes, kKernel, kStride, 4, kRows>, depthwise_tile<kLanes, kKernel, kStride, 5, kRows>,
+      depthwise_tile<kLanes, kKernel, kStride, 6, kRows>,
       depthwise_tile<kLanes, kKernel, kStride, 7, kRows>, depthwise_tile<kLanes, kKernel, kStride, 8, kRows>};
   if constexpr (HWY_TARGET <= HWY_AVX3 && kKernel == 3) {  // there are registers for more, and widths that they divide are common
     if (r.out % 14 == 0) {

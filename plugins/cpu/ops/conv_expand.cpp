@@ -113,8 +113,8 @@ class Pass {
     const float* add = s_.residual.present() ? context_.ptr<const float>(s_.residual) + to : nullptr;
     float* const dst = context_.ptr<float>(s_.dst) + to;
     const std::int64_t channel = channels_.begin + c;
-    DepthwisePair p{{}, context_.ptr<const float>(s_.weights) + channel / 16 * 144 + channel % 16, s_.w.in, s_.w.out, s_.w.pad, bias_ + c, add, dst,
-                    s_.low, s_.high, s_.finish};
+    const float* weights = context_.ptr<const float>(s_.weights) + channel / 16 * 144 + channel % 16;
+    DepthwisePair p{{}, weights, s_.w.in, s_.w.out, s_.w.pad, bias_ + c, add, dst, s_.low, s_.high, s_.finish};
     for (std::int64_t k = first; k < last; ++k) p.rows[k] = ring_ + c / s_.block * ring_block_ + lines_[k];
     s_.pair(p);
     if (s_.rest.count > 0) apply_epilogue(s_.rest, context_, dst, to, 2 * s_.w.out * s_.block);

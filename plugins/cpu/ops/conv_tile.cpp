@@ -158,14 +158,16 @@ void scale_rows(const float* weights, const float* scale, std::int64_t rows, std
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t r = 0; r < rows; ++r) {
     const auto s = hn::Set(d, scale[r]);
-    for (std::int64_t end = (r + 1) * channels, i = r * channels; i < end; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, weights + i), s), d, out + i);
+    for (std::int64_t end = (r + 1) * channels, i = r * channels; i < end; i += lanes)
+      hn::StoreU(hn::Mul(hn::LoadU(d, weights + i), s), d, out + i);
   }
 }
 
 // Sums, weights and one input must fit the registers: 32 with AVX-512, else 16.
 const ConvTiles& conv_tile_table() {
 #if HWY_TARGET <= HWY_AVX3
-  static constexpr ConvTiles kTable{4, {make_kind<16, 14, 2>(), make_kind<16, 14, 1>(), make_kind<8, 9, 3>(), make_kind<8, 14, 1>()}, &scale_rows};
+  static constexpr ConvTiles kTable{
+      4, {make_kind<16, 14, 2>(), make_kind<16, 14, 1>(), make_kind<8, 9, 3>(), make_kind<8, 14, 1>()}, &scale_rows};
 #elif HWY_TARGET <= HWY_AVX2
   static constexpr ConvTiles kTable{2, {make_kind<8, 6, 2>(), make_kind<8, 12, 1>()}, &scale_rows};
 #else

@@ -119,7 +119,8 @@ HWY_ATTR void rows_of(const float* x, std::int64_t rows, std::int64_t stride, st
       if (shift) shifts[c] = shifts[c + cols] = shift[c];
     }
     rows_of<F>(x, rows / 2, lanes, lanes, shift ? shifts : nullptr, both);
-    norm_math::store_tail(merge<F>(norm_math::load_tail(d, both, cols, none), norm_math::load_tail(d, both + cols, cols, none)), d, acc, cols);
+    const V low = norm_math::load_tail(d, both, cols, none), high = norm_math::load_tail(d, both + cols, cols, none);
+    norm_math::store_tail(merge<F>(low, high), d, acc, cols);
     x += rows / 2 * lanes, rows %= 2;
   }
   std::int64_t c = 0;

@@ -236,7 +236,9 @@ TEST(Conv, DepthwiseRowsHaveTheSameBits) {
       if (form.isa > detect_isa()) continue;
       OpTest t({plain_conv_rows, elementwise_rows});
       build(t, {{2, 32, height, 15}, {32, 1, 3, 3}, {}, {}, {1, 1, 1, 1}, 32}, Tail::residual_relu);
-      const auto options = [&](std::uint32_t workers) { return RunOptions{.isa = form.isa, .workers = workers, .fuse = true, .block = form.block}; };
+      const auto options = [&](std::uint32_t workers) {
+        return RunOptions{.isa = form.isa, .workers = workers, .fuse = true, .block = form.block};
+      };
       const Results first = t.run(options(1));
       ASSERT_EQ(first.error, "");
       for (std::uint32_t workers : {2u, 3u, 5u, 8u})
