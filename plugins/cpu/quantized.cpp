@@ -118,7 +118,7 @@ class Matcher {
     return true;
   }
 
-  // Zero points of weights. Of convolutions in groups only for depthwise ones, which take them off when they are packed.
+  // Zero points of weights.
   bool zeros(const NodeView& owner, std::uint32_t at, std::int32_t dtype, Product& p) {
     std::vector<std::int32_t> numbers;
     if (!weight_zeros(context_, owner, at, dtype, p.spec.outputs(), numbers)) return false;
@@ -126,7 +126,7 @@ class Matcher {
     auto* kept = static_cast<std::int32_t*>(context_.alloc(numbers.size() * sizeof(std::int32_t)));
     std::copy(numbers.begin(), numbers.end(), kept);
     p.spec.zeros = kept;
-    return p.spec.groups == 1 || p.spec.depthwise;
+    return true;
   }
 
   // ---- what follows -------------------------------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ template <int... I>
   ((sum[I] = _mm256_add_epi32(load(t.add + I % 2 * 8), _mm256_set1_epi32(row_term(t, I / 2)))), ...);
 }
 template <int... I>
+[[gnu::always_inline]] inline void resume(__m256i* sum, const ShortTile& t, Indices<I...>) {
+  ((sum[I] = load(t.c + I / 2 * t.c_row + I % 2 * 8)), ...);
+}
+template <int... I>
 [[gnu::always_inline]] inline void save(const __m256i* sum, std::int32_t* c, std::int64_t c_row, Indices<I...>) {
   (store(c + I / 2 * c_row + I % 2 * 8, sum[I]), ...);
 }
@@ -61,7 +65,8 @@ template <int... R>
 template <int R>
 void crossed_tile(const ShortTile& t) {
   __m256i sum[2 * R];
-  start(sum, t, UpTo<2 * R>());
+  if (t.add) start(sum, t, UpTo<2 * R>());
+  else resume(sum, t, UpTo<2 * R>());
   const std::int16_t *a = t.a, *b = t.b, *const stop = b + t.quads * short_quad;
   const std::int64_t a_row = t.a_row;
   for (; b < stop; a += 4, b += short_quad) crossed_quad(sum, a, a_row, b, UpTo<R>());
@@ -138,6 +143,10 @@ template <int P, int... I>
   ((sum[I] = _mm512_add_epi32(_mm512_loadu_si512(t.add + I % P * 16), _mm512_set1_epi32(row_term(t, I / P)))), ...);
 }
 template <int P, int... I>
+[[gnu::always_inline]] inline void resume(__m512i* sum, const ShortTile& t, Indices<I...>) {
+  ((sum[I] = _mm512_loadu_si512(t.c + I / P * t.c_row + I % P * 16)), ...);
+}
+template <int P, int... I>
 [[gnu::always_inline]] inline void save(const __m512i* sum, std::int32_t* c, std::int64_t c_row, Indices<I...>) {
   (_mm512_storeu_si512(c + I / P * c_row + I % P * 16, sum[I]), ...);
 }
@@ -156,7 +165,8 @@ template <int P, int... R>
 template <int R, int P>
 void vnni_tile(const ShortTile& t) {
   __m512i sum[R * P];
-  start<P>(sum, t, UpTo<R * P>());
+  if (t.add) start<P>(sum, t, UpTo<R * P>());
+  else resume<P>(sum, t, UpTo<R * P>());
   const std::int16_t *a = t.a, *b = t.b, *const stop = b + t.quads * short_quad;
   const std::int64_t a_row = t.a_row, panel = t.b_panel;
   for (; b < stop; a += 2, b += short_quad / 2) {

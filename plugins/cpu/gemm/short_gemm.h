@@ -18,7 +18,8 @@ namespace tenon::cpu::gemm {
 inline constexpr std::int64_t short_columns = 16;                  // of a panel
 inline constexpr std::int64_t short_quad = 4 * short_columns;      // numbers of a panel's quad
 
-// c[r * c_row + j] = row_add[r] + add[j] + sum over k of a[r * a_row + k] b[k, j], for j < 16 * panels.
+// c[r * c_row + j] = row_add[r] + add[j] + sum over k of a[r * a_row + k] b[k, j], for j < 16 * panels. Where add is null, the sum is
+// added to c.
 struct ShortTile {
   const std::int16_t* a;
   std::int64_t a_row;

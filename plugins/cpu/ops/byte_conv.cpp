@@ -9,6 +9,7 @@
 #include "plugins/cpu/ops/byte_rows.h"
 #include "plugins/cpu/ops/byte_tile.h"
 #include "plugins/cpu/ops/byte_wide.h"
+#include "plugins/cpu/ops/byte_winograd.h"
 
 namespace tenon::cpu {
 namespace {
@@ -19,7 +20,7 @@ constexpr std::int64_t chunk_bytes = 256 * 1024;  // of weights that are used fo
 struct ByteConvStep {
   const gemm::ByteKernels* kernels;
   const ByteFinish* finish;
-  ByteTileFn whole;  // does the work of both, where there is one
+  ByteTileFn whole;  // from products to bytes
   ByteSumsFn to_bytes;
   gemm::ByteForm form;
   const std::int8_t* packed;
@@ -41,11 +42,11 @@ struct ByteConvStep {
   std::uint64_t sums_at() const { return static_cast<std::uint64_t>(block * form.segments) * sizeof(const std::uint8_t*); }
   std::uint64_t gathered_at() const { return sums_at() + static_cast<std::uint64_t>(tallest() * sums_row() * 4); }
   std::uint64_t groups_at() const { return (gathered_at() + static_cast<std::uint64_t>(of.gathered_bytes(block)) + 63) / 64 * 64; }
-  // The sum of each row of the block less zero points, where weights have some.
+  // The sum of each row of the block less zero points, of a group of channels after the other, where weights have zero points.
   std::uint64_t totals_at() const {
     return groups_at() + static_cast<std::uint64_t>(tiles ? groups(block) * gemm::byte_group_bytes(form) : 0);
   }
-  std::uint64_t scratch_bytes() const { return totals_at() + static_cast<std::uint64_t>(zeros ? block * 4 : 0); }
+  std::uint64_t scratch_bytes() const { return totals_at() + static_cast<std::uint64_t>(zeros ? block * groups_count * 4 : 0); }
 
   void operator()(const StepContext& c) const {
     if (!tiles) return run(c);
@@ -77,7 +78,7 @@ struct ByteConvStep {
       for (std::int64_t p = first; p < last; p += kernels->panels)
         for (std::int64_t t = 0; t < count; ++t)
           multiply(c, pieces + edge(t) * form.segments, memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form), p,
-                   std::min(kernels->panels, last - p), i % items / chunks, row + edge(t), edge(t + 1) - edge(t), totals + edge(t), sums);
+                   std::min(kernels->panels, last - p), i % items / chunks, row + edge(t), edge(t + 1) - edge(t), totals + i % items / chunks * block + edge(t), sums);
     }
   }
 
@@ -101,13 +102,10 @@ struct ByteConvStep {
       take_zeros(sums, count, column, n, totals);
       return to_bytes(work, sums, sums_row(), true);
     }
-    if (whole && !zeros) return whole(work);
+    if (!zeros) return whole(work);
     kernels->tile(pieces, offset, form.segments, form.quads(), w, form.panel_bytes(), count, wide, sums, sums_row());
     take_zeros(sums, count, column, n, totals);
-    if (to_bytes) return to_bytes(work, sums, sums_row(), false);
-    const ByteTile tile{sums, sums_row(), count, n, out, out_row};
-    if (adds) finish->add(tile, here, to, addition, added);
-    else finish->quantize(tile, here, to);
+    to_bytes(work, sums, sums_row(), false);
   }
 
   void take_zeros(std::int32_t* sums, std::int64_t rows, std::int64_t column, std::int64_t n, const std::int32_t* totals) const {
@@ -130,10 +128,11 @@ struct ByteConvStep {
     }
   }
   void total(const std::uint8_t* const* pieces, std::int64_t count, std::int32_t* totals) const {
-    for (std::int64_t r = 0; zeros && r < count; ++r) {
-      totals[r] = -static_cast<std::int32_t>(of.zero) * static_cast<std::int32_t>(form.segments * form.piece);
-      for (std::int64_t s = 0; s < form.segments; ++s) totals[r] += finish->total(pieces[s * count + r], form.piece);
-    }
+    for (std::int64_t g = 0; zeros && g < groups_count; ++g, totals += block)
+      for (std::int64_t r = 0; r < count; ++r) {
+        totals[r] = -static_cast<std::int32_t>(of.zero) * static_cast<std::int32_t>(form.segments * form.piece);
+        for (std::int64_t s = 0; s < form.segments; ++s) totals[r] += finish->total(pieces[s * count + r] + g * form.piece, form.piece);
+      }
   }
 };
 
@@ -178,6 +177,7 @@ std::int32_t ByteConvOp::layout(std::span<std::int32_t> inputs, std::int32_t) {
 void ByteConvOp::plan(PlanBuilder& b) const {
   if (b.out(0).count() == 0) return;
   if (spec_.depthwise) return emit_byte_depthwise(b, spec_);
+  if (emit_byte_winograd(b, spec_)) return;
   if (b.options().isa < Isa::avx512_vnni) return emit_byte_wide(b, spec_);
   ByteConvStep s{};
   s.kernels = gemm::byte_kernels(b.options().isa);

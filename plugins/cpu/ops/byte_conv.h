@@ -20,6 +20,7 @@ struct ByteConvSpec {
   const std::int8_t* packed = nullptr;
   ByteColumns columns{};           // memory of the program
   const std::int32_t* zeros = nullptr;  // of the weights of each column; null: all 0
+  const std::int32_t* winograd = nullptr;  // of packed weights (byte_winograd.h); null where they do not suit
   bool x_signed = false;
   std::uint8_t x_zero = 0;         // of x as unsigned bytes: what padding is
   ByteTarget to;

@@ -4,15 +4,15 @@
 #include <string>
 
 #include "plugins/cpu/ops/byte_depthwise.h"
+#include "plugins/cpu/ops/byte_winograd.h"
 #include "plugins/cpu/ops/quantize.h"
 
 namespace tenon::cpu {
 namespace {
 
-// Those of depthwise weights are part of what is packed.
-std::string depthwise_zeros(const ByteConvSpec& s) {
+std::string zeros_id(const ByteConvSpec& s) {
   std::string id;
-  for (std::int64_t c = 0; s.depthwise && s.zeros && c < s.channels; ++c) id += "," + std::to_string(s.zeros[c]);
+  for (std::int64_t j = 0; s.zeros && j < s.outputs(); ++j) id += "," + std::to_string(s.zeros[j]);
   return id;
 }
 
@@ -96,7 +96,8 @@ void pack_product(CompileContext& context, const NodeView& op, const NodeView& o
   const ByteConvSpec spec = s;
   const gemm::ByteForm form = s.form;
   const std::string id = "bytes/product/" + std::to_string(form.segments) + "/" + std::to_string(s.matrix ? 0 : s.channels) + "/" +
-                         std::to_string(s.groups) + (turned ? "/turned" : "") + depthwise_zeros(s);
+                         std::to_string(s.groups) + (turned ? "/turned" : "") +
+                         (s.depthwise ? zeros_id(s) : "");  // they are part of what is packed
   s.packed = static_cast<const std::int8_t*>(context.packed(owner, at, id, s.packed_bytes(), [&](const tenon_const_tensor& t, void* to) {
     auto* out = static_cast<std::int8_t*>(to);
     if (spec.matrix) return gemm::pack_byte_weights(form, t.data, flip, 0, turned ? 1 : form.n, turned ? form.piece : 1, out);
@@ -115,6 +116,11 @@ void pack_product(CompileContext& context, const NodeView& op, const NodeView& o
       gemm::pack_byte_weights(form, taps == 1 ? from : last.data(), flip, form.piece, 1, depth, out + g * form.bytes());
     }
   }));
+  const Isa isa = context.options().isa;
+  if (!suits_byte_winograd(s, isa)) return;
+  s.winograd = static_cast<const std::int32_t*>(
+      context.packed(owner, at, "bytes/winograd" + zeros_id(s), static_cast<std::uint64_t>(byte_winograd_entries(s, isa) * 4),
+                     [&](const tenon_const_tensor&, void* to) { fill_byte_winograd(s, isa, static_cast<std::int32_t*>(to)); }));
 }
 
 }  // namespace tenon::cpu

@@ -45,8 +45,10 @@ void check_program(OpTest& test, const std::string& output, const std::string& s
       const std::string where = "isa " + std::to_string(static_cast<int>(isa)) + ", workers " + std::to_string(workers);
       const ProgramResults found = run_program(test, {output}, {.isa = isa, .workers = workers});
       ASSERT_EQ(found.error, "") << where;
+      // Tiles of bytes are faster than Winograd's int16.
+      const std::string expected_step = step == "bytes.winograd" && isa >= Isa::amx ? "bytes.conv" : step;
       if (step.empty()) EXPECT_THAT(found.step_names(), testing::Not(testing::HasSubstr("bytes."))) << where;
-      else EXPECT_THAT(found.step_names(), testing::HasSubstr(step)) << where;
+      else EXPECT_THAT(found.step_names(), testing::HasSubstr(expected_step)) << where;
       ASSERT_EQ(expected[output].dtype, found[output].dtype) << where;
       EXPECT_EQ(expected[output].bytes, found[output].bytes) << where;
     }
@@ -283,6 +285,23 @@ INSTANTIATE_TEST_SUITE_P(
              "bytes.conv",
              -100},
         Case{"groups", {1, 24, 6, 5}, {30, 8, 3, 3}, {1, 30, 6, 5}, {pads, {"group", 3}}, false, true, false, true, 117, 100, Bias::integer},
+        Case{"groups_other_zeros",
+             {2, 24, 9, 8},
+             {51, 8, 3, 3},
+             {2, 51, 9, 8},
+             {pads, {"group", 3}},
+             true,
+             false,
+             false,
+             true,
+             17,
+             100,
+             Bias::integer,
+             Bound::none,
+             false,
+             "Conv",
+             "bytes.conv",
+             13},
         Case{"groups_pointwise",
              {2, 8, 3, 5},
              {40, 4, 1, 1},
@@ -298,6 +317,39 @@ INSTANTIATE_TEST_SUITE_P(
              Bound::clip,
              true},
         Case{"added", {1, 8, 5, 7}, {70, 8, 1, 1}, {1, 70, 5, 7}, {}, false, true, false, true, 117, 100, Bias::integer, Bound::none, true},
+        Case{"winograd",
+             {2, 16, 22, 25},
+             {33, 16, 3, 3},
+             {2, 33, 22, 25},
+             {pads},
+             false,
+             true,
+             false,
+             true,
+             117,
+             100,
+             Bias::integer,
+             Bound::relu,
+             true,
+             "Conv",
+             "bytes.winograd"},
+        Case{"winograd_other_zeros",
+             {1, 32, 27, 24},
+             {20, 32, 3, 3},
+             {1, 20, 27, 25},
+             {{"pads", Dims{0, 1, 2, 2}}},
+             true,
+             false,
+             true,
+             true,
+             -7,
+             11,
+             Bias::real,
+             Bound::clip,
+             false,
+             "Conv",
+             "bytes.winograd",
+             13},
         Case{"added_signed",
              {2, 8, 4, 4},
              {37, 8, 3, 3},
@@ -504,6 +556,28 @@ INSTANTIATE_TEST_SUITE_P(
                     Integer{"unsigned_zeros", {6, 8}, {8, 3}, {6, 3}, false, false, 77, {0, 255, 130}},
                     Integer{"signed_unsigned", {1, 260}, {260, 3}, {1, 3}, true, false, 12, {}}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// Weights whose sum leaves Winograd's sums too few bits, and some that just fit: the largest numbers there are.
+TEST(Quantized, WinogradOfLargeWeights) {
+  for (std::int64_t channels : {240, 224}) {
+    OpTest t({});
+    const auto of = [](Dims dims, std::int32_t dtype, int value) {
+      Tensor x{dtype, std::move(dims), {}, {}};
+      x.bytes.assign(static_cast<std::size_t>(x.count()), static_cast<char>(value));
+      return x;
+    };
+    t.input("x", of({1, channels, 28, 28}, TENON_DTYPE_UINT8, 255));
+    t.constant("w", of({16, channels, 3, 3}, TENON_DTYPE_INT8, -128));
+    t.constant("one", tensor<float>({}, {1.0f}));
+    t.constant("x_zero", one_byte(0, false));
+    t.constant("w_zero", one_byte(0, true));
+    t.constant("y_scale", tensor<float>({}, {400000.0f}));
+    t.constant("y_zero", one_byte(100, true));
+    t.value("y", TENON_DTYPE_INT8, {1, 16, 28, 28});
+    t.node("QLinearConv", {"x", "one", "x_zero", "w", "one", "w_zero", "y_scale", "y_zero"}, {"y"}, {pads});
+    check_program(t, "y", channels == 240 ? "bytes.conv" : "bytes.winograd");
+  }
+}
 
 // The largest numbers there are: a kernel that saturates pairs to 16 bits would lose them.
 TEST(Quantized, NothingSaturates) {
