@@ -168,6 +168,7 @@ class Folder {
       std::byte* data = nullptr;
       TENON_ASSIGN(auto weights, unwritten_constant(w.dtype, w.dims, &data));
       scale(w, at, affine.a, data);
+      forget_source(w);
       if (largest > 1 && (w.dtype == TENON_DTYPE_FLOAT16 || largest > 1e10))  // weights that no longer fit stay apart
         for (std::size_t i = 0; i < static_cast<std::size_t>(w.count()); ++i)
           if (!std::isfinite(real_element(w.dtype, data, i))) return {};

@@ -52,6 +52,10 @@ Result<std::shared_ptr<Constant>> unwritten_constant(DType dtype, Dims dims, std
   return wrap_constant(dtype, std::move(dims), *out_data, static_cast<std::uint64_t>(bytes), std::move(memory));
 }
 
+void forget_source(const Constant& c) {
+  if (c.mapped) forget_pages(c.data, c.bytes);
+}
+
 ConstantPtr with_dims(const ConstantPtr& c, Dims dims) {
   auto out = wrap_constant(c->dtype, std::move(dims), c->data, c->bytes, c->keep);
   out->strings = c->strings;
@@ -90,6 +94,7 @@ Result<ConstantPtr> transposed(const Constant& c, const std::vector<std::int64_t
     case 32: permute<std::uint32_t>(c, data, dims, strides); break;
     default: permute<std::uint64_t>(c, data, dims, strides); break;
   }
+  forget_source(c);
   return ConstantPtr(out);
 }
 
@@ -107,6 +112,7 @@ Result<ConstantPtr> converted(const Constant& c, DType to) {
     for (std::size_t i = 0; i < n; ++i) store_bits(data, i, float_to_half(load_bits<float>(c.data, i)));
   else
     for (std::size_t i = 0; i < n; ++i) store_real(to, data, i, real_element(c.dtype, c.data, i));
+  forget_source(c);
   return ConstantPtr(out);
 }
 

@@ -10,6 +10,8 @@ inline constexpr std::uint64_t derived_bytes = 64u << 20;  // larger results are
 
 // As make_constant, but the elements are not cleared: the caller writes all of them. No strings.
 Result<std::shared_ptr<Constant>> unwritten_constant(DType dtype, Dims dims, std::byte** out_data);
+// Gives the pages of a mapped constant back: what was made of it is read from now on.
+void forget_source(const Constant& c);
 // The same bytes under other dims of the same count: nothing is copied, the place in the file stays known.
 ConstantPtr with_dims(const ConstantPtr& c, Dims dims);
 // null for types of less than a byte, strings, axes that are no permutation, and results above derived_bytes.

@@ -29,8 +29,9 @@ struct EpilogueStep {
 
 std::vector<Ref> FusionPlan::reads(const PlanBuilder& builder, Ref weights) const {
   std::vector<Ref> refs;
+  // Asking for the constant that weights were packed from would bring it into memory once more.
   for (std::uint32_t i = 0; i < input_count; ++i)
-    if (i != 1 || weights.constant) refs.push_back(builder.in_ref(i));
+    if (i != 1) refs.push_back(builder.in_ref(i));
   if (!weights.constant) refs.push_back(weights);
   std::erase_if(refs, [](const Ref& r) { return r.operand == TENON_NO_VALUE; });
   return refs;
