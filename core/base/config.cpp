@@ -79,6 +79,7 @@ Status Config::read(const Document& document) {
       e.device = entry["device"].is_string() ? entry["device"].get<std::string>() : std::to_string(entry["device"].get<long long>());
     if (entry.contains("options")) e.options = entry["options"].dump();
     e.required = entry.value("required", true);
+    e.sha256 = text_or(entry, "sha256");
     providers.push_back(std::move(e));
   }
   provider_paths.clear();
@@ -90,6 +91,11 @@ Status Config::read(const Document& document) {
   const std::string costs = get("/placement/costs").get<std::string>();
   const bool nowhere = costs.starts_with("${") && expand_variables(costs.substr(0, costs.find('}') + 1)).empty();  // no home, or a privileged process
   placement.costs = costs.empty() || nowhere ? "" : absolute(costs, document.folder);
+  placement.replace_lost = get("/placement/on_device_lost") == "replace";
+  trust.require_pinned = get("/trust/require_pinned").get<bool>();
+  trust.probe_limit = std::chrono::duration_cast<std::chrono::milliseconds>(
+      parse_time(get("/trust/probe_limit").get<std::string>()).value_or(std::chrono::seconds(20)));
+  trust.probe = get("/trust/probe") == "first_load";
   placement.rules.clear();
   for (const Json& rule : get("/placement/rules")) {
     PlacementRule r;

@@ -5,6 +5,7 @@
 // add_provider(), which read all fields anew. A value; copies share the document. Threads: like any value.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,6 +24,7 @@ struct ProviderEntry {
   std::string device;          // "" any, a number: index, else a device uid or a glob of uids
   std::string options = "{}";  // JSON object as text, not yet checked against the provider's options_schema
   bool required = true;
+  std::string sha256;          // of its library, lower-case hex; "" unchecked
 };
 
 // First match wins. Patterns are globs; an empty one matches all.
@@ -48,9 +50,15 @@ class Config {
     std::string policy = "cost";
     bool error_on_unsupported = false;   // else: the next provider, the cpu appended last
     bool report_unsupported = false;     // load all the same, to see what is missing; a run fails
+    bool replace_lost = false;           // a lost device's nodes are placed again, else its runs fail
     std::vector<PlacementRule> rules;
     std::string costs;                   // folder of measured costs, absolute; "" none
   } placement;
+  struct {
+    bool require_pinned = false;  // no library without a SHA-256, in its manifest or its entry
+    std::chrono::milliseconds probe_limit{20'000};
+    bool probe = true;            // first loads of libraries from outside the installation are tried in a process of their own
+  } trust;
   Optimize optimize = Optimize::all;
   int threads = 0;  // 0: as many as the process may use
   bool deterministic = false;

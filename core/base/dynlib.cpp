@@ -35,6 +35,17 @@ Result<std::shared_ptr<Dynlib>> Dynlib::open(const std::string& path) {
   return lib;
 }
 
+Result<std::shared_ptr<Dynlib>> Dynlib::open_copy(int fd, const std::string& path) {
+  std::shared_ptr<Dynlib> lib(new Dynlib);
+  lib->path_ = path;
+  try {
+    lib->impl_->library.load("/proc/self/fd/" + std::to_string(fd), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  } catch (const std::exception& e) {
+    return error(TENON_MISSING_DEPENDENCY, "library \"{}\" cannot be loaded from a copy: {}", path, e.what());
+  }
+  return lib;
+}
+
 bool Dynlib::available(const std::string& name) {
   // What was found once is not opened again: some libraries take milliseconds.
   static std::mutex mutex;

@@ -14,6 +14,9 @@ class Dynlib {
   // Every symbol is resolved at once and none is shown to other libraries. Errors: NOT_FOUND when there is no such file,
   // MISSING_DEPENDENCY with the loader's own text.
   static Result<std::shared_ptr<Dynlib>> open(const std::string& path);
+  // The library that the open file holds, such as a sealed copy of a file that stays where it is; `path` is what path() says.
+  // The descriptor must stay open as long as the library: the loader knows it by that number. $ORIGIN means nothing there.
+  static Result<std::shared_ptr<Dynlib>> open_copy(int fd, const std::string& path);
   // True if the system's loader finds a library of this name ("libfoo.so.1"); it is loaded and closed again.
   static bool available(const std::string& name);
   ~Dynlib();

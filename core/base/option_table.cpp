@@ -21,6 +21,8 @@ constexpr Option table[] = {
     {"/providers/*/options", K::object, "{}", "", 0, 0, "the provider's own options, see its manifest", "core/provider/manifest.cpp"},
     {"/providers/*/required", K::boolean, "true", "", 0, 0, "false: go on without it when it cannot be used",
      "core/provider/registry.cpp"},
+    {"/providers/*/sha256", K::text, "", "", 0, 0,
+     "SHA-256 of its library in lower-case hex: another file is refused before any of it runs", "core/provider/trust.cpp"},
     {"/provider_paths", K::texts, "[]", "", 0, 0,
      "folders, manifests or libraries searched first; relative to this file's folder", "core/provider/discovery.cpp"},
 
@@ -30,6 +32,9 @@ constexpr Option table[] = {
      "folder of costs that were measured (tenon tune): where there are any they replace the providers' estimates; \"\": none; it must be the user's own", "core/partition/costs.cpp"},
     {"/placement/on_unsupported", K::choice, "\"next\"", "next|error|report", 0, 0,
      "a node that no listed provider takes: next: the cpu provider, appended last, which then takes only such nodes; error; report: as next, and where that has no kernel either load all the same (a run fails)", "core/provider/registry.cpp"},
+    {"/placement/on_device_lost", K::choice, "\"error\"", "error|replace", 0, 0,
+     "a device that is lost: error: runs that need it fail; replace: its nodes are placed on the others and the run is repeated, unless it has written to the caller's memory",
+     "core/run/session.cpp"},
     {"/placement/rules", K::list, "[]", "", 0, 0, "demands for nodes; the first that matches counts", "core/partition"},
     {"/placement/rules/*", K::section, "", "", 0, 0, "one rule", "core/partition"},
     {"/placement/rules/*/match", K::section, "", "", 0, 0, "all patterns (with * and ?) must fit the node", "core/partition"},
@@ -38,6 +43,15 @@ constexpr Option table[] = {
     {"/placement/rules/*/match/domain", K::text, "", "", 0, 0, "operator domain", "core/partition"},
     {"/placement/rules/*/use", K::text, "", "", 0, 0, "only this provider", "core/partition"},
     {"/placement/rules/*/deny", K::texts, "[]", "", 0, 0, "never these providers", "core/partition"},
+
+    {"/trust", K::section, "", "", 0, 0, "which libraries may be loaded", "core/provider/trust.cpp"},
+    {"/trust/require_pinned", K::boolean, "false", "", 0, 0,
+     "only libraries whose SHA-256 stands in their manifest or in their entry under /providers, those beside libtenon excepted", "core/provider/trust.cpp"},
+    {"/trust/probe", K::choice, "\"first_load\"", "first_load|never", 0, 0,
+     "libraries from outside tenon's installation: first_load: each build is loaded once in a process of its own, and stays in quarantine if it ends that; never",
+     "core/provider/probe.cpp"},
+
+    {"/trust/probe_limit", K::time, "\"20s\"", "", 1, 0, "what still runs after that time is taken for hung", "core/provider/probe.cpp"},
 
     {"/session", K::section, "", "", 0, 0, "how a model is prepared and run", "core/run"},
     {"/session/optimize", K::choice, "\"all\"", "none|basic|extended|all", 0, 0, "which rewrites of the graph are made",

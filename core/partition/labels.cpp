@@ -113,7 +113,7 @@ void Labels::improve(std::vector<std::uint32_t>& label) const {
   for (int sweep = 0; sweep < 3; ++sweep) {
     const double before = now;
     for (std::uint32_t d = 0; d < devices; ++d) expand(label, now, d);
-    if (now >= before - std::max(least_gain, large ? 1e-3 * before : 0)) break;
+    if (now >= before - std::max(least_gain, large ? 1e-2 * before : 0)) break;
   }
   if (large) return;
   for (std::uint32_t a = 0; a < devices; ++a)

@@ -22,6 +22,7 @@ struct PlanInput {
   Limits limits;
   tenon_task* load = nullptr;
   PlanTrace* trace = nullptr;  // for reports; null: nothing is traced
+  const Program** refused = nullptr;  // where to note the program whose provider said UNSUPPORTED_SHAPE; may be null
 };
 
 // shapes: inputs, and what earlier segments made. Errors: of inference and providers, naming the node;

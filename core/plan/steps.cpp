@@ -80,6 +80,10 @@ Status check(const ProgramSteps& steps, const Program& program) {
   return {};
 }
 
+Status over_limit(const Program& program, const char* what, std::uint64_t bytes, std::uint64_t limit) {
+  return error(TENON_RESOURCE_EXHAUSTED, "provider {}: {} of {} bytes is over limits.memory = {} bytes", program.device->provider().id(), what, bytes, limit);
+}
+
 }  // namespace
 
 Result<ProgramSteps> plan_steps(const PlanInput& input, const Plan& plan, const Program& program, std::span<const tenon_plan_value> values,
@@ -90,12 +94,22 @@ Result<ProgramSteps> plan_steps(const PlanInput& input, const Plan& plan, const 
     const tenon_symbol_range range{sizeof(range), TENON_NO_VALUE, 0, 0};
     const tenon_span ranges{&range, input.box ? 1u : 0u, sizeof(range), 0};
     const tenon_plan_args args{sizeof(args), input.max_workers, {values.data(), values.size(), sizeof(tenon_plan_value), 0}, ranges, input.load};
-    TENON_SET(handle, program.device->plan(program.handle, args, sink));
+    Result<tenon_plan*> made = program.device->plan(program.handle, args, sink);
+    if (!made.ok()) {
+      if (made.status().code() == TENON_UNSUPPORTED_SHAPE && input.refused) *input.refused = &program;
+      return std::move(made.status());
+    }
+    handle = *made;
     if (!sink.fault.empty()) return error(TENON_ABI_MISMATCH, "provider {}: {}", program.device->provider().id(), sink.fault);
   } else {
     sink.out = simple_steps(*input.graph, plan, program);
   }
   TENON_TRY(check(sink.out, program));
+  // Sizes are added up later: none may be so large that a sum comes out small.
+  for (const tenon_temp& t : sink.out.temps)
+    if (t.bytes > input.limits.memory) return over_limit(program, "a temp", t.bytes, input.limits.memory);
+  if (sink.out.workspace && sink.out.workspace->bytes > input.limits.memory)
+    return over_limit(program, "a workspace", sink.out.workspace->bytes, input.limits.memory);
   return std::move(sink.out);
 }
 

@@ -124,9 +124,9 @@ std::vector<Found> discover(const std::vector<std::string>& paths, bool usable) 
   search.places(trusted_env("TENON_ADD_PROVIDER_PATH"), "TENON_ADD_PROVIDER_PATH");
   if (const std::string own = own_library_path(); !own.empty()) {
     const fs::path folder = fs::path(own).parent_path();
-    search.place((folder / "tenon/providers").string(), "libtenon");
+    search.place((folder / "tenon/providers").string(), own_installation);
     // An executable that holds the core itself (tests, static builds): bin/x beside lib/tenon.
-    search.place((folder / "../lib/tenon/providers").lexically_normal().string(), "libtenon");
+    search.place((folder / "../lib/tenon/providers").lexically_normal().string(), own_installation);
   }
   if (!privileged_process())
     if (const std::string data = expand_variables("${XDG_DATA_HOME}"); !data.empty()) search.place(data + "/tenon/providers.d", "XDG_DATA_HOME");

@@ -9,6 +9,9 @@
 
 namespace tenon {
 
+// Found::where of what came with this libtenon.
+inline constexpr const char* own_installation = "libtenon";
+
 struct Found {
   std::string path;      // manifest, or library without one
   std::string where;     // "api", "TENON_PROVIDER_PATH", "libtenon", "/etc/tenon/providers.d", ...

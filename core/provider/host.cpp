@@ -1,7 +1,9 @@
 #include "core/provider/host.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <new>
 
 #include "core/base/log.h"
@@ -164,10 +166,28 @@ void sink_workspace(tenon_plan_sink* sink, const tenon_temp* temp) {
   if (sink && temp) taken(sink, "a workspace", [&] { sink->workspace(full_copy(*temp)); });
 }
 
+// What a provider's function throws on a worker would end the process: it is thrown where parallel_for was called.
+struct Chunks {
+  tenon_range_fn fn;
+  void* context;
+  std::atomic<bool> threw{false};
+  std::exception_ptr first{};
+
+  static void run(void* self, std::uint64_t begin, std::uint64_t end, std::uint32_t worker) noexcept {
+    auto& chunks = *static_cast<Chunks*>(self);
+    try {
+      chunks.fn(chunks.context, begin, end, worker);
+    } catch (...) {
+      if (!chunks.threw.exchange(true)) chunks.first = std::current_exception();
+    }
+  }
+};
 void parallel_for(tenon_task* run, std::uint64_t n, std::uint64_t grain, tenon_range_fn fn, void* context) {
   if (!fn || n == 0) return;
-  if (run) run->parallel_for(n, grain, fn, context);
-  else ThreadPool::instance().parallel_for(n, grain, fn, context);
+  Chunks chunks{fn, context};
+  if (run) run->parallel_for(n, grain, Chunks::run, &chunks);
+  else ThreadPool::instance().parallel_for(n, grain, Chunks::run, &chunks);
+  if (chunks.threw) std::rethrow_exception(chunks.first);
 }
 std::int32_t barrier(tenon_task* run) { return run ? run->barrier() : 0; }
 void fail(tenon_task* run, tenon_status* status) {

@@ -6,7 +6,6 @@
 
 #include "core/base/file_map.h"
 #include "core/base/log.h"
-#include "core/base/sha256.h"
 #include "core/provider/host.h"
 
 namespace tenon {
@@ -106,14 +105,9 @@ Result<LoadedLibrary> negotiate(const tenon_provider_desc* (*query)(const tenon_
   return out;
 }
 
-Result<LoadedLibrary> load_library(const Manifest& manifest) {
+Result<LoadedLibrary> load_library(const Manifest& manifest, const TrustPolicy& policy) {
   TENON_TRY(preflight(manifest));
-  if (!manifest.sha256.empty()) {
-    TENON_ASSIGN(const auto file, FileMap::open(manifest.library));
-    if (const std::string found = sha256(file->bytes()); found != manifest.sha256)
-      return error(TENON_DATA_LOSS, "\"{}\": SHA-256 is {}, the manifest says {}", manifest.library, found, manifest.sha256);
-  }
-  TENON_ASSIGN(std::shared_ptr<Dynlib> library, Dynlib::open(manifest.library));
+  TENON_ASSIGN(std::shared_ptr<Dynlib> library, load_trusted(manifest, policy));
   void* symbol = library->symbol("tenon_provider_query");
   if (!symbol) return invalid("\"{}\": not a tenon provider: it does not export tenon_provider_query", library->path());
   keep_for_ever(library);

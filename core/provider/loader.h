@@ -6,11 +6,12 @@
 #pragma once
 
 #include "core/provider/provider.h"
+#include "core/provider/trust.h"
 
 namespace tenon {
 
-// Errors: those of preflight and Dynlib::open; ABI_MISMATCH, FAILED_PRECONDITION, INVALID_ARGUMENT, each with both sides.
-Result<LoadedLibrary> load_library(const Manifest& manifest);
+// Errors: those of preflight and load_trusted; ABI_MISMATCH, FAILED_PRECONDITION, INVALID_ARGUMENT, each with both sides.
+Result<LoadedLibrary> load_library(const Manifest& manifest, const TrustPolicy& policy = {});
 // What a host says of itself. The defaults are this host's; tests play older and newer ones.
 struct HostOffer {
   std::uint32_t major = TENON_ABI_MAJOR;

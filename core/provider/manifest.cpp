@@ -7,8 +7,6 @@
 #include <mutex>
 #include <sstream>
 
-#include <sys/stat.h>
-
 #include "core/base/dynlib.h"
 #include "core/base/file_map.h"
 #include "core/base/json_text.h"
@@ -16,6 +14,7 @@
 #include "core/provider/cpu_features.h"
 #include "core/provider/options_impl.h"
 #include "core/provider/options_schema.h"
+#include "core/provider/trust.h"
 
 namespace tenon {
 namespace {
@@ -110,11 +109,6 @@ std::string library_path(JsonText& text, const std::string& name, const std::str
   return full.string();
 }
 
-bool writable_by_others(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IWOTH | S_IWGRP)) != 0;
-}
-
 }  // namespace
 
 bool Manifest::answers_to(std::string_view name) const {
@@ -185,8 +179,8 @@ Result<Manifest> parse_manifest(std::string_view source, const std::string& path
 }
 
 Result<Manifest> read_manifest(const std::string& path) {
-  if (privileged_process() && writable_by_others(path))
-    return error(TENON_PERMISSION_DENIED, "manifest \"{}\" may be written by others: refused in a privileged process", path);
+  if (privileged_process())
+    if (Status s = only_ours(path); !s.ok()) return std::move(s).at("manifest refused in a privileged process");
   // Every session looks at all of them: what has been read once counts as long as the file is the same.
   struct Read {
     std::string identity;
@@ -232,8 +226,8 @@ Status preflight(const Manifest& m) {
     return error(TENON_ABI_MISMATCH, "{}: needs at least ABI minor {}, this host speaks {}; install a newer tenon", m.id, m.abi_min, TENON_ABI_MINOR);
   std::error_code code;
   if (!fs::is_regular_file(m.library, code)) return error(TENON_NOT_FOUND, "{}: its library \"{}\" does not exist", m.id, m.library);
-  if (privileged_process() && writable_by_others(m.library))
-    return error(TENON_PERMISSION_DENIED, "{}: library \"{}\" may be written by others: refused in a privileged process", m.id, m.library);
+  if (privileged_process())
+    if (Status s = only_ours(m.library); !s.ok()) return std::move(s).at(m.id + ": library refused in a privileged process");
   for (const std::string& feature : m.cpu_features)
     if (!cpu_has(feature)) return error(TENON_MISSING_DEPENDENCY, "{}: needs the CPU feature \"{}\", which this CPU does not have", m.id, feature);
   for (const std::string& lib : m.libs)

@@ -72,10 +72,22 @@ Status provider_call(Fn&& fn) {
   }
 }
 
+// For calls that end a handle: they return nothing, and an exception out of one has nowhere to go but the log.
+template <class Fn>
+void end_handle(const Provider& provider, const char* function, Fn&& fn) noexcept {
+  try {
+    fn();
+  } catch (const std::exception& e) {
+    log_warn("loader", "provider {}: {} threw an exception across the ABI: {}; what it held may not be free", provider.id(), function, e.what());
+  } catch (...) {
+    log_warn("loader", "provider {}: {} threw an exception across the ABI; what it held may not be free", provider.id(), function);
+  }
+}
+
 }  // namespace
 
 DeviceBuffer::~DeviceBuffer() {
-  if (buffer_) device_->api().buffer_free(device_->handle(), buffer_);
+  if (buffer_) end_handle(device_->provider(), "buffer_free", [&] { device_->api().buffer_free(device_->handle(), buffer_); });
 }
 
 Device::Device(std::shared_ptr<Provider> provider, std::uint32_t index, DeviceInfo info, tenon_device* handle)
@@ -85,7 +97,7 @@ Device::Device(std::shared_ptr<Provider> provider, std::uint32_t index, DeviceIn
 }
 
 Device::~Device() {
-  if (handle_) api().device_close(handle_);
+  if (handle_) end_handle(*provider_, "device_close", [&] { api().device_close(handle_); });
 }
 
 const tenon_provider_api& Device::api() const { return provider_->api(); }
@@ -138,7 +150,7 @@ Result<tenon_program*> Device::compile(const tenon_part& part, const tenon_compi
 }
 
 void Device::program_destroy(tenon_program* program) {
-  if (program) api().program_destroy(program);
+  if (program) end_handle(*provider_, "program_destroy", [&] { api().program_destroy(program); });
 }
 
 Result<tenon_plan*> Device::plan(tenon_program* program, const tenon_plan_args& args, tenon_plan_sink& sink) {
@@ -154,7 +166,7 @@ Status Device::resize(tenon_program* program, tenon_plan* plan, const tenon_resi
 }
 
 void Device::plan_destroy(tenon_plan* plan) {
-  if (plan && api().plan_destroy) api().plan_destroy(plan);
+  if (plan && api().plan_destroy) end_handle(*provider_, "plan_destroy", [&] { api().plan_destroy(plan); });
 }
 
 Result<tenon_binding*> Device::bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint) {
@@ -170,7 +182,7 @@ Status Device::binding_update(tenon_binding* binding, const std::uint32_t* chang
 }
 
 void Device::binding_destroy(tenon_binding* binding) {
-  if (binding && api().binding_destroy) api().binding_destroy(binding);
+  if (binding && api().binding_destroy) end_handle(*provider_, "binding_destroy", [&] { api().binding_destroy(binding); });
 }
 
 Result<std::shared_ptr<DeviceBuffer>> Device::alloc(std::uint32_t domain, std::uint64_t bytes, std::uint64_t alignment) {
@@ -203,7 +215,7 @@ Result<tenon_stream*> Device::stream_create(void* native) {
   return stream;
 }
 void Device::stream_destroy(tenon_stream* stream) {
-  if (stream && api().stream_destroy) api().stream_destroy(stream);
+  if (stream && api().stream_destroy) end_handle(*provider_, "stream_destroy", [&] { api().stream_destroy(stream); });
 }
 Status Device::stream_sync(tenon_stream* stream) {
   return call([&] { return api().stream_sync(stream); });
@@ -216,7 +228,7 @@ Result<tenon_event*> Device::event_create(std::uint64_t flags) {
   return event;
 }
 void Device::event_destroy(tenon_event* event) {
-  if (event && api().event_destroy) api().event_destroy(event);
+  if (event && api().event_destroy) end_handle(*provider_, "event_destroy", [&] { api().event_destroy(event); });
 }
 Status Device::event_record(tenon_event* event, tenon_stream* stream) { return call([&] { return api().event_record(event, stream); }); }
 Status Device::event_wait(tenon_event* event, tenon_stream* stream) {
@@ -250,7 +262,7 @@ Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrar
 }
 
 Provider::~Provider() {
-  if (handle_) api().destroy(handle_);
+  if (handle_) end_handle(*this, "destroy", [&] { api().destroy(handle_); });
 }
 
 Result<DevicePtr> Provider::open_device(std::uint32_t index) {
@@ -284,7 +296,9 @@ Result<std::vector<std::uint32_t>> Provider::select(const std::string& device) c
 }
 
 const void* Provider::extension(std::string_view name, std::uint32_t version) const {
-  return api().get_extension ? api().get_extension(handle_, str(name), version) : nullptr;
+  const void* found = nullptr;
+  if (api().get_extension) end_handle(*this, "get_extension", [&] { found = api().get_extension(handle_, str(name), version); });
+  return found;
 }
 
 }  // namespace tenon

@@ -17,6 +17,7 @@
 #include <tenon/resize.h>
 
 #include "core/base/dynlib.h"
+#include "core/base/float_mode.h"
 #include "core/base/status.h"
 #include "core/provider/manifest.h"
 #include "core/provider/options.h"
@@ -129,9 +130,10 @@ class Device : public std::enable_shared_from_this<Device> {
   friend class DeviceBuffer;
   // A failure of this provider, its id in front; marks the device lost if it says so.
   Status took(tenon_status* status);
-  // Calls into the provider; an exception that comes out of C code is its fault, not our end.
+  // Calls into the provider; an exception that comes out of C code is its fault, not our end, and rounding stays as it was.
   template <class Fn>
   Status call(Fn&& fn) {
+    const FloatMode kept;
     try {
       tenon_status* s = fn();
       return s ? took(s) : Status();

@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/provider/loader.h"
 #include "core/provider/options_impl.h"
+#include "core/provider/probe.h"
 
 namespace tenon {
 namespace {
@@ -54,9 +55,20 @@ std::vector<ProviderInfo> Registry::list(const std::vector<std::string>& paths) 
         for (const DeviceInfo& device : provider->devices()) info.devices.push_back(fmt::format("{} ({})", device.uid, device.name));
       }
     }
+    if (info.state == "ready")
+      if (const auto record = Quarantine().find(file_of(found)); record && !record->passed) {
+        info.state = "quarantined";
+        info.reason = quarantined(info.id, *record).text();
+      }
     out.push_back(std::move(info));
   }
   return out;
+}
+
+Status Registry::forget_quarantine(const std::string& name, const std::vector<std::string>& paths) {
+  TENON_ASSIGN(const Found found, look_up(name, paths));
+  if (Quarantine().forget(file_of(found))) return {};
+  return error(TENON_NOT_FOUND, "provider {}: its library \"{}\" is not in quarantine", name, file_of(found));
 }
 
 Result<Found> Registry::look_up(const std::string& name, const std::vector<std::string>& paths) {
@@ -97,13 +109,19 @@ Result<Found> Registry::look_up(const std::string& name, const std::vector<std::
                known.empty() ? "none" : known, broken.empty() ? "" : "\nunusable manifests:" + broken);
 }
 
-Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options) {
+Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustPolicy policy) {
   if (!found.problem.ok()) return std::move(found.problem);
   std::lock_guard lock(mutex_);
   const std::string key = file_of(found);
   if (const auto open = open_.find(key); open != open_.end())
     if (ProviderPtr provider = open->second.lock()) return provider;
-  TENON_ASSIGN(LoadedLibrary library, load_library(found.manifest));
+  TENON_TRY(preflight(found.manifest));
+  TENON_TRY(check_writers(found.manifest));
+  // What came with this library is as good as this library.
+  if (found.where == own_installation) policy.require_pinned = false;
+  else if (policy.probe && !privileged_process())
+    TENON_TRY(probe_library(found.manifest.id, key, policy.probe_limit, Quarantine()));
+  TENON_ASSIGN(LoadedLibrary library, load_library(found.manifest, policy));
   TENON_ASSIGN(ProviderPtr provider, Provider::make(std::move(found.manifest), std::move(library), std::move(options)));
   open_[key] = provider;
   log_info("loader", "provider {} {}: {} devices", provider->id(), provider->version(), provider->devices().size());
@@ -113,7 +131,7 @@ Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options) {
 Result<ProviderPtr> Registry::open(const std::string& name, const std::string& options, const std::vector<std::string>& paths) {
   TENON_ASSIGN(Found found, look_up(name, paths));
   TENON_ASSIGN(OptionsPtr checked, check_options(found.manifest, options));
-  return open_found(std::move(found), std::move(checked));
+  return open_found(std::move(found), std::move(checked), {});
 }
 
 Result<OptionsPtr> Registry::session_options(const Manifest& manifest, const Config& config, const std::string& text) const {
@@ -126,7 +144,7 @@ Result<OptionsPtr> Registry::session_options(const Manifest& manifest, const Con
   return check_options(manifest, options_text(merged));
 }
 
-Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, std::vector<std::string>& notes) {
+Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, std::vector<std::string>& notes, bool skip_lost) {
   std::vector<ProviderEntry> entries = config.providers;
   if (entries.empty()) {
     // Nobody chose: all that can be used, the one that takes everything last.
@@ -140,7 +158,7 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
       if (!found.shadowed_by.empty() || found.manifest.id == fallback_id || found.manifest.answers_to(fallback_id)) continue;
       const std::string name = found.manifest.id.empty() ? found.path : found.manifest.id;
       if (!found.problem.ok()) notes.push_back(fmt::format("left out: {}", found.problem.text()));
-      else if (!found.manifest.on_request) entries.push_back({name, "", "{}", false});
+      else if (!found.manifest.on_request) entries.push_back({name, "", "{}", false, ""});
     }
   }
   std::vector<SessionProvider> out;
@@ -158,16 +176,22 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
     TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, text));
     SessionProvider sp;
     sp.options = options;
-    TENON_ASSIGN(sp.provider, open_found(std::move(found), options));
+    TENON_ASSIGN(sp.provider, open_found(std::move(found), options, {entry.sha256, config.trust.require_pinned, config.trust.probe_limit, config.trust.probe}));
     TENON_ASSIGN(const std::vector<std::uint32_t> indices, sp.provider->select(device));
     for (const std::uint32_t index : indices) {
       TENON_ASSIGN(DevicePtr device, sp.provider->open_device(index));
-      if (device->lost()) return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid);
+      if (device->lost()) {
+        Status lost = error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid);
+        if (!skip_lost) return lost;
+        notes.push_back(fmt::format("left out: {}", lost.text()));
+        continue;
+      }
       for (const SessionProvider& other : out)
         for (const DevicePtr& used : other.devices)
           if (used == device) return invalid("provider {}: device \"{}\" is listed twice", sp.provider->id(), device->info().uid);
       sp.devices.push_back(std::move(device));
     }
+    if (sp.devices.empty()) return {};
     has_fallback = has_fallback || sp.provider->id() == fallback_id;
     out.push_back(std::move(sp));
     return {};
@@ -180,7 +204,7 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
     log_info("loader", "provider {} is left out: {}", entry.use, status.text());
   }
   if (!has_fallback && !config.placement.error_on_unsupported) {
-    if (Status status = add({std::string(fallback_id), "", "{}", false}); status.ok()) {
+    if (Status status = add({std::string(fallback_id), "", "{}", false, ""}); status.ok()) {
       out.back().fallback = !config.providers.empty();
     } else {
       if (out.empty()) return status;

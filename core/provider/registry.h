@@ -13,14 +13,15 @@
 #include "core/base/config.h"
 #include "core/provider/discovery.h"
 #include "core/provider/provider.h"
+#include "core/provider/trust.h"
 
 namespace tenon {
 
 struct ProviderInfo {
   std::string id, version, path, where;
   std::vector<std::string> aliases;
-  std::string state;   // "ready" (may be loaded), "loaded", "shadowed", "unusable"
-  std::string reason;  // for shadowed and unusable
+  std::string state;   // "ready" (may be loaded), "loaded", "shadowed", "unusable", "quarantined"
+  std::string reason;  // for shadowed, unusable and quarantined
   std::vector<std::string> devices;  // kinds from the manifest, or "uid (name)" once loaded
 };
 
@@ -44,16 +45,19 @@ class Registry {
   // create only when the provider is not open yet. Errors: NOT_FOUND (names what is there), those of the loader.
   Result<ProviderPtr> open(const std::string& name, const std::string& options = "{}",
                            const std::vector<std::string>& paths = {});
+  // A library that crashed or hung when it was tried is tried again next time. name: as for open. Errors: NOT_FOUND: there is
+  // no such provider, or it is not in quarantine.
+  Status forget_quarantine(const std::string& name, const std::vector<std::string>& paths = {});
   // All providers of a configuration with their devices and checked options, in order. Without entries: every usable
   // provider found that does not wait to be named, the cpu last, and cost decides. Behind entries that do not name it the cpu is appended as a fallback
-  // unless placement.on_unsupported is "error". What was left out and why (providers that are not required) goes to notes.
-  Result<std::vector<SessionProvider>> open_all(const Config& config, std::vector<std::string>& notes);
+  // unless placement.on_unsupported is "error". What was left out and why (providers that are not required, and with skip_lost devices that were lost) goes to notes.
+  Result<std::vector<SessionProvider>> open_all(const Config& config, std::vector<std::string>& notes, bool skip_lost = false);
 
  private:
   Registry() = default;
   Result<OptionsPtr> session_options(const Manifest& manifest, const Config& config, const std::string& options) const;
   Result<Found> look_up(const std::string& name, const std::vector<std::string>& paths);
-  Result<ProviderPtr> open_found(Found found, OptionsPtr options);
+  Result<ProviderPtr> open_found(Found found, OptionsPtr options, TrustPolicy policy);
 
   std::mutex mutex_;
   std::vector<std::string> paths_;

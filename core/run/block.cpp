@@ -62,6 +62,9 @@ Status Block::compile() {
   input.load = environment_.load;
   input.costs = environment_.costs;
   std::vector<std::pair<std::string, std::uint32_t>> banned;
+  for (const NodeBan& ban : environment_.bans)
+    for (std::uint32_t d = 0; d < environment_.devices.size(); ++d)
+      if (environment_.devices[d].provider() == ban.provider && environment_.devices[d].device->info().uid == ban.device) banned.emplace_back(ban.output, d);
   std::vector<std::string> notes;
   for (int round = 1;; ++round) {
     if (environment_.step) TENON_TRY(environment_.step(0.3, "placing nodes"));

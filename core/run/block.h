@@ -31,6 +31,7 @@ struct BlockEnvironment {
   std::optional<Growth::Configured::Rows> state_rows;  // of the model's own graph
   const LearnedCosts* costs = nullptr;              // measured before; may be null
   Status unsupported;                               // not ok: nodes that nothing runs, in a session that only reports
+  std::vector<NodeBan> bans;  // sizes that a provider refused: its nodes run elsewhere
   std::function<Status(double, const char*)> step;  // progress; an error stops the load
 };
 
@@ -84,7 +85,7 @@ class Block {
   // The plan of one segment for a key; parent: the plan of the segment before it, null for the first.
   Result<std::shared_ptr<const Plan>> plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent, RunContext& context,
                                            std::span<const Datum* const> feeds) const;
-  Result<std::shared_ptr<const Plan>> make(std::uint32_t segment, const Plan* parent, const RunContext& context) const;
+  Result<std::shared_ptr<const Plan>> make(std::uint32_t segment, const Plan* parent, RunContext& context) const;
   // The plan for a key if there is one.
   std::shared_ptr<const Plan> cached(const std::vector<std::int64_t>& key, std::uint64_t hash) const;
   // The context's plan for a box of sizes, set to those of the feeds; null where that does not fit. box.cpp.

@@ -55,6 +55,7 @@ class RunContext {
 
   std::vector<Datum> slots;       // by value
   std::vector<std::int64_t> key;  // scratch for signatures
+  const Program* refused = nullptr;  // the program whose provider refused the sizes of the run
   std::vector<std::pair<ValueId, Datum*>> destinations;  // scratch: where the caller wants outputs
   Growth growth;                  // of the feeds' sizes
   std::unique_ptr<BoxPlan> box;   // the plan for sizes that grow, null until some do

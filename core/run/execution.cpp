@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/base/log.h"
 
@@ -89,6 +90,10 @@ Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::spa
     Status late = context->queues().drain();
     if (status.ok()) status = std::move(late);
   }
+  if (const Program* p = std::exchange(context->refused, nullptr); p && status.code() == TENON_UNSUPPORTED_SHAPE)
+    for (NodeId n : p->nodes)
+      if (const auto& made = graph_.nodes[n].outputs; !made.empty() && made[0] != none)
+        state.refused.push_back({graph_.values[made[0]].name, p->device->provider().id(), p->device->info().uid});
   // Nothing of the caller's stays behind: feeds and handed-out outputs.
   for (ValueId v : feeds_) let_go(context->slots[v]);
   if (!context->queues().broken()) give_back(std::move(context));

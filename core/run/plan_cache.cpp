@@ -87,7 +87,7 @@ PlanInput Block::plan_input() const {
   return input;
 }
 
-Result<std::shared_ptr<const Plan>> Block::make(std::uint32_t segment, const Plan* parent, const RunContext& context) const {
+Result<std::shared_ptr<const Plan>> Block::make(std::uint32_t segment, const Plan* parent, RunContext& context) const {
   ShapeTable shapes = parent ? parent->shapes : *constants_;
   const auto take = [&](ValueId v, bool elements) -> Status {
     const Datum& d = context.slots[v];
@@ -104,7 +104,9 @@ Result<std::shared_ptr<const Plan>> Block::make(std::uint32_t segment, const Pla
     for (ValueId v : parent->open) TENON_TRY(take(v, false));
   if (parent)
     for (ValueId v : parent->fetched) TENON_TRY(take(v, true));
-  TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(plan_input(), segment, std::move(shapes)));
+  PlanInput input = plan_input();
+  input.refused = &context.refused;
+  TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(input, segment, std::move(shapes)));
   made->serial = ++plans_made_;
   log_debug("plan", "{}plan {} of segment {}: {} items", path_.empty() ? "" : path_ + ": ", made->serial, segment, made->items.size());
   if (log_enabled("plan", TENON_LOG_TRACE)) log_write("plan", TENON_LOG_TRACE, tenon::plan_text(*made, graph_));

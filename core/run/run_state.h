@@ -3,13 +3,16 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "core/base/thread_pool.h"
+#include "core/run/node_ban.h"
 #include "core/run/report.h"
 
 namespace tenon {
 
 struct RunState {
+  std::vector<NodeBan> refused;  // after UNSUPPORTED_SHAPE: the nodes of the part that could not be planned
   Control control;
   unsigned max_workers = 1;
   Profile* profile = nullptr;  // set: steps are run one by one

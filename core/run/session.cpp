@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "core/base/file_map.h"
 #include "core/base/log.h"
 #include "core/graph/text.h"
 #include "core/onnx/gradients.h"
@@ -11,6 +12,7 @@
 #include "core/provider/registry.h"
 #include "core/provider/schema_ext.h"
 #include "core/run/block.h"
+#include "core/run/replacement.h"
 
 namespace tenon {
 
@@ -34,6 +36,7 @@ struct Session::Impl {
   std::unordered_map<std::string, std::size_t> input_index, output_index;
   std::vector<ConstantPtr> defaults;  // by input; null where there is none
   ModelInfo info;
+  mutable std::unique_ptr<Replacements> replacements;
   mutable std::mutex report_mutex;
   mutable std::unique_ptr<PlacementReport> report;  // made when it is first asked for
   Clock::time_point deadline = Clock::time_point::max();
@@ -51,7 +54,7 @@ struct Session::Impl {
     if (config.limits.load.count() > 0) deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(config.limits.load);
     config.apply_log();
     TENON_TRY(step(0, "loading providers"));
-    TENON_SET(providers, Registry::instance().open_all(config, notes));
+    TENON_SET(providers, Registry::instance().open_all(config, notes, options.skip_lost));
     for (const SessionProvider& p : providers) {
       TENON_TRY(read_schemas(p.provider, custom));
       provider_ids.push_back(p.provider->id());
@@ -91,6 +94,7 @@ struct Session::Impl {
     TENON_ASSIGN(LearnedCosts learned, LearnedCosts::load(config.placement.costs, environment.devices, threads, notes));
     costs = std::make_unique<const LearnedCosts>(std::move(learned));
     if (!costs->empty()) environment.costs = costs.get();
+    environment.bans = options.bans;
     environment.step = [this](double fraction, const char* what) { return step(fraction, what); };
     std::vector<std::string> unknown;
     (void)dim_bounds(config.shapes, model->symbols, &unknown);
@@ -226,7 +230,8 @@ struct Session::Impl {
     return run.state;
   }
 
-  Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results, const RunOptions& run) const;
+  Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results, const RunOptions& run,
+             std::vector<NodeBan>& refused) const;
 };
 
 namespace {
@@ -265,7 +270,7 @@ Datum borrowed(const ConstantPtr& c) {
 }  // namespace
 
 Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results,
-                          const RunOptions& run_options) const {
+                          const RunOptions& run_options, std::vector<NodeBan>& refused) const {
   if (!environment.unsupported.ok()) return environment.unsupported.clone();
   static thread_local Scratch scratch_of_thread;
   Scratch scratch = std::move(scratch_of_thread);  // a run inside a run (a log sink that runs a model) gets a fresh one
@@ -355,6 +360,7 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
   if (run_state.control.stop()) return run_state.control.take();
   Status status = block->run(run_state, scratch.pointers, scratch.outputs, names.empty() ? nullptr : &scratch.wanted);
   run_state.gang.reset();
+  refused = std::move(run_state.refused);
   for (Datum& d : scratch.feeds) d.strings.reset(), d.items.clear();
   if (!status.ok()) return status;
   if (kept) kept->finish(scratch.outputs);
@@ -387,18 +393,27 @@ Result<std::unique_ptr<Session>> Session::load_file(const std::string& path, Loa
   const ImportOptions import = impl->import_options();
   TENON_SET(impl->model, import_file(path, import));
   if (Status s = impl->build(); !s.ok()) return std::move(s).at("model \"" + path + "\"");
+  const auto again = [path, identity = file_identity(path)](LoadOptions o) -> Result<std::unique_ptr<Session>> {
+    if (file_identity(path) != identity) return error(TENON_FAILED_PRECONDITION, "model \"{}\" has changed since it was loaded", path);
+    return load_file(path, std::move(o));
+  };
+  impl->replacements = std::make_unique<Replacements>(again, impl->options);
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
 
 Result<std::unique_ptr<Session>> Session::load_bytes(std::span<const std::byte> bytes, LoadOptions options) {
+  // The caller's bytes are valid during this call only; weights are used as long as the session.
+  return load_shared(std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end()), std::move(options));
+}
+
+Result<std::unique_ptr<Session>> Session::load_shared(std::shared_ptr<const std::vector<std::byte>> owned, LoadOptions options) {
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
   TENON_TRY(impl->open_providers());
   TENON_TRY(impl->step(0.05, "reading the model"));
-  // The caller's bytes are valid during this call only; weights are used as long as the session.
-  auto owned = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
   TENON_SET(impl->model, import_bytes(*owned, owned, impl->import_options()));
   if (Status s = impl->build(); !s.ok()) return std::move(s).at("model");
+  impl->replacements = std::make_unique<Replacements>([owned](LoadOptions o) { return load_shared(owned, std::move(o)); }, impl->options);
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
 
@@ -415,10 +430,25 @@ Result<std::unique_ptr<State>> Session::make_state() const {
 
 Status Session::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
                     const RunOptions& options) const {
-  return impl_->run(feeds, names, outputs, options);
+  Replacements& others = *impl_->replacements;
+  if (const Session* instead = others.instead()) return instead->run(feeds, names, outputs, options);
+  if (others.has_signatures())
+    if (const Session* other = others.for_signature(signature_of(feeds))) return other->run(feeds, names, outputs, options);
+  std::vector<NodeBan> refused;
+  Status status = impl_->run(feeds, names, outputs, options, refused);
+  const bool lost = status.code() == TENON_DEVICE_LOST && impl_->options.config.placement.replace_lost;
+  if (status.ok() || (!lost && (status.code() != TENON_UNSUPPORTED_SHAPE || refused.empty()))) return status;
+  if (impl_->form) return error(status.code(), "{}; the model is not placed anew, as what the session keeps between runs would be forgotten", status.text());
+  const Result<const Session*> other = lost ? others.without_lost() : others.without(signature_of(feeds), std::move(refused));
+  if (!other.ok()) return error(status.code(), "{}; the model cannot be placed anew: {}", status.text(), other.status().text());
+  // In memory of the caller that is input and output at once half a step may have been done.
+  if (lost && writes_over_inputs(feeds, outputs))
+    return error(status.code(), "{}; the run is not repeated, as it may have written over its inputs; the next run has other devices", status.text());
+  return (*other)->run(feeds, names, outputs, options);
 }
 
 const PlacementReport& Session::placement() const {
+  if (const Session* instead = impl_->replacements->instead()) return instead->placement();
   std::lock_guard lock(impl_->report_mutex);
   if (!impl_->report) {
     auto made = std::make_unique<PlacementReport>();
@@ -437,6 +467,7 @@ const PlacementReport& Session::placement() const {
 }
 
 Result<double> Session::cost_if(std::size_t node, std::uint32_t device) const {
+  if (const Session* instead = impl_->replacements->instead()) return instead->cost_if(node, device);
   const PlacementReport& report = placement();
   if (node >= report.nodes.size()) return error(TENON_OUT_OF_RANGE, "node {} of {}", node, report.nodes.size());
   if (device >= report.devices.size()) return error(TENON_OUT_OF_RANGE, "device {} of {}", device, report.devices.size());
@@ -445,6 +476,7 @@ Result<double> Session::cost_if(std::size_t node, std::uint32_t device) const {
 }
 
 Status Session::learn(const Profile& profile, bool keep, std::vector<LearnedLine>& out) const {
+  if (const Session* instead = impl_->replacements->instead()) return instead->learn(profile, keep, out);
   const std::vector<SessionDevice>& devices = impl_->environment.devices;
   LearnedCosts costs(devices.size());
   impl_->block->learn(profile, costs);
@@ -458,8 +490,14 @@ Result<std::uint64_t> Session::forget_costs() const {
   return LearnedCosts::forget(impl_->options.config.placement.costs, impl_->environment.devices, impl_->environment.max_workers);
 }
 
-std::string Session::graph_text() const { return tenon::graph_text(impl_->model->graph, impl_->model->symbols); }
-std::string Session::plan_text() const { return impl_->block->plan_text(); }
+std::string Session::graph_text() const {
+  if (const Session* instead = impl_->replacements->instead()) return instead->graph_text();
+  return tenon::graph_text(impl_->model->graph, impl_->model->symbols);
+}
+std::string Session::plan_text() const {
+  if (const Session* instead = impl_->replacements->instead()) return instead->plan_text();
+  return impl_->block->plan_text();
+}
 std::uint64_t Session::plans_made() const { return impl_->block->plans_made(); }
 
 }  // namespace tenon

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/config.h"
+#include "core/run/node_ban.h"
 #include "core/run/report.h"
 #include "core/run/state.h"
 #include "core/tensor/datum.h"
@@ -53,6 +54,9 @@ struct LoadOptions {
   Config config;                                // checked (base/config.h)
   std::shared_ptr<CancelToken> cancel;
   std::function<void(double, const char*)> progress;  // fraction and what is being done; called on the loading thread
+  bool skip_lost = false;                       // go on without devices that were lost, else they are an error
+  std::vector<NodeBan> bans;                    // sizes that a provider refused: its nodes run elsewhere
+  std::uint32_t rounds = 0;                     // how often that has happened to this model
 };
 
 class Session {
@@ -98,6 +102,7 @@ class Session {
 
  private:
   struct Impl;
+  static Result<std::unique_ptr<Session>> load_shared(std::shared_ptr<const std::vector<std::byte>> bytes, LoadOptions options);
   explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -64,6 +64,13 @@ tenon_status* tenon_provider_list(const tenon_configuration* configuration, char
   });
 }
 
+tenon_status* tenon_provider_forget_quarantine(const char* name, const tenon_configuration* configuration) {
+  return guard([&]() -> Status {
+    if (!name) return missing("name");
+    return Registry::instance().forget_quarantine(name, paths_of(configuration));
+  });
+}
+
 tenon_status* tenon_provider_devices(const char* name, const tenon_configuration* configuration, char** out_text) {
   return guard([&]() -> Status {
     if (!name) return missing("name");

@@ -10,10 +10,15 @@ namespace {
 
 struct Providers {
   SessionArgs session;
-  std::string show, format = "table";
+  std::string show, forget, format = "table";
 
   int operator()() const {
     const Config config = session.configuration();
+    if (!forget.empty()) {
+      detail::check(tenon_provider_forget_quarantine(forget.c_str(), static_cast<const tenon_configuration*>(config.handle())));
+      fmt::print("{}: tried again the next time it is wanted\n", forget);
+      return ok;
+    }
     if (!show.empty()) return devices(config);
     const Json list = Json::parse(detail::text(&tenon_provider_list, static_cast<const tenon_configuration*>(config.handle())));
     if (format == "json") {
@@ -60,6 +65,7 @@ void add_providers(CLI::App& app, int& result) {
   auto providers = std::make_shared<Providers>();
   CLI::App* sub = app.add_subcommand("providers", "list the providers that were found, and why some cannot be used");
   sub->add_option("provider", providers->show, "load this one and list its devices");
+  sub->add_option("--forget-quarantine", providers->forget, "let this one be tried again, after it crashed or hung");
   sub->add_option("--provider-path", providers->session.provider_paths, "a folder, manifest or library in which providers are looked for first");
   sub->add_option("-c,--config", providers->session.config, "configuration file (JSON)");
   sub->add_option("--log", providers->session.log, "log levels");

@@ -94,6 +94,7 @@ static void configurations(void) {
   OK(tenon_log_set_sink(&count_lines, &lines));
   OK(tenon_log_configure("warn,loader:debug"));
   FAILS(TENON_INVALID_ARGUMENT, "", tenon_log_configure("loud"));
+  FAILS(TENON_NOT_FOUND, "nobody", tenon_provider_forget_quarantine("nobody", NULL));
   OK(tenon_provider_list(NULL, &text));
   CHECK(strstr(text, "\"id\":\"cpu\"") && lines > 0);
   tenon_text_release(text);

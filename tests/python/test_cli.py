@@ -166,6 +166,17 @@ def test_profile_lists_steps_and_writes_a_trace(sums, tmp_path):
     assert "operator" in table and "cpu" in table and "%" in table
 
 
+@pytest.mark.skipif(not SECOND.exists(), reason="the test providers are built with the tree only")
+def test_a_library_that_crashes_is_quarantined(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    bad = SECOND.parent / "constructor_crashes"
+    assert "quarantine" in tenon("providers", "hostile", "--provider-path", bad, code=5).stderr
+    (row,) = [p for p in data("providers", "--provider-path", bad) if p["id"] == "hostile"]
+    assert row["state"] == "quarantined" and "while loading" in row["reason"]
+    assert "tried again" in tenon("providers", "--provider-path", bad, "--forget-quarantine", "hostile").stdout
+    tenon("providers", "--provider-path", bad, "--forget-quarantine", "hostile", code=1)
+
+
 def test_providers():
     (row,) = [p for p in data("providers") if p["id"] == "cpu"]
     assert row["state"] in ("ready", "loaded") and "CPUExecutionProvider" in row["aliases"] and row["path"].endswith("cpu.tenon.json")

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 #include "tests/support/model_text.h"
@@ -250,6 +251,72 @@ TEST(AsyncDevice, EveryCallMayFailOnce) {
     EXPECT_THAT(status.text(), HasSubstr("provider async"));
   }
   EXPECT_GT(failed, 25);
+}
+
+// placement.on_device_lost: "replace": whichever call of the run finds the device gone, the run is repeated on what is left.
+TEST(AsyncDevice, ALostDeviceIsReplacedAndTheRunRepeated) {
+  const std::string bytes = graph_bytes("g (float[N] x) => (float[N] y) { a = Exp(x) b = Sin(a) y = Neg(b) }");
+  const std::string replace = R"("placement":{"on_device_lost":"replace"})";
+  const std::vector<NamedDatum> feeds{{"x", tensor<float>({2}, {0, 0})}};
+  int lost = 0;
+  for (int n = 1; n <= 12; ++n) {
+    auto s = session(bytes, async_config("0", false, replace));
+    auto other = session(bytes, async_config("0", false, replace));
+    ASSERT_TRUE(s && other);
+    EXPECT_EQ(device_of(*s, "Exp"), "async:lazy");
+    ::setenv("TENON_TEST_ASYNC_LOST", "1", 1);
+    ::setenv("TENON_TEST_ASYNC_FAIL", std::to_string(n).c_str(), 1);
+    const auto out = run(*s, feeds);
+    ::unsetenv("TENON_TEST_ASYNC_FAIL");
+    ::unsetenv("TENON_TEST_ASYNC_LOST");
+    ASSERT_EQ(out.size(), 1u) << "call " << n;
+    EXPECT_NEAR(values<float>(out[0].datum)[1], -std::sin(1.0f), 1e-5) << "call " << n;
+    if (device_of(*s, "Exp") == "async:lazy") break;  // fewer calls than n: nothing was lost
+    ++lost;
+    EXPECT_THAT(s->placement().notes, ::testing::Contains(HasSubstr("device \"async:lazy\" was lost")));
+    // The other session finds out by itself.
+    EXPECT_NEAR(values<float>(run(*other, feeds)[0].datum)[0], -std::sin(1.0f), 1e-5);
+    EXPECT_NE(device_of(*other, "Exp"), "async:lazy");
+    EXPECT_EQ(run(*s, feeds).size(), 1u);
+  }
+  EXPECT_GE(lost, 3);
+}
+
+TEST(AsyncDevice, ALostDeviceIsReplacedForManyRunsAtOnce) {
+  const std::string bytes = graph_bytes("g (float[N] x) => (float[N] y) { a = Exp(x) y = Neg(a) }");
+  auto s = session(bytes, async_config("0", false, R"("placement":{"on_device_lost":"replace"})"));
+  ASSERT_TRUE(s);
+  ::setenv("TENON_TEST_ASYNC_LOST", "1", 1);
+  ::setenv("TENON_TEST_ASYNC_FAIL", "40", 1);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        std::vector<NamedDatum> out;
+        const Status status = s->run(std::vector<NamedDatum>{{"x", tensor<float>({2}, {0, 0})}}, {}, out);
+        if (!status.ok() || values<float>(out[0].datum)[0] != -1.0f) ++wrong;
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  ::unsetenv("TENON_TEST_ASYNC_FAIL");
+  ::unsetenv("TENON_TEST_ASYNC_LOST");
+  EXPECT_EQ(wrong, 0);
+  EXPECT_NE(device_of(*s, "Exp"), "async:lazy");
+}
+
+TEST(AsyncDevice, WhereNothingIsLeftALostDeviceIsAnError) {
+  const std::string bytes = graph_bytes("g (float[N] x) => (float[N] y) { y = Exp(x) }");
+  auto s = session(bytes, async_config("0", false, R"("placement":{"on_device_lost":"replace","on_unsupported":"error"})"));
+  ASSERT_TRUE(s);
+  ::setenv("TENON_TEST_ASYNC_LOST", "1", 1);
+  ::setenv("TENON_TEST_ASYNC_FAIL", "2", 1);
+  std::vector<NamedDatum> out;
+  const Status status = s->run(std::vector<NamedDatum>{{"x", tensor<float>({1}, {0})}}, {}, out);
+  ::unsetenv("TENON_TEST_ASYNC_FAIL");
+  ::unsetenv("TENON_TEST_ASYNC_LOST");
+  EXPECT_EQ(status.code(), TENON_DEVICE_LOST);
+  EXPECT_THAT(std::string(status.text()), HasSubstr("cannot be placed anew"));
 }
 
 TEST(AsyncDevice, ALostDeviceEndsItsSessionsAndComesBackWithNewOnes) {

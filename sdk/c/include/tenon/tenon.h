@@ -111,10 +111,14 @@ TENON_API tenon_status* tenon_configuration_docs(char** out_text);
 /* A folder, manifest or library that counts before all others, in the whole process. */
 TENON_API tenon_status* tenon_provider_path_add(const char* path);
 /* Every provider found, usable or not, without loading any: a JSON array of {id, aliases, version, path, where, state,
- * reason, devices}; state is "ready", "loaded", "shadowed" or "unusable". configuration (optional): its provider_paths. */
+ * reason, devices}; state is "ready", "loaded", "shadowed", "unusable" or "quarantined". configuration (optional): its
+ * provider_paths. */
 TENON_API tenon_status* tenon_provider_list(const tenon_configuration* configuration, char** out_text);
 /* Loads one and lists its devices: {id, version, path, devices: [{uid, name, kind, memory_bytes}]}. configuration as above. */
 TENON_API tenon_status* tenon_provider_devices(const char* name, const tenon_configuration* configuration, char** out_text);
+/* A provider whose library crashed or hung when it was tried in a process of its own is tried again the next time it is wanted.
+ * name: id, alias or path. Errors: NOT_FOUND: there is no such provider, or it is not in quarantine. */
+TENON_API tenon_status* tenon_provider_forget_quarantine(const char* name, const tenon_configuration* configuration);
 
 /* Facts about this library and where it runs, as a JSON object: library, abi, compiler, sanitizer, privileged, cpu {model,
  * features, online, affinity, cgroup, usable}, memory {total_bytes, available_bytes, cgroup_bytes}, kernel. */
