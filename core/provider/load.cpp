@@ -36,8 +36,7 @@ std::uint64_t LoadContext::packed_bytes() const {
 namespace {
 
 constexpr std::uint64_t read_from = 65536;                     // bytes of a constant that are worth a system call of their own
-constexpr std::uint64_t spare_bytes = std::uint64_t{16} << 20;  // larger copies are not kept for the next constant
-constexpr std::size_t spare_count = 8;
+constexpr std::uint64_t spare_bytes = std::uint64_t{12} << 20;  // of all copies that are kept for the next constants
 constexpr std::uint64_t cached_from = 32768;                   // bytes of a packed form that are worth a file
 
 Status unknown(std::uint64_t id) { return error(TENON_NOT_FOUND, "there is no constant {} in this session", id); }
@@ -99,8 +98,13 @@ void LoadContext::drop(std::uint64_t id) {
   auto it = exposed_.find(id);
   if (it == exposed_.end()) return;
   const ConstantPtr c = it->second.constant;
-  if (std::shared_ptr<void>& copy = it->second.copy; copy && c->bytes >= read_from && c->bytes <= spare_bytes && spare_.size() < spare_count)
+  if (std::shared_ptr<void>& copy = it->second.copy; copy && c->bytes >= read_from && c->bytes <= spare_bytes) {
     spare_.push_back({std::move(copy), c->bytes});
+    std::uint64_t kept = 0;
+    for (const Spare& s : spare_) kept += s.bytes;
+    // The oldest go: models have weights of one size together.
+    for (; kept > spare_bytes; spare_.erase(spare_.begin())) kept -= spare_.front().bytes;
+  }
   exposed_.erase(it);
   // Clean pages of the mapping go back to the system; they are read again if anyone asks.
   if (c && c->mapped && c->bytes >= read_from) forget_pages(c->data, c->bytes);

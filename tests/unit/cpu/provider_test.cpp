@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "plugins/cpu/plan.h"
 #include "plugins/cpu/program.h"
 #include "plugins/cpu/query.h"
 #include "tests/unit/cpu/fake_host.h"
@@ -144,6 +145,46 @@ TEST(Packing, IsSharedAndGivesBackWhatNobodyElseReads) {
   part.outputs = all_out;
   const auto whole = Program::compile({&fake_host(), nullptr}, {}, part, &load, packing_row);
   EXPECT_THAT(load.released, testing::ElementsAre(t.index("only_packed") + 1));
+}
+
+// A constant that was given back would come into memory again beside its packed form.
+TEST(Packing, PlansAskForNoWeightsThatWerePacked) {
+  OpTest t({});
+  t.input("x", random_tensor({1, 16, 8, 8}));
+  t.constant("w", random_tensor({16, 16, 3, 3}));
+  t.value("product", TENON_DTYPE_FLOAT, {1, 16, 6, 6});
+  t.value("y", TENON_DTYPE_FLOAT, {1, 16, 6, 6});
+  t.node("Conv", {"x", "w"}, {"product"});
+  t.node("Relu", {"product"}, {"y"});
+  const std::uint32_t in[] = {t.index("x")}, out[] = {t.index("y")}, nodes[] = {0, 1};
+  const tenon_graph& graph = t.graph();
+  const tenon_chosen chosen[] = {{sizeof(tenon_chosen), 2, nodes, 0}};
+  const tenon_part part{sizeof(part), 0, &graph, {chosen, 1, sizeof(tenon_chosen), 0}, in, out, 1, 1};
+  std::vector<std::uint64_t> asked;
+  tenon_task load;
+  load.constant = [&](std::uint64_t id) {
+    asked.push_back(id);
+    return t.constant_bytes(id);
+  };
+  const std::uint64_t weights = t.index("w") + 1;
+  std::vector<std::vector<std::int64_t>> dims;
+  std::vector<tenon_plan_value> values;
+  for (std::uint32_t v = 0; v < graph.values.count; ++v) dims.push_back(t.actual_dims(v));
+  for (std::uint32_t v = 0; v < graph.values.count; ++v)
+    values.push_back({sizeof(tenon_plan_value), static_cast<std::int32_t>(dims[v].size()), element<tenon_value>(graph.values, v).dtype, 0,
+                      dims[v].data(), dims[v].data(), nullptr, nullptr});
+  for (Isa isa : {Isa::avx2, Isa::avx512}) {
+    if (detect_isa() < isa) continue;
+    load.released.clear();
+    const auto program = Program::compile({&fake_host(), nullptr}, {.isa = isa}, part, &load);
+    ASSERT_THAT(load.released, testing::Contains(weights));
+    asked.clear();
+    tenon_plan_sink sink;
+    const tenon_plan_args args{sizeof(args), 1, {values.data(), values.size(), sizeof(tenon_plan_value), 0}, {}, &load};
+    const auto plan = Plan::make(*program, args, &sink);
+    EXPECT_FALSE(sink.steps.empty());
+    EXPECT_THAT(asked, testing::Not(testing::Contains(weights)));
+  }
 }
 
 }  // namespace
