@@ -18,7 +18,6 @@ import networks
 from conftest import root
 
 BUILD = pathlib.Path(os.path.realpath(rt.__path__[0])).parent.parent
-TENON = BUILD / "bin/tenon"
 pytestmark = pytest.mark.skipif(not (BUILD / "cmake_install.cmake").exists(), reason="tenonrt does not come from a build tree")
 
 
