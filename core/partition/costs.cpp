@@ -56,7 +56,10 @@ class Signature {
   void attribute(const tenon_attr& a) {
     text(a.name), number(a.type), number(a.count);
     switch (a.type) {
-      case 1: case 2: case 6: case 7: bytes_.append(static_cast<const char*>(a.data), a.count * (a.type == 1 || a.type == 6 ? 4 : 8)); break;
+      case 1:
+      case 2:
+      case 6:
+      case 7: bytes_.append(static_cast<const char*>(a.data), a.count * (a.type == 1 || a.type == 6 ? 4 : 8)); break;
       case 3: case 8:
         for (std::uint64_t i = 0; i < a.count; ++i) text(static_cast<const tenon_str*>(a.data)[i]);
         break;
@@ -72,7 +75,8 @@ class Signature {
 Result<std::string> file_key(const SessionDevice& device, std::uint32_t workers) {
   TENON_ASSIGN(const std::string fingerprint, device.device->fingerprint());
   const Provider& provider = device.device->provider();
-  return fmt::format("costs\n{}\n{}\n{}\n{}\n{} workers", provider.id(), provider.version(), fingerprint, device.device->info().uid, workers);
+  return fmt::format("costs\n{}\n{}\n{}\n{}\n{} workers", provider.id(), provider.version(), fingerprint,
+                     device.device->info().uid, workers);
 }
 
 template <class T>
@@ -110,12 +114,15 @@ void CostTable::set(const CostKey& key, LearnedCost cost) {
 
 std::string CostTable::text() const {
   std::string out(header);
-  for (const auto& [key, cost] : entries_) out += fmt::format("{:016x} {:016x} {:.6g} {} {}\n", key[0], key[1], cost.ns, cost.samples, cost.operators);
+  for (const auto& [key, cost] : entries_)
+    out += fmt::format("{:016x} {:016x} {:.6g} {} {}\n", key[0], key[1], cost.ns, cost.samples, cost.operators);
   return out;
 }
 
 Result<CostTable> CostTable::parse(std::string_view text) {
-  const auto damaged = [](std::size_t line) { return error(TENON_DATA_LOSS, "a table of costs: line {} is not \"hash hash ns samples operators\"", line); };
+  const auto damaged = [](std::size_t line) {
+    return error(TENON_DATA_LOSS, "a table of costs: line {} is not \"hash hash ns samples operators\"", line);
+  };
   if (!text.starts_with(header)) return error(TENON_DATA_LOSS, "not a table of costs, or one of another version");
   text.remove_prefix(header.size());
   CostTable out;
@@ -162,13 +169,15 @@ Status LearnedCosts::store(const std::string& folder, const std::vector<SessionD
     cache->put(key, std::as_bytes(std::span(text)));
     const auto kept = cache->get(key, FileCache::Check::content);
     if (!kept || kept->bytes.size() != text.size())
-      return error(TENON_RESOURCE_EXHAUSTED, "the costs of device \"{}\" cannot be written to \"{}\"; is the disk full?", devices[d].device->info().uid, folder);
+      return error(TENON_RESOURCE_EXHAUSTED, "the costs of device \"{}\" cannot be written to \"{}\"; is the disk full?",
+                   devices[d].device->info().uid, folder);
   }
   cache->trim();
   return {};
 }
 
-Result<std::uint64_t> LearnedCosts::forget(const std::string& folder, const std::vector<SessionDevice>& devices, std::uint32_t workers) {
+Result<std::uint64_t> LearnedCosts::forget(const std::string& folder, const std::vector<SessionDevice>& devices,
+                                           std::uint32_t workers) {
   std::error_code code;
   std::uint64_t count = 0;
   if (folder.empty() || !std::filesystem::is_directory(folder, code)) return count;

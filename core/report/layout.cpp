@@ -55,7 +55,8 @@ Layout lay_out_layers(std::size_t count, std::span<const std::pair<std::uint32_t
 
   std::vector<double> place(count);
   const auto number = [&](const std::vector<std::uint32_t>& layer) {
-    for (std::size_t i = 0; i < layer.size(); ++i) place[layer[i]] = static_cast<double>(i) - static_cast<double>(layer.size() - 1) / 2;
+    for (std::size_t i = 0; i < layer.size(); ++i)
+      place[layer[i]] = static_cast<double>(i) - static_cast<double>(layer.size() - 1) / 2;
   };
   for (const auto& layer : layers) number(layer);
   const auto order = [&](std::vector<std::uint32_t>& layer, const Neighbours& near) {

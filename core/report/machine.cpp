@@ -61,24 +61,37 @@ std::uint64_t cgroup_memory() {
 
 std::string machine_json() {
   Json features = Json::array();
-  for (const char* name : {"sse4_2", "avx", "fma", "f16c", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-                           "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "sve", "sve2", "bf16", "i8mm"})
+  for (const char* name : {"sse4_2",   "avx",      "fma",         "f16c",        "avx2",        "avx_vnni", "avx512f",
+                           "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8",
+                           "amx_bf16", "asimd",    "asimddp",     "sve",         "sve2",        "bf16",     "i8mm"})
     if (cpu_has(name)) features.push_back(name);
   const double quota = cgroup_cpus();
   const std::uint64_t limit = cgroup_memory();
   utsname kernel{};
   ::uname(&kernel);
-  const char* sanitizer = TENON_SANITIZER == TENON_SANITIZER_ADDRESS ? "address" : TENON_SANITIZER == TENON_SANITIZER_THREAD ? "thread" : "none";
-  const Json out = {
-      {"library", own_library_path()},
-      {"abi", {{"major", TENON_ABI_MAJOR}, {"minor", TENON_ABI_MINOR}, {"header_hash", fmt::format("{:#018x}", std::uint64_t{TENON_ABI_HEADER_HASH})}}},
-      {"compiler", __VERSION__},
-      {"sanitizer", sanitizer},
-      {"privileged", privileged_process()},
-      {"cpu", {{"model", cpu_model()}, {"features", std::move(features)}, {"online", std::thread::hardware_concurrency()}, {"affinity", affinity_cpus()},
-               {"cgroup", quota > 0 ? Json(quota) : Json()}, {"usable", ThreadPool::usable_cpus()}}},
-      {"memory", {{"total_bytes", memory_kib("MemTotal:") * 1024}, {"available_bytes", memory_kib("MemAvailable:") * 1024}, {"cgroup_bytes", limit > 0 ? Json(limit) : Json()}}},
-      {"kernel", fmt::format("{} {} {}", kernel.sysname, kernel.release, kernel.machine)}};
+  const char* sanitizer = TENON_SANITIZER == TENON_SANITIZER_ADDRESS  ? "address"
+                          : TENON_SANITIZER == TENON_SANITIZER_THREAD ? "thread"
+                                                                      : "none";
+  const Json out = {{"library", own_library_path()},
+                    {"abi",
+                     {{"major", TENON_ABI_MAJOR},
+                      {"minor", TENON_ABI_MINOR},
+                      {"header_hash", fmt::format("{:#018x}", std::uint64_t{TENON_ABI_HEADER_HASH})}}},
+                    {"compiler", __VERSION__},
+                    {"sanitizer", sanitizer},
+                    {"privileged", privileged_process()},
+                    {"cpu",
+                     {{"model", cpu_model()},
+                      {"features", std::move(features)},
+                      {"online", std::thread::hardware_concurrency()},
+                      {"affinity", affinity_cpus()},
+                      {"cgroup", quota > 0 ? Json(quota) : Json()},
+                      {"usable", ThreadPool::usable_cpus()}}},
+                    {"memory",
+                     {{"total_bytes", memory_kib("MemTotal:") * 1024},
+                      {"available_bytes", memory_kib("MemAvailable:") * 1024},
+                      {"cgroup_bytes", limit > 0 ? Json(limit) : Json()}}},
+                    {"kernel", fmt::format("{} {} {}", kernel.sysname, kernel.release, kernel.machine)}};
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -24,8 +24,12 @@ std::string devices_text(const PlacementReport& report) {
       if (n.provider == d.provider && n.device == d.uid) ++nodes, cost += n.cost_ns, measured += n.measured;
     for (const PlacedPart& p : report.parts)
       if (p.provider == d.provider && p.device == d.uid) ++parts, cost += d.launch_ns;
-    const std::string from = nodes == 0 ? "" : measured == nodes ? "measured" : measured == 0 ? "estimates" : fmt::format("measured for {} of {}", measured, nodes);
-    table.row({d.provider + (d.fallback ? " (fallback)" : ""), d.uid, std::to_string(nodes), std::to_string(parts), ns_text(cost), share(cost, report.cost_ns), from});
+    const std::string from = nodes == 0          ? ""
+                             : measured == nodes ? "measured"
+                             : measured == 0     ? "estimates"
+                                                 : fmt::format("measured for {} of {}", measured, nodes);
+    table.row({d.provider + (d.fallback ? " (fallback)" : ""), d.uid, std::to_string(nodes), std::to_string(parts), ns_text(cost),
+               share(cost, report.cost_ns), from});
   }
   std::map<std::string, std::size_t> core, nobody;
   for (const PlacedNode& n : report.nodes)
@@ -54,10 +58,12 @@ std::string copies_text(const PlacementReport& report) {
 std::string memory_text(const PlacementReport& report) {
   const MemoryReport& m = report.memory;
   std::string out = fmt::format("weights {}", bytes_text(static_cast<double>(report.weight_bytes)));
-  for (const MemoryReport::Domain& d : m.domains) out += fmt::format(" · {} arena {}", d.uid, bytes_text(static_cast<double>(d.bytes)));
+  for (const MemoryReport::Domain& d : m.domains)
+    out += fmt::format(" · {} arena {}", d.uid, bytes_text(static_cast<double>(d.bytes)));
   if (!m.at_peak.empty())
     out += fmt::format(" · most at step {} of {} ({}): {}{}", m.peak_step, m.steps.size(), m.steps[m.peak_step],
-                       m.at_peak[0].value.empty() ? "an inner value" : "\"" + m.at_peak[0].value + "\"", " of " + bytes_text(static_cast<double>(m.at_peak[0].bytes)));
+                       m.at_peak[0].value.empty() ? "an inner value" : "\"" + m.at_peak[0].value + "\"",
+                       " of " + bytes_text(static_cast<double>(m.at_peak[0].bytes)));
   return out + (m.note.empty() ? "" : " · " + m.note) + "\n";
 }
 
@@ -68,7 +74,8 @@ std::string refusals_text(const PlacementReport& report) {
   for (std::size_t i = 0; i < std::min(groups.size(), listed); ++i) {
     const RefusalGroup& g = groups[i];
     const std::string& first = report.nodes[g.nodes[0]].name;
-    table.row({report.devices[g.device].provider, std::string(reject_name(g.reason)), g.op_type, std::to_string(g.nodes.size()), g.text, first.empty() ? "(no name)" : first});
+    table.row({report.devices[g.device].provider, std::string(reject_name(g.reason)), g.op_type, std::to_string(g.nodes.size()),
+               g.text, first.empty() ? "(no name)" : first});
   }
   return "\n" + table.text() + more(groups.size());
 }
@@ -77,7 +84,8 @@ std::string parts_text(const PlacementReport& report) {
   if (report.parts.size() < 2) return "";
   Columns table({">part", "provider", "device", ">nodes", ">estimate"});
   for (std::size_t p = 0; p < std::min(report.parts.size(), listed); ++p)
-    table.row({std::to_string(p), report.parts[p].provider, report.parts[p].device, std::to_string(report.parts[p].node_count), ns_text(report.parts[p].cost_ns)});
+    table.row({std::to_string(p), report.parts[p].provider, report.parts[p].device, std::to_string(report.parts[p].node_count),
+               ns_text(report.parts[p].cost_ns)});
   return "\n" + table.text() + more(report.parts.size());
 }
 

@@ -24,7 +24,8 @@ void Block::report(PlacementReport& out) const {
   for (const CoverPart& p : cover.parts) {
     std::uint64_t nodes = 0;
     for (std::uint32_t c : p.claims) nodes += placement_.claims[c].nodes.size();
-    out.parts.push_back({environment_.devices[p.device].provider(), environment_.devices[p.device].device->info().uid, nodes, p.cost_ns});
+    out.parts.push_back(
+        {environment_.devices[p.device].provider(), environment_.devices[p.device].device->info().uid, nodes, p.cost_ns});
   }
   for (PlacedCopy& c : copies(cover)) out.copies.push_back(std::move(c));
   if (path_.empty()) out.cost_ns = cost();
@@ -32,8 +33,8 @@ void Block::report(PlacementReport& out) const {
   const auto* views = static_cast<const tenon_value*>(placement_.view->graph()->values.data);
   for (ValueId v = 0; v < graph_.values.size(); ++v) {
     const Value& value = graph_.values[v];
-    out.values.push_back({value.name, type_text(value, views[v]), static_cast<std::uint64_t>(placement_.value_bytes[v]), value.constant != nullptr,
-                          value.is_input, value.is_output});
+    out.values.push_back({value.name, type_text(value, views[v]), static_cast<std::uint64_t>(placement_.value_bytes[v]),
+                          value.constant != nullptr, value.is_input, value.is_output});
   }
   std::vector<std::vector<std::uint32_t>> claims(graph_.nodes.size());  // by node
   for (std::uint32_t c = 0; c < placement_.claims.size(); ++c) {
@@ -69,7 +70,8 @@ void Block::report(PlacementReport& out) const {
                                (placement_.allowed[n] >> claim.device & 1) != 0, c == cover.node_claim[n]});
     }
     std::stable_sort(placed.offers.begin(), placed.offers.end(), [](const Offer& a, const Offer& b) { return a.device < b.device; });
-    for (const Source& s : node.sources) placed.sources.push_back(s.name.empty() ? s.op_type : fmt::format("{} ({})", s.name, s.op_type));
+    for (const Source& s : node.sources)
+      placed.sources.push_back(s.name.empty() ? s.op_type : fmt::format("{} ({})", s.name, s.op_type));
   }
   for (const std::string& note : placement_.notes) out.notes.push_back(path_.empty() ? note : path_ + ": " + note);
   if (path_.empty() && placement_.unsupported.ok()) out.memory = memory_report();
@@ -96,7 +98,8 @@ std::vector<PlacedCopy> Block::copies(const Cover& cover) const {
                    copy_cost(from, to, placement_.value_bytes[v])});
   };
   for (const CoverPart& p : cover.parts)
-    for (std::size_t i = 0; i < p.inputs.size(); ++i) add(p.inputs[i], p.input_on_host[i] ? host : placement_.models[p.device], p.segment);
+    for (std::size_t i = 0; i < p.inputs.size(); ++i)
+      add(p.inputs[i], p.input_on_host[i] ? host : placement_.models[p.device], p.segment);
   for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
     if (!placement_.host_step[n]) continue;
     for (ValueId v : graph_.nodes[n].inputs)
@@ -140,7 +143,8 @@ MemoryReport Block::memory_report() const {
   const auto* views = static_cast<const tenon_value*>(placement_.view->graph()->values.data);
   for (ValueId v : feeds_) {
     if (!graph_.values[v].type.is_tensor() || views[v].rank < 0) {
-      out.note = fmt::format("input \"{}\" has no rank or is no tensor: memory is known once the model has run", graph_.values[v].name);
+      out.note =
+          fmt::format("input \"{}\" has no rank or is no tensor: memory is known once the model has run", graph_.values[v].name);
       return out;
     }
     shapes.values[v].dims.assign(views[v].dim_opt, views[v].dim_opt + views[v].rank);

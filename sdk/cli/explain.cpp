@@ -67,7 +67,8 @@ struct Explain {
         if (!d.empty()) known.emplace_back(d);
     for (const auto& [name, size] : sizes)
       if (std::find(known.begin(), known.end(), name) == known.end())
-        throw Failure{usage, fmt::format("--dim {}={}: no input has a dimension of that name{}", name, size, did_you_mean(near_names(name, known)))};
+        throw Failure{usage, fmt::format("--dim {}={}: no input has a dimension of that name{}", name, size,
+                                         did_you_mean(near_names(name, known)))};
   }
 };
 
@@ -81,7 +82,8 @@ void add_explain(CLI::App& app, int& result) {
   explain->inputs.add_to(*sub);
   sub->get_option("--dim")->description("size of a named dimension, for which costs and memory are shown: NAME=N");
   sub->add_flag("--nodes", explain->nodes, "list every node");
-  sub->add_option("--node", explain->node, "one node, by its name or a value that it makes: every device's answer, and what the other choices would cost");
+  sub->add_option("--node", explain->node,
+                  "one node, by its name or a value that it makes: every device's answer, and what the other choices would cost");
   sub->add_option("--why-not", explain->why_not, "what this provider or device does not run, in groups with reason and remedy");
   sub->add_option("--html", explain->html, "write a page with the graph drawn, that needs nothing else");
   sub->add_option("--compare", explain->compare, "two reports that --json wrote: what moved, costs, memory")->expected(2);

@@ -27,7 +27,9 @@ std::map<std::string, const Json*> by_identity(const Json& report) {
   return out;
 }
 
-std::string place(const Json& node) { return text_of(node, "provider") + (text_of(node, "device") == "host" ? "" : " " + text_of(node, "device")); }
+std::string place(const Json& node) {
+  return text_of(node, "provider") + (text_of(node, "device") == "host" ? "" : " " + text_of(node, "device"));
+}
 
 double copied(const Json& report) {
   double bytes = 0;
@@ -60,8 +62,14 @@ void print_comparison(const Json& a, const Json& b, const std::string& name_a, c
     }
     const Json& m = *it->second;
     if (place(*n) == place(m)) continue;
-    moved.push_back({{"name", text_of(*n, "name")}, {"op_type", text_of(*n, "op_type")}, {"graph", text_of(*n, "graph")}, {"from", place(*n)}, {"to", place(m)},
-                     {"cost_a_ns", (*n)["cost_ns"]}, {"cost_b_ns", m["cost_ns"]}, {"why", text_of(m, "why")}});
+    moved.push_back({{"name", text_of(*n, "name")},
+                     {"op_type", text_of(*n, "op_type")},
+                     {"graph", text_of(*n, "graph")},
+                     {"from", place(*n)},
+                     {"to", place(m)},
+                     {"cost_a_ns", (*n)["cost_ns"]},
+                     {"cost_b_ns", m["cost_ns"]},
+                     {"why", text_of(m, "why")}});
     auto& [count, costs] = groups[{text_of(*n, "op_type"), place(*n), place(m)}];
     ++count, costs[0] += (*n)["cost_ns"].get<double>(), costs[1] += m["cost_ns"].get<double>();
   }
@@ -76,26 +84,37 @@ void print_comparison(const Json& a, const Json& b, const std::string& name_a, c
   if (json) {
     Json memory = Json::object();
     for (const std::string& uid : memories) memory[uid] = {{"a", at(memory_a, uid)}, {"b", at(memory_b, uid)}};
-    fmt::print("{}\n", Json{{"moved", moved}, {"only_a", only_a}, {"only_b", only_b}, {"cost_ns", {{"a", a["cost_ns"]}, {"b", b["cost_ns"]}}},
-                            {"copied_bytes", {{"a", copied(a)}, {"b", copied(b)}}}, {"parts", {{"a", a["parts"].size()}, {"b", b["parts"].size()}}},
-                            {"memory", memory}}.dump(2));
+    fmt::print("{}\n", Json{{"moved", moved},
+                            {"only_a", only_a},
+                            {"only_b", only_b},
+                            {"cost_ns", {{"a", a["cost_ns"]}, {"b", b["cost_ns"]}}},
+                            {"copied_bytes", {{"a", copied(a)}, {"b", copied(b)}}},
+                            {"parts", {{"a", a["parts"].size()}, {"b", b["parts"].size()}}},
+                            {"memory", memory}}
+                           .dump(2));
     return;
   }
   Table totals({{""}, {name_a, true}, {name_b, true}, {"change", true}});
   const double cost_a = a["cost_ns"].get<double>(), cost_b = b["cost_ns"].get<double>();
   totals.row({"estimate of a run", time_text(cost_a), time_text(cost_b), change(cost_a, cost_b)});
-  totals.row({"parts", std::to_string(a["parts"].size()), std::to_string(b["parts"].size()), change(static_cast<double>(a["parts"].size()), static_cast<double>(b["parts"].size()))});
+  totals.row({"parts", std::to_string(a["parts"].size()), std::to_string(b["parts"].size()),
+              change(static_cast<double>(a["parts"].size()), static_cast<double>(b["parts"].size()))});
   totals.row({"copied a run", bytes_text(copied(a)), bytes_text(copied(b)), change(copied(a), copied(b))});
-  for (const std::string& uid : memories) totals.row({"arena " + uid, bytes_text(at(memory_a, uid)), bytes_text(at(memory_b, uid)), change(at(memory_a, uid), at(memory_b, uid))});
+  for (const std::string& uid : memories)
+    totals.row({"arena " + uid, bytes_text(at(memory_a, uid)), bytes_text(at(memory_b, uid)),
+                change(at(memory_a, uid), at(memory_b, uid))});
   fmt::print("{}\n", totals.text());
-  if (!only_a.empty() || !only_b.empty()) fmt::print("{} only in the first, {} only in the second\n", count_text(only_a.size(), "node"), count_text(only_b.size(), "node"));
+  if (!only_a.empty() || !only_b.empty())
+    fmt::print("{} only in the first, {} only in the second\n", count_text(only_a.size(), "node"),
+               count_text(only_b.size(), "node"));
   if (moved.empty()) {
     fmt::print("no node moved\n");
     return;
   }
   fmt::print("{} moved\n\n", count_text(moved.size(), "node"));
   Table table({{"nodes", true}, {"operator"}, {"from"}, {"to"}, {"cost before", true}, {"after", true}});
-  for (const auto& [key, g] : groups) table.row({std::to_string(g.first), key[0], key[1], key[2], time_text(g.second[0]), time_text(g.second[1])});
+  for (const auto& [key, g] : groups)
+    table.row({std::to_string(g.first), key[0], key[1], key[2], time_text(g.second[0]), time_text(g.second[1])});
   fmt::print("{}", table.text());
 }
 

@@ -26,7 +26,8 @@ std::size_t distance(const std::string& a, const std::string& b) {
   for (std::size_t i = 1; i <= a.size(); ++i) {
     std::size_t corner = std::exchange(row[0], i);
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = corner + (std::tolower(static_cast<unsigned char>(a[i - 1])) != std::tolower(static_cast<unsigned char>(b[j - 1])));
+      const std::size_t replaced =
+          corner + (std::tolower(static_cast<unsigned char>(a[i - 1])) != std::tolower(static_cast<unsigned char>(b[j - 1])));
       corner = row[j];
       row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
     }
@@ -51,15 +52,16 @@ std::size_t find_node(const Json& report, const std::string& name) {
     for (const Json& v : n["outputs"])
       if (v.get<int>() >= 0) all.push_back(text_of(report["values"][v.get<std::size_t>()], "name"));
   }
-  throw Failure{usage, fmt::format("--node {}: the placed graph has no node or value of that name{}", name, did_you_mean(near_names(name, all)))};
+  throw Failure{usage, fmt::format("--node {}: the placed graph has no node or value of that name{}", name,
+                                   did_you_mean(near_names(name, all)))};
 }
 
 void print_values(const Json& report, const Json& node, const char* key) {
   for (const Json& v : node[key]) {
     if (v.get<int>() < 0) continue;
     const Json& value = report["values"][v.get<std::size_t>()];
-    fmt::print("  {:8} {}  {}{}\n", std::string_view(key).substr(0, std::string_view(key).size() - 1), text_of(value, "name"), text_of(value, "type"),
-               value["constant"].get<bool>() ? "  constant" : "");
+    fmt::print("  {:8} {}  {}{}\n", std::string_view(key).substr(0, std::string_view(key).size() - 1), text_of(value, "name"),
+               text_of(value, "type"), value["constant"].get<bool>() ? "  constant" : "");
   }
 }
 
@@ -80,7 +82,8 @@ std::vector<std::string> near_names(const std::string& name, const std::vector<s
 
 std::string did_you_mean(const std::vector<std::string>& names) {
   std::string out;
-  for (std::size_t i = 0; i < names.size(); ++i) out += fmt::format("{}\"{}\"", i == 0 ? "; did you mean " : i + 1 == names.size() ? " or " : ", ", names[i]);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    out += fmt::format("{}\"{}\"", i == 0 ? "; did you mean " : i + 1 == names.size() ? " or " : ", ", names[i]);
   return out.empty() ? "" : out + "?";
 }
 
@@ -120,7 +123,8 @@ void print_node(const Session& session, const Json& report, const std::string& n
     for (const Json& s : node["sources"]) from += (from.empty() ? "" : ", ") + s.get<std::string>();
     fmt::print("  from     {}\n", from);
   }
-  fmt::print("\nruns on {} ({}){}: {}", text_of(node, "provider"), text_of(node, "device"), node["part"].get<int>() < 0 ? "" : fmt::format(", part {}", node["part"].get<int>()), text_of(node, "why"));
+  fmt::print("\nruns on {} ({}){}: {}", text_of(node, "provider"), text_of(node, "device"),
+             node["part"].get<int>() < 0 ? "" : fmt::format(", part {}", node["part"].get<int>()), text_of(node, "why"));
   fmt::print("{}\n", node["rule"].get<int>() < 0 ? "" : fmt::format(" (/placement/rules/{})", node["rule"].get<int>()));
   Table answers({{"device"}, {"answer"}, {"cost", true}, {"from"}, {"a run, if it were here", true}, {"difference", true}});
   for (const Json& o : node["offers"]) {
@@ -130,8 +134,12 @@ void print_node(const Session& session, const Json& report, const std::string& n
     const auto f = forced.find(d);
     const bool finite = f != forced.end() && std::isfinite(f->second);
     const double more = finite ? f->second - now : 0;
-    answers.row({where(devices[d]), together > 1 ? fmt::format("{}, with {} other nodes", answer, together - 1) : answer, time_text(o["cost_ns"].get<double>()),
-                 o["measured"].get<bool>() ? "measured" : "estimate", finite ? time_text(f->second) : "", !finite ? "" : std::abs(more) < 0.5 ? "the same" : fmt::format("{}{}", more < 0 ? "-" : "+", time_text(std::abs(more)))});
+    answers.row({where(devices[d]), together > 1 ? fmt::format("{}, with {} other nodes", answer, together - 1) : answer,
+                 time_text(o["cost_ns"].get<double>()), o["measured"].get<bool>() ? "measured" : "estimate",
+                 finite ? time_text(f->second) : "",
+                 !finite                ? ""
+                 : std::abs(more) < 0.5 ? "the same"
+                                        : fmt::format("{}{}", more < 0 ? "-" : "+", time_text(std::abs(more)))});
   }
   for (const Json& r : node["refusals"])
     if (!text_of(r, "text").starts_with("outbid"))  // its offer says so
@@ -148,8 +156,10 @@ void print_why_not(const Json& report, const std::string& provider, bool json) {
     std::string all, left_out;
     for (const std::string& id : ids) all += fmt::format("{}\"{}\"", all.empty() ? "" : ", ", id);
     for (const Json& note : report["notes"])
-      if (note.get<std::string>().starts_with("left out") && note.get<std::string>().find(provider) != std::string::npos) left_out += "\n" + note.get<std::string>();
-    throw Failure{usage, fmt::format("--why-not {}: the session does not use it; it uses {}{}{}", provider, all, did_you_mean(near_names(provider, ids)),
+      if (note.get<std::string>().starts_with("left out") && note.get<std::string>().find(provider) != std::string::npos)
+        left_out += "\n" + note.get<std::string>();
+    throw Failure{usage, fmt::format("--why-not {}: the session does not use it; it uses {}{}{}", provider, all,
+                                     did_you_mean(near_names(provider, ids)),
                                      left_out.empty() ? fmt::format("; add -p {} to ask it", provider) : left_out)};
   }
   struct Group {
@@ -164,20 +174,35 @@ void print_why_not(const Json& report, const std::string& provider, bool json) {
       const Json& device = report["devices"][r["device"].get<std::size_t>()];
       if (text_of(device, "provider") != provider && text_of(device, "device") != provider) continue;
       ++refused;
-      const std::string text = text_of(r, "text").starts_with("outbid") ? "outbid: cheaper elsewhere, copies included; --node shows by how much" : text_of(r, "text");
-      const auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.reason == text_of(r, "reason") && g.op == text_of(n, "op_type") && g.text == text; });
-      Group& g = same == groups.end() ? groups.emplace_back(Group{text_of(r, "reason"), text_of(n, "op_type"), text, report["remedies"].value(text_of(r, "reason"), ""), {}}) : *same;
+      const std::string text = text_of(r, "text").starts_with("outbid")
+                                   ? "outbid: cheaper elsewhere, copies included; --node shows by how much"
+                                   : text_of(r, "text");
+      const auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
+        return g.reason == text_of(r, "reason") && g.op == text_of(n, "op_type") && g.text == text;
+      });
+      Group& g =
+          same == groups.end()
+              ? groups.emplace_back(Group{
+                    text_of(r, "reason"), text_of(n, "op_type"), text, report["remedies"].value(text_of(r, "reason"), ""), {}})
+              : *same;
       g.nodes.push_back(name_of(n));
     }
   }
   std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.nodes.size() > b.nodes.size(); });
   if (json) {
     Json all = Json::array();
-    for (const Group& g : groups) all.push_back({{"reason", g.reason}, {"op_type", g.op}, {"text", g.text}, {"help", g.help}, {"count", g.nodes.size()}, {"nodes", g.nodes}});
+    for (const Group& g : groups)
+      all.push_back({{"reason", g.reason},
+                     {"op_type", g.op},
+                     {"text", g.text},
+                     {"help", g.help},
+                     {"count", g.nodes.size()},
+                     {"nodes", g.nodes}});
     fmt::print("{}\n", Json{{"provider", provider}, {"runs", runs}, {"refusals", refused}, {"groups", std::move(all)}}.dump(2));
     return;
   }
-  fmt::print("{} runs {} of {} nodes; {} refused or lost in {}\n", provider, runs, report["nodes"].size(), refused, count_text(groups.size(), "group"));
+  fmt::print("{} runs {} of {} nodes; {} refused or lost in {}\n", provider, runs, report["nodes"].size(), refused,
+             count_text(groups.size(), "group"));
   Table table({{"nodes", true}, {"operator"}, {"reason"}, {"because"}, {"what may help"}, {"first"}});
   for (const Group& g : groups) table.row({std::to_string(g.nodes.size()), g.op, g.reason, g.text, g.help, g.nodes[0]});
   if (!table.empty()) fmt::print("\n{}", table.text());
@@ -187,8 +212,13 @@ void print_nodes(const Json& report) {
   Table all({{"node"}, {"operator"}, {"provider"}, {"part", true}, {"cost", true}, {"from"}, {"why"}});
   for (const Json& n : report["nodes"]) {
     const double cost = n["cost_ns"].get<double>();
-    all.row({(text_of(n, "graph").empty() ? "" : text_of(n, "graph") + ": ") + name_of(n), text_of(n, "op_type"), text_of(n, "provider"),
-             n["part"].get<int>() < 0 ? "-" : std::to_string(n["part"].get<int>()), cost > 0 ? time_text(cost) : "", cost <= 0 ? "" : n["measured"].get<bool>() ? "measured" : "estimate", text_of(n, "why")});
+    all.row({(text_of(n, "graph").empty() ? "" : text_of(n, "graph") + ": ") + name_of(n), text_of(n, "op_type"),
+             text_of(n, "provider"), n["part"].get<int>() < 0 ? "-" : std::to_string(n["part"].get<int>()),
+             cost > 0 ? time_text(cost) : "",
+             cost <= 0                   ? ""
+             : n["measured"].get<bool>() ? "measured"
+                                         : "estimate",
+             text_of(n, "why")});
   }
   fmt::print("\n{}", all.text());
 }
@@ -200,7 +230,8 @@ Json read_report(const std::string& path) {
   if (!report.is_object() || text_of(report, "schema") != "tenon.placement")
     throw Failure{usage, fmt::format("--compare {}: not a report; make one with tenon explain MODEL --json > FILE", path)};
   if (report.value("version", 0) != 1)
-    throw Failure{usage, fmt::format("--compare {}: a report of version {}, this tenon reads version 1", path, report.value("version", 0))};
+    throw Failure{
+        usage, fmt::format("--compare {}: a report of version {}, this tenon reads version 1", path, report.value("version", 0))};
   return report;
 }
 

@@ -32,15 +32,16 @@ struct Object {
 template <class T>
 bool read_at(std::ifstream& file, std::uint64_t offset, T* to, std::uint64_t count) {
   file.clear();
-  return file.seekg(static_cast<std::streamoff>(offset)) && file.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count * sizeof(T)));
+  return file.seekg(static_cast<std::streamoff>(offset)) &&
+         file.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count * sizeof(T)));
 }
 
 // nullopt for what is no 64-bit ELF file or is damaged.
 std::optional<Object> read_object(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   Elf64_Ehdr head{};
-  if (!file || !read_at(file, 0, &head, 1) || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
-      head.e_phentsize != sizeof(Elf64_Phdr))
+  if (!file || !read_at(file, 0, &head, 1) || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
+      head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_phentsize != sizeof(Elf64_Phdr))
     return std::nullopt;
   std::vector<Elf64_Phdr> segments(head.e_phnum);
   if (!read_at(file, head.e_phoff, segments.data(), segments.size())) return std::nullopt;
@@ -101,7 +102,9 @@ std::vector<std::string> cached(const std::string& name) {
     if (at + sizeof value <= cache.size()) std::memcpy(&value, cache.data() + at, sizeof value);
     return value;
   };
-  const auto text = [&](std::uint32_t at) { return start + at < cache.size() ? std::string(cache.c_str() + start + at) : std::string(); };
+  const auto text = [&](std::uint32_t at) {
+    return start + at < cache.size() ? std::string(cache.c_str() + start + at) : std::string();
+  };
   const std::uint32_t count = number(start + magic.size());
   for (std::size_t i = 0; i < count && start + header + (i + 1) * entry <= cache.size(); ++i) {
     const std::size_t at = start + header + i * entry;
@@ -175,7 +178,8 @@ class Search {
 
   void follow(const Object& object, const std::string& inherited) {
     // RPATH counts where there is no RUNPATH, and is handed on to what is loaded because of it.
-    const std::string rpath = object.runpath.empty() ? object.rpath + (object.rpath.empty() || inherited.empty() ? "" : ":") + inherited : "";
+    const std::string rpath =
+        object.runpath.empty() ? object.rpath + (object.rpath.empty() || inherited.empty() ? "" : ":") + inherited : "";
     for (const std::string& name : object.needed) look(name, object, rpath);
   }
   void look(const std::string& name, const Object& by, const std::string& rpath) {
@@ -195,7 +199,8 @@ class Search {
     searched.push_back(fmt::format("{} is for another machine, or no library", path));
     return std::nullopt;
   }
-  static std::optional<Object> find(const std::string& name, const Object& by, const std::string& rpath, std::vector<std::string>& searched) {
+  static std::optional<Object> find(const std::string& name, const Object& by, const std::string& rpath,
+                                    std::vector<std::string>& searched) {
     if (name.find('/') != std::string::npos) return open(name, by, searched);
     const auto in = [&](const std::string& list, const std::string& owner, const char* rule) -> std::optional<Object> {
       for (const std::string& folder : folders_of(list, owner)) {

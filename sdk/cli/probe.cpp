@@ -57,7 +57,9 @@ double difference(const Value& a, const Value& b) {
   return worst / scale;
 }
 
-std::string label(const SmallModel& m) { return m.op + (m.dtype == TENON_DTYPE_FLOAT ? "" : std::string(" ") + tenon_dtype_name(m.dtype)); }
+std::string label(const SmallModel& m) {
+  return m.op + (m.dtype == TENON_DTYPE_FLOAT ? "" : std::string(" ") + tenon_dtype_name(m.dtype));
+}
 
 Json smoke_test(const SmallModel& model, const Config& config, const std::string& provider, const std::string& device) {
   Json out = {{"op", label(model)}, {"state", "ok"}, {"text", ""}, {"ns", 0}};
@@ -88,7 +90,8 @@ int probe_here(const SessionArgs& args, const std::string& provider) {
   say({{"stage", "loading"}});
   Json found;
   try {
-    found = Json::parse(detail::text(&tenon_provider_devices, provider.c_str(), static_cast<const tenon_configuration*>(config.handle())));
+    found = Json::parse(
+        detail::text(&tenon_provider_devices, provider.c_str(), static_cast<const tenon_configuration*>(config.handle())));
   } catch (const Error& e) {
     say({{"failed", e.what()}, {"code", tenon_code_name(e.code())}});
     return no_provider;
@@ -117,7 +120,10 @@ Json probe(const SessionArgs& args, const std::string& provider, std::chrono::mi
   options.limit = limit;
   const ChildResult child = run_child(command, options);
 
-  Json out = {{"state", "ok"}, {"text", ""}, {"stage", "starting"}, {"version", ""}, {"path", ""}, {"devices", Json::array()}, {"output", child.err}, {"ns", 1e6 * static_cast<double>(child.time.count())}};
+  Json out = {{"state", "ok"},       {"text", ""},
+              {"stage", "starting"}, {"version", ""},
+              {"path", ""},          {"devices", Json::array()},
+              {"output", child.err}, {"ns", 1e6 * static_cast<double>(child.time.count())}};
   bool complete = false, wrong = false;
   std::string failure, faults;
   std::istringstream lines(child.out);
@@ -141,7 +147,9 @@ Json probe(const SessionArgs& args, const std::string& provider, std::chrono::mi
         if (device["uid"] == line["device"]) device["tests"].push_back(line["test"]);
       const std::string state = line["test"].value("state", "");
       wrong |= state == "wrong" || state == "failed";
-      if (state == "wrong" || state == "failed") faults += fmt::format("{}{} on {}: {}", faults.empty() ? "" : "; ", line["test"].value("op", ""), line["device"].get<std::string>(), line["test"].value("text", ""));
+      if (state == "wrong" || state == "failed")
+        faults += fmt::format("{}{} on {}: {}", faults.empty() ? "" : "; ", line["test"].value("op", ""),
+                              line["device"].get<std::string>(), line["test"].value("text", ""));
     }
   }
   const auto end = [&](const char* state, std::string text) {
@@ -153,7 +161,9 @@ Json probe(const SessionArgs& args, const std::string& provider, std::chrono::mi
   if (child.end == ChildResult::End::signalled) return end("crashed", fmt::format("{} while {}", child.text(), where));
   if (child.end == ChildResult::End::not_started) return end("failed", child.text());
   if (!failure.empty()) return end("failed", failure);
-  if (!complete || child.code != 0) return end("crashed", fmt::format("its process {} while {}{}", child.text(), where, child.err.empty() ? "" : ": " + child.err));
+  if (!complete || child.code != 0)
+    return end("crashed",
+               fmt::format("its process {} while {}{}", child.text(), where, child.err.empty() ? "" : ": " + child.err));
   if (wrong) return end("wrong", faults);
   return out;
 }

@@ -43,7 +43,8 @@ Value make_value(std::int32_t dtype, const Dims& dims, std::size_t n) {
   if (dtype == TENON_DTYPE_FLOAT)
     for (std::size_t i = 0; float& x : v.mutable_data<float>()) x = static_cast<float>(element(n, i++));
   else
-    for (std::size_t i = 0; std::int64_t& x : v.mutable_data<std::int64_t>()) x = static_cast<std::int64_t>(std::lround(4 * element(n, i++)));
+    for (std::size_t i = 0; std::int64_t & x : v.mutable_data<std::int64_t>())
+      x = static_cast<std::int64_t>(std::lround(4 * element(n, i++)));
   return v;
 }
 
@@ -68,7 +69,9 @@ std::string SmallModel::bytes() const {
     const Value v = make_value(dtype, inputs[n].dims, n);
     Message tensor;
     for (std::int64_t d : inputs[n].dims) tensor.number(1, static_cast<std::uint64_t>(d));
-    tensor.number(2, static_cast<std::uint64_t>(dtype)).text(8, name_of(n)).text(9, {static_cast<const char*>(v.bytes()), v.size_bytes()});
+    tensor.number(2, static_cast<std::uint64_t>(dtype))
+        .text(8, name_of(n))
+        .text(9, {static_cast<const char*>(v.bytes()), v.size_bytes()});
     graph.inside(5, tensor);
   }
   graph.inside(12, value_info("y", dtype, nullptr));

@@ -23,7 +23,8 @@ struct Tune {
 
   int operator()() const {
     Config config = session.configuration();
-    for (const auto& [name, size] : inputs.named_sizes()) config.set("/shapes/" + pointer_part(name), fmt::format("{{\"opt\": {}}}", size));
+    for (const auto& [name, size] : inputs.named_sizes())
+      config.set("/shapes/" + pointer_part(name), fmt::format("{{\"opt\": {}}}", size));
     // Today's placement names the devices.
     const Session before = session.open(config);
     if (forget) {
@@ -80,7 +81,9 @@ struct Tune {
   // "" for one that cannot be used and need not be.
   static std::string id_of(const std::string& name, const Config& config) {
     try {
-      return Json::parse(detail::text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(config.handle()))).value("id", "");
+      return Json::parse(
+                 detail::text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(config.handle())))
+          .value("id", "");
     } catch (const Error&) {
       return "";
     }
@@ -88,9 +91,15 @@ struct Tune {
 
   void print(const Json& before, const Json& after, const Json& learned, const Json& skipped) const {
     std::size_t moved = 0;
-    for (std::size_t n = 0; n < std::min(before["nodes"].size(), after["nodes"].size()); ++n) moved += before["nodes"][n]["device"] != after["nodes"][n]["device"];
+    for (std::size_t n = 0; n < std::min(before["nodes"].size(), after["nodes"].size()); ++n)
+      moved += before["nodes"][n]["device"] != after["nodes"][n]["device"];
     if (json || format == "json") {
-      fmt::print("{}\n", Json{{"learned", learned}, {"skipped", skipped}, {"kept", !dry_run}, {"moved", moved}, {"cost_ns", {{"before", before["cost_ns"]}, {"after", after["cost_ns"]}}}}.dump(2));
+      fmt::print("{}\n", Json{{"learned", learned},
+                              {"skipped", skipped},
+                              {"kept", !dry_run},
+                              {"moved", moved},
+                              {"cost_ns", {{"before", before["cost_ns"]}, {"after", after["cost_ns"]}}}}
+                             .dump(2));
       return;
     }
     std::map<std::pair<std::string, std::string>, std::pair<std::size_t, double>> devices;
@@ -99,14 +108,18 @@ struct Tune {
       ++count, ns += l["ns"].get<double>();
     }
     Table table({{"measured on"}, {"device"}, {"costs", true}, {"sum", true}});
-    for (const auto& [device, sum] : devices) table.row({device.first, device.second, std::to_string(sum.first), time_text(sum.second)});
+    for (const auto& [device, sum] : devices)
+      table.row({device.first, device.second, std::to_string(sum.first), time_text(sum.second)});
     fmt::print("{}", table.text());
-    for (const Json& s : skipped) fmt::print("\nnot measured on {} ({}): {}\n", s["provider"].get<std::string>(), s["device"].get<std::string>(), s["text"].get<std::string>());
+    for (const Json& s : skipped)
+      fmt::print("\nnot measured on {} ({}): {}\n", s["provider"].get<std::string>(), s["device"].get<std::string>(),
+                 s["text"].get<std::string>());
     if (dry_run) {
       fmt::print("\nnothing was kept (--dry-run)\n");
       return;
     }
-    fmt::print("\n{} moved; by what was measured a run takes {}; before, {} was expected\n", count_text(moved, "node"), time_text(after["cost_ns"].get<double>()), time_text(before["cost_ns"].get<double>()));
+    fmt::print("\n{} moved; by what was measured a run takes {}; before, {} was expected\n", count_text(moved, "node"),
+               time_text(after["cost_ns"].get<double>()), time_text(before["cost_ns"].get<double>()));
   }
 };
 
@@ -114,7 +127,8 @@ struct Tune {
 
 void add_tune(CLI::App& app, int& result) {
   auto tune = std::make_shared<Tune>();
-  CLI::App* sub = app.add_subcommand("tune", "measure what nodes take on each provider; later sessions place them by that instead of by estimates");
+  CLI::App* sub = app.add_subcommand(
+      "tune", "measure what nodes take on each provider; later sessions place them by that instead of by estimates");
   tune->session.add_to(*sub);
   tune->inputs.add_to(*sub);
   sub->add_option("--runs", tune->runs, "runs to measure on each device")->check(CLI::Range(1, 100000));
