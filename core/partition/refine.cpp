@@ -5,7 +5,8 @@
 namespace tenon {
 namespace {
 
-constexpr int passes = 3;
+constexpr int passes = 3;                 // one in graphs of many nodes
+constexpr std::size_t many_nodes = 8192;
 constexpr double least_gain = 1e-6;  // ns
 
 const DeviceModel& host() {
@@ -23,7 +24,7 @@ void Refine::run() {
   for (std::uint32_t c = 0; c < table_.in.claims.size(); ++c)
     if (table_.claim(c).nodes.size() > 1 && table_.eligible(table_.claim(c))) several.push_back(c);
   if (several.empty()) return;  // labels alone are what they can be
-  for (int pass = 0; pass < passes; ++pass) {
+  for (int pass = 0; pass < (label_.size() > many_nodes ? 1 : passes); ++pass) {
     bool moved = false;
     for (std::uint32_t c : several) moved |= take(c);
     for (std::uint32_t c : several) moved |= dissolve(c);
