@@ -133,7 +133,7 @@ double Block::cost_if(NodeId n, std::uint32_t d) const {
   for (NodeId m = 0; m < graph_.nodes.size(); ++m) in.skip[m] = graph_.nodes[m].host_evaluated || placement_.host_step[m];
   if (in.skip[n]) return infinite_cost;
   const Cover other = tenon::cover(in);
-  return other.uncovered.empty() ? cost_of(other) : infinite_cost;
+  return other.uncovered.empty() && other.shortage.empty() ? cost_of(other) : infinite_cost;
 }
 
 // The plan of the first segment for the sizes of estimates, made and thrown away: nothing runs, nothing is kept.
