@@ -109,6 +109,11 @@ void widen_row(const std::uint8_t* x, std::int64_t n, std::int16_t* to) {
   std::int64_t i = 0;
   for (; i + 16 <= n; i += 16)
     store(to + i, _mm256_cvtepi8_epi16(_mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i)), turn)));
+  if (i + 8 <= n) {
+    const __m128i eight = _mm_xor_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)), turn);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm_cvtepi8_epi16(eight));
+    i += 8;
+  }
   for (; i < n; ++i) to[i] = static_cast<std::int16_t>(x[i] - 128);
 }
 

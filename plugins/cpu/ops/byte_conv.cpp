@@ -78,7 +78,8 @@ struct ByteConvStep {
       for (std::int64_t p = first; p < last; p += kernels->panels)
         for (std::int64_t t = 0; t < count; ++t)
           multiply(c, pieces + edge(t) * form.segments, memory + groups_at() + groups(edge(t)) * gemm::byte_group_bytes(form), p,
-                   std::min(kernels->panels, last - p), i % items / chunks, row + edge(t), edge(t + 1) - edge(t), totals + i % items / chunks * block + edge(t), sums);
+                   std::min(kernels->panels, last - p), i % items / chunks, row + edge(t), edge(t + 1) - edge(t),
+                   totals + i % items / chunks * block + edge(t), sums);
     }
   }
 

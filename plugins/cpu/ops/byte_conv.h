@@ -16,7 +16,7 @@ struct ByteConvSpec {
   std::int64_t channels = 0, kernel[kMaxSpatial] = {1, 1, 1};  // of all groups; kernel ends with the last dim
   std::int64_t groups = 1;         // one packed form after the other
   bool depthwise = false;          // a channel for each group: float32 [taps][channels], then int32 sums (byte_depthwise.h)
-  gemm::ByteForm form;             // a piece for each tap, or all of them in one piece where channels do not fill quads
+  gemm::ByteForm form;             // a piece for each tap, or for a line or all of them where channels do not fill quads
   const std::int8_t* packed = nullptr;
   ByteColumns columns{};           // memory of the program
   const std::int32_t* zeros = nullptr;  // of the weights of each column; null: all 0
@@ -41,9 +41,9 @@ struct ByteConvSpec {
     return reinterpret_cast<const std::int32_t*>(packed)[taps() * padded_channels() + output];
   }
 
-  // What is gathered: lines of taps at a time from a padded copy of the image, or taps.
+  // Whether pieces are lines of taps in a padded copy of the image; or all taps are gathered into one piece.
   bool lines() const { return !matrix && !depthwise && channels % 4 != 0 && window.dilations[window.spatial - 1] == 1; }
-  bool gathers() const { return matrix ? form.piece % 4 != 0 : !depthwise && channels % 4 != 0; }
+  bool gathers() const { return matrix ? form.piece % 4 != 0 : !depthwise && channels % 4 != 0 && !lines(); }
 };
 
 class ByteConvOp final : public Op {

@@ -17,10 +17,11 @@ void ByteRows::find(const std::uint8_t* in, std::int64_t row, std::int64_t count
     if (gathers) {
       std::uint8_t* to_row = gathered + r * row_bytes();
       pieces[r] = to_row;
-      if (lines) windows->gather_lines(in, place, to_row);
-      else if (matrix) std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
+      if (matrix) std::memcpy(to_row, in + (row + r) * form.piece, static_cast<std::size_t>(form.piece));
       else windows->gather(in, place, zero, to_row);
-      for (std::int64_t k = form.piece; k < row_bytes(); ++k) to_row[k] = 128;
+      for (std::int64_t k = form.piece; k < row_bytes(); ++k) to_row[k] = 0;
+    } else if (lines) {
+      windows->lines(in, place, [&](std::int64_t line, const std::uint8_t* from) { pieces[line * count + r] = from; });
     } else if (inside && place.at[2] > 0 && windows->whole(2, place.at[2])) {
       const std::int64_t step = windows->w[2].stride * windows->channels;
       for (const std::uint8_t **p = pieces + r, **end = p + form.segments * count; p < end; p += count) *p = p[-1] + step;

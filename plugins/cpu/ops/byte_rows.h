@@ -19,8 +19,8 @@ struct ByteRows {
 
   std::int64_t row_bytes() const { return form.quads() * 4; }
   // What find copies `count` rows to.
-  std::int64_t gathered_bytes(std::int64_t count) const { return gathers ? count * row_bytes() + ByteWindows::line_copy : 0; }
-  // Piece s of row r of `count` rows behind `row` is at pieces[s * count + r], all groups' channels; what fills it up is 128.
+  std::int64_t gathered_bytes(std::int64_t count) const { return gathers ? count * row_bytes() : 0; }
+  // Piece s of row r of `count` rows behind `row` is at pieces[s * count + r], all groups' channels. What fills it up may be anything.
   void find(const std::uint8_t* in, std::int64_t row, std::int64_t count, const std::uint8_t** pieces, std::uint8_t* gathered) const;
 };
 

@@ -80,7 +80,8 @@ void avx2_sums(const ByteTileWork& t, const std::int32_t* sums, std::int64_t sum
     const std::uint8_t* other = Adds ? t.other + p : nullptr;
     std::uint8_t* out = t.out + p;
     for (std::int64_t r = 0; some >= 16 && r < rows; ++r)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r * out_row), sixteen<Adds>(from + r * sums_row, front, back, Adds ? other + r * out_row : nullptr, f));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r * out_row),
+                       sixteen<Adds>(from + r * sums_row, front, back, Adds ? other + r * out_row : nullptr, f));
     for (std::int64_t r = 0; some < 16 && r < rows; ++r) {
       std::uint8_t rest[16] = {};
       if constexpr (Adds) std::memcpy(rest, other + r * out_row, some);

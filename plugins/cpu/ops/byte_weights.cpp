@@ -84,7 +84,7 @@ bool product_form(const NodeView& op, const tenon_value& x, const tenon_value& w
     return taps <= 256;
   }
   if (s.groups > 1 && w.dims[1] % 4 != 0) return false;  // pieces of a group are whole quads
-  const std::int64_t piece = s.channels % 4 == 0 ? 1 : taps;  // taps
+  const std::int64_t piece = s.channels % 4 == 0 ? 1 : s.lines() ? s.kernel[kMaxSpatial - 1] : taps;  // taps
   s.form = {w.dims[0] / s.groups, taps / piece, piece * w.dims[1]};
   return taps * w.dims[1] <= 1 << 15;
 }

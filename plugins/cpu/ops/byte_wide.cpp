@@ -72,7 +72,10 @@ struct ByteWideStep {
     const std::int64_t piece = of.row_bytes(), offset = group * of.form.piece;
     std::int16_t* to = rows;
     for (std::int64_t r = 0; r < height; ++r)
-      for (std::int64_t s = 0; s < of.form.segments; ++s, to += piece) kernels->widen_row(pieces[s * height + r] + offset, piece, to);
+      for (std::int64_t s = 0; s < of.form.segments; ++s, to += piece) {
+        kernels->widen_row(pieces[s * height + r] + offset, piece, to);
+        for (std::int64_t k = of.form.piece; k < piece; ++k) to[k] = 0;  // weights less their zero points are not 0 there
+      }
     if (kernels->crossed) kernels->row_terms(rows, quads() * 4, quads(), height, terms);
   }
 

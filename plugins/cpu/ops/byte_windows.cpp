@@ -85,7 +85,7 @@ Ref pad_bytes(PlanBuilder& b, ByteWindows& windows, bool is_signed, std::uint8_t
     w.in = p.size[d], w.pad = 0;
     bytes *= p.size[d];
   }
-  p.to = b.temp(static_cast<std::uint64_t>(bytes + ByteWindows::line_copy));
+  p.to = b.temp(static_cast<std::uint64_t>(bytes + 4));
   b.step("bytes.pad", p, {.est_ns = static_cast<double>(bytes) / 2}, {{p.x}}, {{p.to}});
   return p.to;
 }

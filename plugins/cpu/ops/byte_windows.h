@@ -76,18 +76,15 @@ struct ByteWindows {
 
   // All taps of an output pixel one after the other.
   void gather(const std::uint8_t* x, const Place& p, std::uint8_t zero, std::uint8_t* to) const;
-  // The same where all windows are inside and taps of a line lie together, as pad_bytes makes them. Lines are copied with up to
-  // line_copy bytes more, which are written.
-  static constexpr std::int64_t line_copy = 32;
-  void gather_lines(const std::uint8_t* x, const Place& p, std::uint8_t* to) const {
-    const std::int64_t line = w[2].kernel * channels, row = w[2].in * channels;
+  // Calls line(number, source) for each line of taps of an output pixel, where all windows are inside and taps of a line lie
+  // together, as pad_bytes makes them.
+  template <class F>
+  void lines(const std::uint8_t* x, const Place& p, F&& line) const {
+    const std::int64_t row = w[2].in * channels;
     const std::uint8_t* from = x + ((p.image * w[0].in + p.at[0] * w[0].stride) * w[1].in + p.at[1] * w[1].stride) * row +
                                p.at[2] * w[2].stride * channels;
-    for (std::int64_t kd = 0; kd < w[0].kernel; ++kd)
-      for (std::int64_t kh = 0; kh < w[1].kernel; ++kh, to += line) {
-        const std::uint8_t* start = from + (kd * w[0].dilation * w[1].in + kh * w[1].dilation) * row;
-        for (std::int64_t i = 0; i < line; i += line_copy) std::memcpy(to + i, start + i, line_copy);
-      }
+    for (std::int64_t kd = 0, number = 0; kd < w[0].kernel; ++kd)
+      for (std::int64_t kh = 0; kh < w[1].kernel; ++kh) line(number++, from + (kd * w[0].dilation * w[1].in + kh * w[1].dilation) * row);
   }
   bool pointwise() const {
     return std::all_of(w, w + kMaxSpatial, [](const Window& a) { return a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.in == a.out; });
@@ -100,7 +97,7 @@ ByteWindows byte_windows(const WindowAttributes& window, const std::int64_t* ker
 // Emits a step that copies input 0 with its sign bits turned.
 Ref unsigned_bytes(PlanBuilder& builder);
 // Emits a step that copies input 0, blocked or dense, with all that the windows read, sign bits turned where it is signed, and makes
-// them windows over the copy. line_copy bytes behind it may be read.
+// them windows over the copy. Some bytes behind it may be read: up to the end of a quad.
 Ref pad_bytes(PlanBuilder& builder, ByteWindows& windows, bool is_signed, std::uint8_t zero);
 
 }  // namespace tenon::cpu

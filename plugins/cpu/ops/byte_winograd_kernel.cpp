@@ -92,7 +92,8 @@ HWY_ATTR void weights(const std::int16_t* taps, std::int64_t tap, std::int64_t c
   }
 }
 
-HWY_ATTR void output(const std::int32_t* sums, std::int64_t point, const std::int32_t* add, std::int64_t columns, std::int32_t* to, std::int64_t row) {
+HWY_ATTR void output(const std::int32_t* sums, std::int64_t point, const std::int32_t* add, std::int64_t columns, std::int32_t* to,
+                     std::int64_t row) {
   const hn::CappedTag<std::int32_t, 16> d;
   using W = V<decltype(d)>;
   const auto ninth = hn::Set(d, 954437177);  // times 9 it is 1 modulo 2^32
