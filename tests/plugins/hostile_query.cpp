@@ -1,8 +1,6 @@
 // How the hostile provider goes wrong when it is asked what it can run.
-#include <chrono>
 #include <limits>
 #include <stdexcept>
-#include <thread>
 
 #include "hostile.h"
 
@@ -32,11 +30,6 @@ void spoil_query(tenon_provider_api& api) {
   if (is("fail_in_query"))
     api.query = [](tenon_device*, const tenon_query*, tenon_query_sink*) -> tenon_status* { return failure(TENON_UNAVAILABLE, "the device is asleep"); };
   if (is("silent_query")) api.query = [](tenon_device*, const tenon_query*, tenon_query_sink*) -> tenon_status* { return nullptr; };
-  if (is("slow_query"))
-    api.query = [](tenon_device*, const tenon_query* q, tenon_query_sink*) -> tenon_status* {
-      while (!host().cancelled(q->load)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      return nullptr;
-    };
   if (is("claims_none"))
     api.query = [](tenon_device*, const tenon_query* q, tenon_query_sink* sink) -> tenon_status* {
       for (std::uint32_t n = 0; n < count_of(q); ++n) host().reject(sink, n, TENON_REJECT_OTHER, str("not in the mood"));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/base/dynlib.h"
+#include "core/provider/host.h"
 #include "core/provider/loader.h"
 #include "core/provider/registry.h"
 #include "tests/support/model_text.h"
@@ -77,6 +78,31 @@ TEST(OtherMinors, AHostOfTheNextMinorTakesTheFrozenProvider) {
   EXPECT_NE(loaded->header_hash, next.header_hash);
   EXPECT_EQ(loaded->api.struct_size, sizeof(tenon_provider_api)) << "a table of this host's length";
   EXPECT_EQ(loaded->api.plan_bind, nullptr);
+}
+
+// What no header ever had.
+TEST(OtherMinors, ShorterThanTheFirstMinorIsRefused) {
+  static tenon_provider_api api;
+  static tenon_provider_desc desc;
+  api = {};
+  desc = {};
+  desc.struct_size = sizeof desc;
+  desc.abi_major = TENON_ABI_MAJOR;
+  desc.sanitizer = TENON_SANITIZER;
+  desc.id = str("short");
+  desc.api = &api;
+  const auto refusal = [] {
+    const auto made = negotiate([](const tenon_query_args*) -> const tenon_provider_desc* { return &desc; }, "libshort.so", "short");
+    return made.ok() ? std::string("taken") : std::string(made.status().text());
+  };
+  api.struct_size = 40;
+  EXPECT_THAT(refusal(), HasSubstr("its table of functions has 40 bytes"));
+  api.struct_size = offsetof(tenon_provider_api, execute);
+  EXPECT_THAT(refusal(), HasSubstr("its table of functions has"));
+  api.struct_size = offsetof(tenon_provider_api, execute) + sizeof(void*);
+  EXPECT_THAT(refusal(), HasSubstr("lacks required functions: create, destroy"));
+  desc.struct_size = offsetof(tenon_provider_desc, api);
+  EXPECT_THAT(refusal(), HasSubstr("its description has"));
 }
 
 TEST(OtherMinors, AHostThatHasForgottenAMinorSaysSo) {
