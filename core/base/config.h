@@ -24,7 +24,7 @@ struct ProviderEntry {
   std::string device;          // "" any, a number: index, else a device uid or a glob of uids
   std::string options = "{}";  // JSON object as text, not yet checked against the provider's options_schema
   bool required = true;
-  std::string sha256;          // of its library, lower-case hex; "" unchecked
+  std::string sha256 = {};     // of its library, lower-case hex; "" unchecked
 };
 
 // First match wins. Patterns are globs; an empty one matches all.

@@ -1,7 +1,10 @@
 """Every key of the configuration has an effect, and each is shown here."""
+import hashlib
 import json
 import pathlib
+import shutil
 import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -167,6 +170,43 @@ def test_state(monkeypatch, tmp_path):
     s = session(monkeypatch, tmp_path, {"session": {"state": {"past_*": "*"}, "state_capacity": 40}}, cache)
     assert s.run(None, {"x": np.zeros((1, 2, 3, 4), np.float32)}) == []
     assert (s.state.rows, s.state.capacity) == (3, 40)
+
+
+def test_trust(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    library = PROVIDERS / "second/libtenon_provider_second.so"
+    pinned = {**SECOND, "sha256": hashlib.sha256(library.read_bytes()).hexdigest()}
+    # Pins are looked at when a library is loaded, and a loaded one may still be in use: a copy is another library.
+    for name, entry, wrong in (("a", SECOND, "require_pinned"), ("b", {**SECOND, "sha256": "0" * 64}, "SHA-256"), ("c", pinned, None)):
+        shutil.copytree(PROVIDERS / "second", tmp_path / name)
+        config = {"providers": [entry, CPU], "provider_paths": [str(tmp_path / name)], "trust": {"require_pinned": True}}
+        if wrong:
+            with pytest.raises(Exception, match=wrong):
+                session(monkeypatch, tmp_path, config)
+        else:
+            assert session(monkeypatch, tmp_path, config).get_providers()[0] == "second"
+    hangs = {"providers": [{"use": "hostile"}, CPU], "provider_paths": [str(PROVIDERS / "constructor_hangs")], "trust": {"probe": "first_load", "probe_limit": "300ms"}}
+    with pytest.raises(Exception, match="quarantine"):
+        session(monkeypatch, tmp_path, hangs)
+    untried = {"providers": [SECOND, CPU], "provider_paths": PATHS, "trust": {"probe": "never"}}
+    assert session(monkeypatch, tmp_path, untried).get_providers()[0] == "second"
+
+
+def test_a_lost_device_is_replaced(monkeypatch, tmp_path):
+    config = {"providers": [{"use": "async", "device": 0}], "provider_paths": [str(PROVIDERS / "async")], "placement": {"on_device_lost": "replace"}}
+    script = """if True:
+        import os, sys
+        import numpy as np, tenonrt as rt
+        os.environ["TENON_CONFIG"] = sys.argv[1]
+        s = rt.InferenceSession(open(sys.argv[2], "rb").read())
+        os.environ["TENON_TEST_ASYNC_LOST"], os.environ["TENON_TEST_ASYNC_FAIL"] = "1", "3"
+        y, = s.run(None, {"x": np.float32([1])})
+        assert abs(y[0] - np.exp(np.float32(-1))) < 1e-6, y
+        assert {n.provider for n in s.placement()} == {"cpu"}, s.placement()
+    """
+    session(monkeypatch, tmp_path, config)
+    (tmp_path / "model.onnx").write_bytes(CHAIN)
+    subprocess.run([sys.executable, "-c", script, tmp_path / "tenon.json", tmp_path / "model.onnx"], check=True, timeout=60)
 
 
 def test_every_key_is_shown_above():
