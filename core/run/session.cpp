@@ -135,6 +135,7 @@ struct Session::Impl {
     made->fresh = found.fresh, made->appends = found.appends;
     made->capacity = config.state_capacity;
     notes.insert(notes.end(), found.notes.begin(), found.notes.end());
+    made->memory_limit = config.limits.memory;
     form = std::move(made);
     state = std::make_unique<State>(form);
     return {};

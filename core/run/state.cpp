@@ -99,7 +99,8 @@ Status State::room(std::span<const Datum* const> feeds) {
   const std::int64_t needed = rows_ + added_;
   std::int64_t capacity = capacity_;
   if (needed > capacity) capacity = needed <= form_->capacity ? form_->capacity : rounded(needed);
-  bool fresh = capacity != capacity_;
+  const bool fresh = capacity != capacity_;
+  Checked bytes = 0;
   std::int64_t batch = 0;
   for (std::size_t p = 0; p < kept_.size(); ++p) {
     const StateForm::Pair& pair = form_->pairs[p];
@@ -112,6 +113,10 @@ Status State::room(std::span<const Datum* const> feeds) {
     for (std::size_t d = 0; d < dims_.size(); ++d)
       if (dims_[d] < 0) return invalid("input \"{}\", kept by the session's state: no input that is fed tells the size of its dim {}", pair.name, d);
     batch = dims_[0];
+    bytes = bytes + dtype_bytes(pair.type.dtype, element_count(dims_));
+    if (!bytes.valid() || static_cast<std::uint64_t>(bytes.value()) > form_->memory_limit)
+      return error(TENON_RESOURCE_EXHAUSTED, "the session's state: caches with room for {} rows are over limits.memory = {} bytes", capacity,
+                   form_->memory_limit);
     const Datum& had = kept_[p];
     bool same = had.keep != nullptr;
     for (std::size_t d = 0; same && d < dims_.size(); ++d) same = static_cast<std::int32_t>(d) == pair.axis || dims_[d] == had.dims[d];

@@ -27,6 +27,7 @@ struct StateForm {
   std::size_t rows_input = 0, places_input = 0;
   Dim fresh;
   bool appends = false;
+  std::uint64_t memory_limit = UINT64_MAX;  // bytes of all caches of one state
   std::int64_t capacity = 0;         // rows that there is room for from the start; 0: as many as are needed, rounded up
 };
 

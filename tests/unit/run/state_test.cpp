@@ -206,6 +206,22 @@ TEST(State, MisuseIsNamed) {
   EXPECT_TRUE(step(*kept, 1, 0, y).ok());
 }
 
+TEST(State, DoesNotGrowOverTheLimit) {
+  auto kept = keeping(R"("session":{"threads":1,"state":{"past_k":"k","past_v":"v"}},"limits":{"memory":"24KiB"})");
+  ASSERT_TRUE(kept);
+  std::vector<float> y;
+  for (std::int64_t at = 0; at < 256; ++at) {
+    const Status good = step(*kept, 1, at, y);
+    ASSERT_TRUE(good.ok()) << good.text();
+  }
+  const Status s = step(*kept, 1, 256, y);
+  EXPECT_EQ(s.code(), TENON_RESOURCE_EXHAUSTED);
+  EXPECT_THAT(std::string(s.text()), HasSubstr("limits.memory"));
+  EXPECT_EQ(kept->state()->rows(), 256);
+  ASSERT_TRUE(kept->state()->truncate(100).ok());
+  EXPECT_TRUE(step(*kept, 1, 100, y).ok());
+}
+
 // A run that failed has added nothing.
 TEST(State, AFailedRunLeavesItAsItWas) {
   auto kept = keeping();
