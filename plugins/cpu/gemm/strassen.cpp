@@ -17,9 +17,10 @@ namespace {
 constexpr std::int64_t kHalfDepth = 384;           // most depth of half a block
 constexpr std::int64_t kBlockA = 704 << 10;        // bytes of the seven left operands: most of L2
 constexpr std::int64_t kFinishBytes = 256 << 10;   // C that is finished while it is in L2
-constexpr std::int64_t kLeastDepth = 256, kLeastTiles = 4;  // below, what the sums cost is more than one product in eight
+// Below, what the sums cost is more than one product in eight.
+constexpr std::int64_t kLeastDepth = 384, kLeastTiles = 4, kLeastPairs = 3;
 constexpr std::int64_t kFewColumns = 1024;  // up to here A is read where it is
-constexpr int kProducts = 7;
+constexpr int kProducts = 7, kSums = 5;  // products, and how many of them take a sum of B
 constexpr std::int64_t kLine = 16;  // floats of a cache line and of the widest vector: halves of a depth are whole lines
 
 // Rows of left operands: never a multiple of a page apart, which would meet in one set of the cache.
@@ -108,9 +109,11 @@ struct Walk {
     }
     // Row by row, so that A comes from far but once, and in time.
     for (std::int64_t r = 0; r < k.half; ++r) {
-      if (r + 1 < k.rows - k.half)
-        for (Quadrant q : {q11, q21})
-          for (const float *next = quadrant(k, q) + (r + 1) * g.p.a_row, *end = next + 2 * k.depth; next < end; next += kLine) __builtin_prefetch(next);
+      for (Quadrant q : {q11, q21}) {
+        if (r + 1 >= rows_of(k, q)) continue;
+        const float* next = quadrant(k, q) + (r + 1) * g.p.a_row;
+        for (std::int64_t at = 0; at < 2 * k.depth; at += kLine) __builtin_prefetch(next + at);
+      }
       for (int i = 0; i < kProducts; ++i) {
         if (r >= rows[i]) continue;
         const Product& p = kTable[i];
@@ -145,7 +148,7 @@ struct Walk {
     return t;
   }
 
-  // The panels of the pair that is next, a line for each step along k of a tile; null at their end.
+  // The panels of the pair that is next, in equal stretches; null at their end.
   struct Ahead {
     const float *from[2] = {}, *end[2] = {};
     const float* next(std::int64_t floats) {
@@ -162,7 +165,10 @@ struct Walk {
   void multiply(const Block& k, const Left (&left)[kProducts], std::int64_t pair, Ahead ahead) {
     StrassenTileArgs t{};
     t.tile.a_k = 1, t.tile.b_k = kr.columns, t.tile.k = k.depth, t.tile.alpha = g.p.alpha;
-    t.tile.prefetch_k = kLine;
+    // Where there are enough tiles half a line for each step along k: what is on its way from memory holds up what comes from L2.
+    const std::int64_t calls = kProducts * ceil_div(k.half, kr.rows) - kSums;
+    const std::int64_t fetched = calls * kLine / 2 >= 4 * kr.columns ? kLine / 2 : kLine;
+    t.tile.prefetch_k = fetched;
     for (int i = 0; i < kProducts; ++i) {
       const Product& p = kTable[i];
       t.tile.b = panel_of(k, pair, p.right);
@@ -173,7 +179,7 @@ struct Walk {
       for (std::int64_t j = 0; j < tiles; ++j) {
         const std::int64_t row = j * rows / tiles, width = (j + 1) * rows / tiles - row;
         t.tile.a = left[i].a + row * left[i].row;
-        t.tile.prefetch = t.b_other ? nullptr : ahead.next(k.depth * kLine);
+        t.tile.prefetch = t.b_other ? nullptr : ahead.next(k.depth * fetched);
         for (int u = 0; u < 2; ++u) t.to[u] = target(k, pair, p.to[u], row, width);
         kr.strassen->tiles[width - 1](t);
         if (t.b_other) t.tile.b = b_sum, t.b_other = nullptr;
@@ -230,7 +236,7 @@ bool takes_strassen(const Gemm& g, bool packed) {
   const Problem& p = g.p;
   const Kernels& kr = *g.kernels;
   return packed && kr.strassen && !g.dequantize && p.a_k == 1 && p.k % (2 * kLine) == 0 && p.k >= kLeastDepth && p.n % (2 * kr.columns) == 0 &&
-         p.m >= kLeastTiles * kr.rows;
+         p.n >= kLeastPairs * 2 * kr.columns && p.m >= kLeastTiles * kr.rows;
 }
 
 void plan_strassen(Gemm& g) {

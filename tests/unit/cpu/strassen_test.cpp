@@ -101,6 +101,7 @@ TEST(Strassen, TakenWhereItPaysAndIsAllowed) {
     EXPECT_EQ(Product(8, 768, 768).planned(high).mode, Mode::tiles) << "few rows";
     EXPECT_EQ(Product(128, 768, 64).planned(high).mode, Mode::tiles) << "little depth";
     EXPECT_EQ(Product(128, 768, 776).planned(high).mode, Mode::tiles) << "no halves";
+    EXPECT_EQ(Product(128, 4 * high.columns, 768).planned(high).mode, Mode::tiles) << "few columns";
     EXPECT_EQ(Product(128, 776, 768).planned(high).mode, Mode::tiles) << "no pairs of panels";
   }
 }
@@ -112,7 +113,7 @@ TEST(Strassen, EveryElementOfEveryBlock) {
   };
   for (Isa isa : isas()) {
     const Kernels& kr = kernels(isa, Precision::high);
-    for (Sizes s : std::initializer_list<Sizes>{{56, 128, 256, 1}, {57, 64, 288, 1}, {71, 64, 800, 2}, {333, 64, 256, 1}, {85, 1152, 256, 1}, {59, 64, 1568, 1}})
+    for (Sizes s : std::initializer_list<Sizes>{{56, 192, 384, 1}, {57, 192, 416, 1}, {71, 192, 800, 2}, {333, 192, 384, 1}, {85, 1152, 384, 1}, {59, 192, 1568, 1}})
       for (bool more : {false, true}) {
         Product p(s.m, s.n, s.k, s.batch);
         p.alpha = more ? 0.5f : 1.0f;
@@ -128,7 +129,7 @@ TEST(Strassen, EveryElementOfEveryBlock) {
 TEST(Strassen, ErrorWhereSizesDiffer) {
   for (Isa isa : isas()) {
     const Kernels& kr = kernels(isa, Precision::high);
-    Product p(64, 64, 512);
+    Product p(64, 192, 512);
     for (std::int64_t d = 0; d < p.k; ++d) p.a_at(3, d) *= 1000;     // a row
     for (std::int64_t i = 0; i < p.m; ++i) p.a_at(i, 17) *= 1000;    // a column
     for (std::int64_t j = 0; j < p.n; ++j) p.b_at(400, j) *= 1000;
@@ -140,7 +141,7 @@ TEST(Strassen, ErrorWhereSizesDiffer) {
 TEST(Strassen, NumbersThatAreNotFinite) {
   for (Isa isa : isas()) {
     const Kernels& kr = kernels(isa, Precision::high);
-    Product p(65, 128, 256);
+    Product p(65, 192, 384);
     for (float& x : p.b) x = std::fabs(x) + 0.25f;
     const std::vector<float> before = p.run(kr, 1, true);
     p.a_at(40, 200) = kInf, p.a_at(2, 5) = kNan;
@@ -157,7 +158,7 @@ TEST(Strassen, NumbersThatAreNotFinite) {
           ASSERT_NEAR(x, before[static_cast<std::size_t>(i * p.n + j)], i == 50 ? 100 : 1e-3) << i << " " << j;
         }
       }
-    EXPECT_EQ(out[50 * 128 + 90], -kInf);
+    EXPECT_EQ(out[50 * 192 + 90], -kInf);
   }
 }
 
