@@ -88,7 +88,7 @@ def test_a_missing_library_is_named_with_where_it_was_looked_for(monkeypatch, tm
 
 def test_libraries_that_a_manifest_requires(tmp_path):
     (tmp_path / "gone.tenon.json").write_text(json.dumps({
-        "manifest_version": 1, "id": "gone", "version": "1", "abi": {"major": 0, "target": 0}, "requires": {"libs": ["libOpenCL_not_here.so.9", "libcuda.so.77"]},
+        "manifest_version": 1, "id": "gone", "version": "1", "abi": {"major": 1, "target": 0}, "requires": {"libs": ["libOpenCL_not_here.so.9", "libcuda.so.77"]},
         "library": {f"linux-{os.uname().machine}": "libgone.so"}}))
     shutil.copy(WILD / "wild_wrong_result/libtenon_provider_wild.so", tmp_path / "libgone.so")
     report = doctor("--provider-path", tmp_path, "--set", '/providers=[{"use": "gone"}]', code=5)

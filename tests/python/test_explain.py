@@ -109,7 +109,7 @@ def test_tune_measures_and_later_sessions_place_by_it(tmp_path, monkeypatch):
     assert {n["provider"] for n in data("explain", *given)["nodes"]} == {"second"}
     dry = json.loads(tenon("tune", *given, "--runs", 3, "--dry-run", "--json").stdout)
     assert not dry["kept"] and {line["provider"] for line in dry["learned"]} == {"second", "cpu"}
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache/tenon/costs").exists()
     done = tenon("tune", *given, "--runs", 5).stdout
     assert "measured on" in done and "4 nodes moved" in done
     after = data("explain", *given)

@@ -44,7 +44,7 @@ def test_operators_without_a_kernel_are_listed(folds):
     assert done.returncode == 3
     (entry,) = json.loads(done.stdout)
     assert (entry["op"], entry["nodes"], entry["first"]) == ("Col2Im", 2, "fold")
-    assert entry["why"] == [{"provider": "cpu", "reason": "dtype", "text": "text has no sum"}]
+    assert entry["why"] == [{"provider": "cpu", "device": 0, "reason": "dtype", "text": "text has no sum"}]
     assert "text has no sum" in tenon("inspect", folds, "--ops-missing").stdout
 
 

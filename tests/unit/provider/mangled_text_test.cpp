@@ -51,7 +51,7 @@ void try_all(const std::string& good, unsigned seed, const std::function<Status(
 }
 
 TEST(MangledText, ManifestsAreTakenOrRefusedInWords) {
-  const std::string good = R"({"manifest_version": 1, "id": "acme", "aliases": ["A"], "version": "1", "abi": {"major": 0, "min": 0, "target": 0},
+  const std::string good = R"({"manifest_version": 1, "id": "acme", "aliases": ["A"], "version": "1", "abi": {"major": 1, "min": 0, "target": 0},
     "library": {"linux-x86_64": "a.so"}, "sha256": {"linux-x86_64": "00"}, "requires": {"libs": ["libm.so.6"], "cpu_features": ["avx2"]},
     "devices": [{"kind": "npu"}], "unloadable": true,
     "options_schema": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1, "default": 2}, "b": {"enum": ["x", "y"]}}}})";
