@@ -39,11 +39,8 @@ function(tenon_add_provider id)
     install(FILES ${folder}/${id}.tenon.json DESTINATION share/tenon/providers.d/${id})
   endif()
 
-  if(TARGET tenon_cli)
-    set(tenon $<TARGET_FILE:tenon_cli>)
-  else()
+  if(NOT TENON_COMMAND)  # tenon's own tree names the one that it builds
     find_program(TENON_COMMAND tenon HINTS ${tenon_DIR}/../../../bin REQUIRED)
-    set(tenon ${TENON_COMMAND})
   endif()
   set(skip "")
   if(ARG_SKIP)
@@ -51,6 +48,6 @@ function(tenon_add_provider id)
     set(skip --skip ${file})
   endif()
   enable_testing()
-  add_test(NAME ${id}.kit COMMAND ${tenon} plugin test ${folder}/${id}.tenon.json ${skip} --json ${CMAKE_CURRENT_BINARY_DIR}/${id}.kit.json
+  add_test(NAME ${id}.kit COMMAND ${TENON_COMMAND} plugin test ${folder}/${id}.tenon.json ${skip} --json ${CMAKE_CURRENT_BINARY_DIR}/${id}.kit.json
            --html ${CMAKE_CURRENT_BINARY_DIR}/${id}.kit.html)
 endfunction()
