@@ -12,7 +12,7 @@ if ! command -v abidiff >/dev/null || ! command -v abidw >/dev/null; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-build() { cc -std=c11 -g -O0 -shared -fPIC -I"$1" -o "$2" "$here/surface.c"; }  # include folder, library
+build() { cc -std=c11 -g -O0 -shared -fPIC -I"$1" -ffile-prefix-map="$here/"= -o "$2" "$here/surface.c"; }  # include folder, library
 same() { abidiff --no-show-locs "$@" >"$work/report" 2>&1; }
 # Nothing but growth at the ends of structs: no member has moved, gone or changed its own type, no function its signature.
 grown() {
