@@ -102,11 +102,13 @@ class InferenceSession:
         if path is not None and not os.path.exists(path):
             raise _errors.make("NOT_FOUND", f"Load model from {path} failed. File doesn't exist", kind=_errors.NoSuchFile)
         file = os.fsdecode(options.config_file) if options.config_file is not None else None
-        if any(name not in _BUILT_IN for name, _ in pairs) or not pairs:
+        if any(name not in _BUILT_IN for name, _ in pairs):
             _providers.know_packages()
         configuration = _core.Configuration.find(file, path)
         _providers.add_to(configuration, pairs)
         options._apply(configuration)
+        if not pairs and configuration.provider_count():  # named by a configuration
+            _providers.know_packages()
         try:
             self._sess = _core.Session(path, self._model_bytes, configuration, self._cancel, self._progress)
         except _errors.Error as error:
