@@ -34,7 +34,7 @@ constexpr Option table[] = {
      "a node that no listed provider takes: next: the cpu provider, appended last, which then takes only such nodes; error; report: as next, and where that has no kernel either load all the same (a run fails)", "core/provider/registry.cpp"},
     {"/placement/on_device_lost", K::choice, "\"error\"", "error|replace", 0, 0,
      "a device that is lost: error: runs that need it fail; replace: its nodes are placed on the others and the run is repeated, unless it has written to the caller's memory",
-     "core/run/session.cpp"},
+     "core/run/session_run.cpp"},
     {"/placement/rules", K::list, "[]", "", 0, 0, "demands for nodes; the first that matches counts", "core/partition"},
     {"/placement/rules/*", K::section, "", "", 0, 0, "one rule", "core/partition"},
     {"/placement/rules/*/match", K::section, "", "", 0, 0, "all patterns (with * and ?) must fit the node", "core/partition"},
