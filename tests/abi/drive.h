@@ -71,7 +71,7 @@ inline Boxed<tenon_host_api>& host_table() {
     a.abi_minor = TENON_ABI_MINOR;
     a.get_extension = [](tenon_host*, tenon_str, std::uint32_t) -> const void* { return nullptr; };
     a.progress = [](tenon_task*, double) {};
-    a.workspace = [](tenon_plan_sink* sink, const tenon_temp* t) { sink->temps.push_back(*t); };
+    a.workspace = [](tenon_plan_sink* sink, const tenon_temp* t) { sink->temps.push_back(cpu::test::whole(*t)); };
     a.extents = [](tenon_task*, std::uint32_t) -> const std::int64_t* { return nullptr; };
     return out;
   }();

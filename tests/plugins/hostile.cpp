@@ -75,6 +75,13 @@ TENON_EXPORT const tenon_provider_desc* tenon_provider_query(const tenon_query_a
   if (is("plan_destroy_missing")) api.plan_destroy = nullptr;
   if (is("half_buffers")) api.buffer_alloc = [](tenon_device*, std::uint32_t, std::uint64_t, std::uint64_t, tenon_buffer**) -> tenon_status* { return nullptr; };
   if (is("half_streams")) api.stream_create = [](tenon_device*, void*, tenon_stream**) -> tenon_status* { return nullptr; };
+  if (is("throw_in_program_destroy")) {
+    static const auto destroy = good->api->program_destroy;
+    api.program_destroy = [](tenon_program* program) {
+      destroy(program);
+      throw std::runtime_error("boom in program_destroy");
+    };
+  }
   if (is("no_table")) desc.api = nullptr;
   return &desc;
 }

@@ -54,7 +54,6 @@ void spoil_program(tenon_provider_api& api) {
     api.compile = [](Device*, const tenon_part*, const tenon_compile_options*, tenon_program**) -> tenon_status* { return failure(TENON_UNSUPPORTED_SUBGRAPH, "not this one"); };
   if (is("unknown_code"))
     api.compile = [](Device*, const tenon_part*, const tenon_compile_options*, tenon_program**) -> tenon_status* { return failure(987654, "a code of its own"); };
-  if (is("throw_in_program_destroy")) api.program_destroy = [](tenon_program*) { throw std::runtime_error("boom in program_destroy"); };
 
   using Plan = tenon_status* (*)(tenon_program*, const tenon_plan_args*, tenon_plan_sink*, tenon_plan**);
   const auto plan = [&](Plan fn) { api.program_plan = fn; };

@@ -1,6 +1,7 @@
 #include "tests/unit/cpu/fake_host.h"
 
 #include <cstdlib>
+#include <cstring>
 
 namespace tenon::cpu::test {
 namespace {
@@ -43,7 +44,7 @@ tenon_host_api make_table() {
   a.alloc = [](tenon_host*, std::uint64_t bytes, std::uint64_t alignment) { return std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment); };
   a.free = [](tenon_host*, void* p) { std::free(p); };
   a.config_get = [](const tenon_config*, tenon_str, std::int32_t, void*) -> std::int32_t { return 0; };
-  a.claim = [](tenon_query_sink* sink, const tenon_claim* claim) { sink->claims.push_back(*claim); };
+  a.claim = [](tenon_query_sink* sink, const tenon_claim* claim) { sink->claims.push_back(whole(*claim)); };
   a.reject = [](tenon_query_sink* sink, std::uint32_t node, std::int32_t reason, tenon_str text) { sink->refusals[node] = {reason, text_of(text)}; };
   a.const_data = [](tenon_task* load, std::uint64_t id, tenon_const_tensor* out) -> tenon_status* {
     *out = load->constant(id);
@@ -51,7 +52,7 @@ tenon_host_api make_table() {
   };
   a.const_release = [](tenon_task* load, std::uint64_t id) { load->released.push_back(id); };
   a.packed_weight = packed_weight;
-  a.temp = [](tenon_plan_sink* sink, const tenon_temp* t) { sink->temps.push_back(*t); };
+  a.temp = [](tenon_plan_sink* sink, const tenon_temp* t) { sink->temps.push_back(whole(*t)); };
   a.step = add_step;
   a.cancelled = [](tenon_task* t) -> std::int32_t { return t && t->cancelled && t->cancelled(); };
   a.parallel_for = [](tenon_task*, std::uint64_t n, std::uint64_t, tenon_range_fn fn, void* context) { fn(context, 0, n, 0); };

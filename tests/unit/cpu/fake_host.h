@@ -4,7 +4,9 @@
 // address's handle, as in core. What a test does not set answers with nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -52,5 +54,13 @@ struct tenon_query_sink {
 namespace tenon::cpu::test {
 
 const tenon_host_api& fake_host();
+
+// What a provider gave, which is shorter where it speaks an older minor.
+template <class T>
+T whole(const T& given) {
+  T out{};
+  std::memcpy(&out, &given, std::min<std::size_t>(given.struct_size, sizeof out));
+  return out;
+}
 
 }  // namespace tenon::cpu::test
