@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/dynlib.h"
+#include "core/base/file_cache.h"
 #include "core/base/file_map.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
@@ -47,8 +48,8 @@ std::string read_own(const std::string& path) {
   if (fd < 0) return "";
   struct stat info {};
   std::string text;
-  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == ::geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH)) &&
-      info.st_size > 0 && static_cast<std::size_t>(info.st_size) <= largest_record) {
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && only_owner_writes(info) && info.st_size > 0 &&
+      static_cast<std::size_t>(info.st_size) <= largest_record) {
     text.resize(static_cast<std::size_t>(info.st_size));
     const ssize_t n = ::read(fd, text.data(), text.size());
     text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
