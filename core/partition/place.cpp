@@ -131,15 +131,16 @@ class Placer {
   // ---- function bodies, offered to each device that lacks the op ---------------------------------------------------------
 
   Status offer_bodies(std::vector<GraphPtr>& bodies) {
+    std::vector<bool> alone(graph_.nodes.size());  // a device that may run it claims the node by itself
+    for (const Claim& c : out_.claims)
+      if (c.nodes.size() == 1 && (allowed_[c.nodes[0]] >> c.device & 1)) alone[c.nodes[0]] = true;
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
       const Node& node = graph_.nodes[n];
       if (node.host_evaluated || is_host_step(graph_, node)) continue;
       std::vector<std::uint32_t> lacking;
-      bool claimed = false;
-      for (const Claim& c : out_.claims) claimed = claimed || (c.nodes.size() == 1 && c.nodes[0] == n && (allowed_[n] >> c.device & 1));
       for (const Refused& r : out_.refusals[n])
         if (Bodies::lacks_operator(r.reason) && (allowed_[n] >> r.device & 1)) lacking.push_back(r.device);
-      if (lacking.empty() || (claimed && devices_.size() == 1)) continue;
+      if (lacking.empty() || (alone[n] && devices_.size() == 1)) continue;
       TENON_ASSIGN(const GraphPtr body, bodies_.of(graph_, node));
       if (!body) continue;
       bodies[n] = body;
@@ -240,20 +241,20 @@ class Placer {
     out_.rule = rule_of_;
     out_.allowed = allowed_;
     out_.why.resize(graph_.nodes.size());
+    std::vector<std::uint64_t> able(graph_.nodes.size(), 0);  // devices that claim the node and may run it
+    for (const Claim& c : out_.claims)
+      for (NodeId n : c.nodes) able[n] |= allowed_[n] & 1ull << c.device;
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
       std::string& why = out_.why[n];
       if (graph_.nodes[n].host_evaluated) why = "shape arithmetic";
       else if (out_.host_step[n]) why = "run by core";
       else if (std::binary_search(out_.cover.uncovered.begin(), out_.cover.uncovered.end(), n)) why = "no provider";
       if (!why.empty()) continue;
-      std::uint64_t able = 0;
-      for (const Claim& c : out_.claims)
-        if (std::binary_search(c.nodes.begin(), c.nodes.end(), n) && (allowed_[n] >> c.device & 1)) able |= 1ull << c.device;
       const std::uint32_t chosen = out_.cover.node_claim[n];
       if (rule_of_[n] >= 0) why = fmt::format("rule {}", rule_of_[n]);
       else if (chosen != none && devices_[out_.claims[chosen].device].fallback) why = "fallback: no listed provider takes it";
       else if (withheld_[n] != 0) why = "listed";
-      else if ((able & (able - 1)) == 0) why = devices_.size() == 1 ? "only provider" : "only claim";
+      else if ((able[n] & (able[n] - 1)) == 0) why = devices_.size() == 1 ? "only provider" : "only claim";
       else why = "cost";
     }
     for (std::uint32_t d = 0; d < devices_.size(); ++d) {
