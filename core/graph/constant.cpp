@@ -4,6 +4,9 @@
 #include <cstring>
 #include <new>
 
+#include "core/base/file_map.h"
+#include "core/base/pages.h"
+
 namespace tenon {
 namespace {
 
@@ -46,6 +49,33 @@ std::shared_ptr<Constant> wrap_constant(DType dtype, Dims dims, const std::byte*
   c->bytes = bytes;
   c->keep = std::move(keep);
   return c;
+}
+
+Status copy_bytes(const Constant& c, std::byte* to) {
+  constexpr std::uint64_t read_from = 65536;  // bytes that are worth a system call
+  if (c.bytes == 0) return {};
+  if (c.recipe) return c.recipe->make(to);
+  if (c.source && c.bytes >= read_from) return c.source->read(c.offset, to, c.bytes);
+  std::memcpy(to, c.data, c.bytes);
+  return {};
+}
+
+Result<ConstantPtr> with_bytes(const ConstantPtr& c) {
+  if (!c || !c->recipe) return c;
+  std::shared_ptr<void> memory = large_memory(c->bytes);
+  if (!memory) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a constant of {} bytes", c->bytes);
+  auto* data = static_cast<std::byte*>(memory.get());
+  TENON_TRY(c->recipe->make(data));
+  auto made = std::make_shared<Constant>(*c);
+  made->recipe.reset();
+  made->data = data;
+  made->keep = std::move(memory);
+  return ConstantPtr(std::move(made));
+}
+
+std::string place_of(const Constant& c) {
+  if (c.recipe) return c.recipe->identity;
+  return c.file.empty() ? std::string() : fmt::format("{}@{}+{}", c.file, c.offset, c.bytes);
 }
 
 ConstantPtr int64_constant(const std::vector<std::int64_t>& values, bool scalar) {

@@ -82,7 +82,7 @@ void constant_to_proto(const Constant& constant, onnx::TensorProto& proto) {
     for (const std::string& s : constant.strings) proto.add_string_data(s);
   else if (packed_in_files(constant.dtype))
     for (std::uint64_t i = 0; i < constant.bytes; ++i) proto.add_int32_data(std::to_integer<std::int32_t>(constant.data[i]));
-  else
+  else if (constant.data)  // inference reads no constant that a recipe makes
     proto.set_raw_data(constant.data, constant.bytes);
 }
 

@@ -1,5 +1,8 @@
 #include <cmath>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "core/graph/elements.h"
 #include "core/passes/derive.h"
 #include "core/passes/edit.h"
@@ -61,6 +64,8 @@ struct Layout {
   }
 };
 
+constexpr std::uint64_t made_from = 65536;  // bytes of weights that are made when they are read
+
 class Folder {
  public:
   explicit Folder(PassContext& context) : edit_(context), graph_(context.graph) {}
@@ -120,7 +125,7 @@ class Folder {
     if (y == none || edit_.uses(y) != 1 || edit_.is_output(y) || reader_[y] == none) return {};
     Node& next = graph_.nodes[reader_[y]];
     if (!next.domain.empty() || next.outputs.size() != 1 || next.outputs[0] == none) return {};
-    const Constant* w = edit_.constant(n, 1);
+    const ConstantPtr w = edit_.constant(n, 1) ? graph_.values[edit_.input(n, 1)].constant : nullptr;
     const Type& type = graph_.values[y].type;
     if (!w || !is_real(w->dtype) || !type.dims || w->dtype != type.dtype) return {};
     const auto at = layout(n, *w);
@@ -154,29 +159,35 @@ class Folder {
       if (!own) return {};
       for (std::size_t k = 0; k < bias.size(); ++k) bias[k] = (*own)[k] * beta;
     }
-    return fold(id, next, *w, *at, *affine, std::move(bias), folded);
+    return fold(id, next, w, *at, *affine, std::move(bias), folded);
   }
 
-  Status fold(NodeId id, Node& next, const Constant& w, const Layout& at, const Affine& affine, std::vector<double> bias, bool& folded) {
+  Status fold(NodeId id, Node& next, const ConstantPtr& w, const Layout& at, const Affine& affine, std::vector<double> bias, bool& folded) {
     Node& n = graph_.nodes[id];
     const ValueId y = n.outputs[0], out = next.outputs[0];
     const std::string base = graph_.values[out].name;
     bool scales = false;
     double largest = 0;
     for (double a : affine.a) scales = scales || a != 1, largest = std::max(largest, std::fabs(a));
+    const bool may_overflow = largest > 1 && (w->dtype == TENON_DTYPE_FLOAT16 || largest > 1e10);
     if (scales) {
-      std::byte* data = nullptr;
-      TENON_ASSIGN(auto weights, unwritten_constant(w.dtype, w.dims, &data));
-      scale(w, at, affine.a, data);
-      forget_source(w);
-      if (largest > 1 && (w.dtype == TENON_DTYPE_FLOAT16 || largest > 1e10))  // weights that no longer fit stay apart
-        for (std::size_t i = 0; i < static_cast<std::size_t>(w.count()); ++i)
-          if (!std::isfinite(real_element(w.dtype, data, i))) return {};
+      std::shared_ptr<const Constant> weights;
+      if (w->dtype == TENON_DTYPE_FLOAT && w->bytes >= made_from && !may_overflow) {
+        weights = scaled_when_read(w, at, affine.a);
+      } else {
+        TENON_ASSIGN(const ConstantPtr source, with_bytes(w));
+        std::byte* data = nullptr;
+        TENON_ASSIGN(weights, unwritten_constant(w->dtype, w->dims, &data));
+        scale(*source, at, affine.a, data);
+        forget_source(*source);
+        for (std::size_t i = 0; may_overflow && i < static_cast<std::size_t>(w->count()); ++i)
+          if (!std::isfinite(real_element(w->dtype, data, i))) return {};  // weights that no longer fit stay apart
+      }
       edit_.set_input(n, 1, edit_.add_constant(base + "/weight", std::move(weights)));
     }
     std::byte* data = nullptr;
-    TENON_ASSIGN(auto shifted, make_constant(w.dtype, {static_cast<std::int64_t>(at.channels)}, &data));
-    for (std::size_t c = 0; c < at.channels; ++c) store_real(w.dtype, data, c, bias[c] * affine.a[c] + affine.b[c]);
+    TENON_ASSIGN(auto shifted, make_constant(w->dtype, {static_cast<std::int64_t>(at.channels)}, &data));
+    for (std::size_t c = 0; c < at.channels; ++c) store_real(w->dtype, data, c, bias[c] * affine.a[c] + affine.b[c]);
     edit_.set_input(n, 2, edit_.add_constant(base + "/bias", std::move(shifted)));
     if (n.op_type == "Gemm") n.set("beta", 1.0f);
     n.sources.insert(n.sources.end(), next.sources.begin(), next.sources.end());
@@ -192,21 +203,34 @@ class Folder {
     return {};
   }
 
+  // Large weights are packed once they are read: their scaled form need not stand beside that.
+  static ConstantPtr scaled_when_read(const ConstantPtr& w, const Layout& at, const std::vector<double>& a) {
+    auto recipe = std::make_shared<Recipe>();
+    if (const std::string place = place_of(*w); !place.empty()) {
+      const XXH128_hash_t factors = XXH3_128bits(a.data(), a.size() * sizeof(double));
+      recipe->identity = fmt::format("{} by {:016x}{:016x} {} {} {}", place, factors.high64, factors.low64, at.inner, at.per_group, at.group_size);
+    }
+    recipe->make = [w, at, a](std::byte* to) -> Status {
+      TENON_TRY(copy_bytes(*w, to));
+      const std::size_t runs = static_cast<std::size_t>(w->count()) / at.inner;
+      for (std::size_t r = 0; r < runs; ++r) scale_floats(to + r * at.inner * sizeof(float), at.inner, a[at.channel(r)]);
+      return {};
+    };
+    auto out = wrap_constant(w->dtype, w->dims, nullptr, w->bytes, nullptr);
+    out->recipe = std::move(recipe);
+    return out;
+  }
+
   static void scale(const Constant& w, const Layout& at, const std::vector<double>& a, std::byte* to) {
     const std::size_t runs = static_cast<std::size_t>(w.count()) / at.inner;
     for (std::size_t r = 0; r < runs; ++r) {
       const double by = a[at.channel(r)];
-      const std::size_t from = r * at.inner, end = from + at.inner;
-      if (w.dtype == TENON_DTYPE_FLOAT)
-        scale_floats(w.data + from * sizeof(float), at.inner, by, to + from * sizeof(float));
-      else
-        for (std::size_t i = from; i < end; ++i) store_real(w.dtype, to, i, real_element(w.dtype, w.data, i) * by);
+      for (std::size_t i = r * at.inner; i < (r + 1) * at.inner; ++i) store_real(w.dtype, to, i, real_element(w.dtype, w.data, i) * by);
     }
   }
 
-  // The two do not overlap: many at once.
-  static void scale_floats(const std::byte* __restrict from, std::size_t count, double by, std::byte* __restrict to) {
-    for (std::size_t i = 0; i < count; ++i) store_bits(to, i, static_cast<float>(load_bits<float>(from, i) * by));
+  static void scale_floats(std::byte* data, std::size_t count, double by) {
+    for (std::size_t i = 0; i < count; ++i) store_bits(data, i, static_cast<float>(load_bits<float>(data, i) * by));
   }
 
   Edit edit_;

@@ -63,13 +63,14 @@ ConstantPtr with_dims(const ConstantPtr& c, Dims dims) {
   out->file = c->file;
   out->source = c->source;
   out->offset = c->offset;
+  out->recipe = c->recipe;
   return out;
 }
 
 Result<ConstantPtr> transposed(const Constant& c, const std::vector<std::int64_t>& axes) {
   const int bits = dtype_bits(c.dtype);
   const std::size_t rank = c.dims.size();
-  if (bits < 8 || bits > 64 || c.bytes > derived_bytes || axes.size() != rank) return ConstantPtr();
+  if (bits < 8 || bits > 64 || c.bytes > derived_bytes || c.recipe || axes.size() != rank) return ConstantPtr();
   std::vector<std::size_t> own(rank, 1), strides(rank);
   for (std::size_t d = rank; d-- > 1;) own[d - 1] = own[d] * static_cast<std::size_t>(c.dims[d]);
   std::vector<bool> seen(rank);
@@ -100,7 +101,7 @@ Result<ConstantPtr> transposed(const Constant& c, const std::vector<std::int64_t
 
 Result<ConstantPtr> converted(const Constant& c, DType to) {
   const auto known = [](DType d) { return d == TENON_DTYPE_FLOAT || d == TENON_DTYPE_FLOAT16 || d == TENON_DTYPE_BFLOAT16; };
-  if (!known(c.dtype) || !known(to) || c.dtype == to) return ConstantPtr();
+  if (!known(c.dtype) || !known(to) || c.recipe || c.dtype == to) return ConstantPtr();
   const Checked bytes = dtype_bytes(to, c.count());
   if (!bytes.valid() || static_cast<std::uint64_t>(bytes.value()) > derived_bytes) return ConstantPtr();
   std::byte* data = nullptr;

@@ -14,9 +14,9 @@ Result<std::shared_ptr<Constant>> unwritten_constant(DType dtype, Dims dims, std
 void forget_source(const Constant& c);
 // The same bytes under other dims of the same count: nothing is copied, the place in the file stays known.
 ConstantPtr with_dims(const ConstantPtr& c, Dims dims);
-// null for types of less than a byte, strings, axes that are no permutation, and results above derived_bytes.
+// null for types of less than a byte, strings, axes that are no permutation, bytes that a recipe makes, and results above derived_bytes.
 Result<ConstantPtr> transposed(const Constant& c, const std::vector<std::int64_t>& axes);
-// Between float32, float16 and bfloat16; null for other types and for results above derived_bytes.
+// Between float32, float16 and bfloat16; null for other types, bytes that a recipe makes, and results above derived_bytes.
 Result<ConstantPtr> converted(const Constant& c, DType to);
 
 }  // namespace tenon

@@ -180,6 +180,7 @@ bool same_constant(const Constant& a, const Constant& b) {
   if (a.dtype != b.dtype || a.dims != b.dims) return false;
   if (a.dtype == TENON_DTYPE_STRING) return a.strings == b.strings;
   if (a.bytes != b.bytes) return false;
+  if (a.recipe || b.recipe) return a.recipe == b.recipe;
   return a.data == b.data || (a.bytes <= compared_bytes && std::memcmp(a.data, b.data, a.bytes) == 0);
 }
 

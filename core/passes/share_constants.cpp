@@ -15,7 +15,7 @@ std::size_t key(const Constant& c) {
   }
   // Small ones by what they hold; of large ones the address of the bytes decides (same_constant).
   if (c.bytes <= 8192) return h ^ std::hash<std::string_view>()({reinterpret_cast<const char*>(c.data), static_cast<std::size_t>(c.bytes)});
-  return h ^ std::hash<const void*>()(c.data);
+  return h ^ std::hash<const void*>()(c.recipe ? static_cast<const void*>(c.recipe.get()) : c.data);
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ Status PlanMemory::copy_residents() {
       plan_.residents.push_back(std::move(buffer));
     }
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const ConstantPtr& known = plan_.shapes.values[values[i]].known;
+      TENON_ASSIGN(const ConstantPtr known, with_bytes(plan_.shapes.values[values[i]].known));
       residents_[{values[i], d}] = {first + list[i].slab, list[i].offset};
       tenon_address to = plan_.residents[first + list[i].slab]->address();
       to.offset += list[i].offset;

@@ -81,16 +81,16 @@ std::shared_ptr<void> LoadContext::copy_memory(std::uint64_t bytes) {
       spare_.erase(found);
       return memory;
     }
+    // The new one will do for those that are a little too small.
+    std::erase_if(spare_, [&](const Spare& s) { return s.bytes < bytes && s.bytes >= bytes / 2; });
   }
   return large_memory(bytes);
 }
 
-// Read from the file where there is one: the mapping stays without pages, and the bytes are in memory once.
 Result<std::shared_ptr<void>> LoadContext::aligned_copy(const Constant& c) {
   std::shared_ptr<void> copy = copy_memory(c.bytes);
-  if (!copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for an aligned copy of {} bytes", c.bytes);
-  if (c.source && c.bytes >= read_from) TENON_TRY(c.source->read(c.offset, copy.get(), c.bytes));
-  else std::memcpy(copy.get(), c.data, c.bytes);
+  if (!copy) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a copy of a constant of {} bytes", c.bytes);
+  TENON_TRY(copy_bytes(c, static_cast<std::byte*>(copy.get())));
   return copy;
 }
 
@@ -160,7 +160,7 @@ Result<LoadTask::Exposed> LoadTask::expose(const ConstantPtr& c) {
     auto* strings = static_cast<tenon_str*>(e.copy.get());
     for (std::size_t i = 0; i < c->strings.size(); ++i) strings[i] = str(c->strings[i]);
     t.data = strings;
-  } else if (c->bytes && reinterpret_cast<std::uintptr_t>(c->data) % 64 != 0) {
+  } else if (c->bytes && (c->recipe || reinterpret_cast<std::uintptr_t>(c->data) % 64 != 0)) {
     TENON_SET(e.copy, context_.aligned_copy(*c));
     t.data = e.copy.get();
   }
@@ -213,7 +213,8 @@ Status LoadTask::const_hash(std::uint64_t id, std::uint64_t out[2]) {
     for (const std::string& s : c->strings) all += std::to_string(s.size()) + ":" + s;
     h = XXH3_128bits(all.data(), all.size());
   } else {
-    h = XXH3_128bits(c->data, c->bytes);
+    TENON_ASSIGN(const ConstantPtr made, with_bytes(c));
+    h = XXH3_128bits(made->data, made->bytes);
   }
   std::lock_guard lock(context_.mutex_);
   context_.hashes_[id] = {h.low64, h.high64};
@@ -230,8 +231,8 @@ Result<std::string> LoadTask::pack_key(const tenon_pack_request& request) {
   for (std::uint64_t i = 0; i < request.const_count; ++i) {
     const ConstantPtr c = context_.constants.find(request.const_ids[i]);
     if (!c) return unknown(request.const_ids[i]);
-    if (c->file.empty()) key += fmt::format("\n#{}", c->id);
-    else key += fmt::format("\n{}@{}+{}:{}", c->file, c->offset, c->bytes, dims_text(c->dims));
+    if (const std::string place = place_of(*c); place.empty()) key += fmt::format("\n#{}", c->id);
+    else key += fmt::format("\n{}:{}", place, dims_text(c->dims));
   }
   return key;
 }
@@ -252,7 +253,7 @@ Result<std::string> LoadTask::constant_identity(std::uint64_t id) {
   const ConstantPtr c = context_.constants.find(id);
   if (!c) return unknown(id);
   const std::string type = fmt::format("{}{}", dtype_name(c->dtype), dims_text(c->dims));
-  if (!c->file.empty()) return fmt::format("{} {}@{}+{}", type, c->file, c->offset, c->bytes);
+  if (const std::string place = place_of(*c); !place.empty()) return fmt::format("{} {}", type, place);
   if (!context_.cache) return fmt::format("{} #{}", type, c->id);
   std::uint64_t hash[2];
   TENON_TRY(const_hash(id, hash));

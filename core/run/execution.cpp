@@ -266,7 +266,8 @@ Result<Datum> Execution::datum(ValueId v) const {
   const Value& value = graph().values[v];
   Datum out;
   out.dtype = value.type.dtype;
-  if (const ConstantPtr& c = value.constant) {
+  if (value.constant) {
+    TENON_ASSIGN(const ConstantPtr c, with_bytes(value.constant));
     out.dims = c->dims;
     out.bytes = c->bytes;
     out.data = const_cast<std::byte*>(c->data);

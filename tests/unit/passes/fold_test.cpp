@@ -125,6 +125,35 @@ TEST(ConstantFolding, NeverDequantizes) {
   EXPECT_EQ(rewrite("constant_folding", text), text);
 }
 
+TEST(ConvNorm, LargeWeightsAreMadeWhenTheyAreRead) {
+  auto model = parse_graph(R"(graph _(x: float32[N,64,4,4]) -> (y)
+  w: float32[64,64,3,3] = {1, 2, 3, 4, 5, 6, 7}
+  scale: float32[64] = {2, 4}
+  zero: float32[64] = {0}
+  one: float32[64] = {1}
+  factor: float32[64,1,1] = {0.5, 3}
+  c = Conv(x, w) {kernel_shape=[3, 3]}
+  n = BatchNormalization(c, scale, zero, zero, one) {epsilon=0.0}
+  y = Mul(n, factor)
+)");
+  Graph& g = (*model)->graph;
+  ASSERT_TRUE(infer_types(**model, g, nullptr).ok());
+  ASSERT_TRUE(run_passes(**model, g, Optimize::all).ok());
+  ASSERT_EQ(g.nodes.size(), 1u);
+  const ConstantPtr& c = g.values[g.nodes[0].inputs[1]].constant;
+  ASSERT_TRUE(c && c->recipe);
+  EXPECT_EQ(c->data, nullptr);
+  EXPECT_EQ(c->bytes, 64u * 64 * 9 * sizeof(float));
+  const auto made = with_bytes(c);
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ((*made)->id, c->id);
+  EXPECT_FALSE((*made)->recipe);
+  for (std::size_t i = 0; i < 64 * 64 * 9; ++i) {
+    const double by = i / (64 * 9) % 2 ? 12 : 1;
+    ASSERT_EQ(load_bits<float>((*made)->data, i), static_cast<float>(static_cast<double>(i % 7 + 1) * by)) << i;
+  }
+}
+
 TEST(ConvNorm, BatchNormalizationGoesIntoTheWeights) {
   EXPECT_EQ(rewrite("conv_norm", R"(graph _(x: float32[N,1,4,4]) -> (y)
   w: float32[2,1,1,1] = {1, 2}
