@@ -23,7 +23,7 @@ void write_file(const std::string& path, const std::string& text) {
 
 struct Test {
   kit::Options options;
-  std::vector<std::string> provider_options;
+  std::vector<std::string> provider_options, settings;
   std::string json, html, log;
   bool list = false, verbose = false, require_device = false;
 
@@ -38,6 +38,11 @@ struct Test {
         given[o.substr(0, equals)] = value.is_discarded() ? Json(o.substr(equals + 1)) : value;
       }
       options.provider_options = given.dump();
+      for (const std::string& s : settings) {
+        const std::size_t equals = s.find('=');
+        if (equals == std::string::npos || !s.starts_with('/')) throw Failure{usage, fmt::format("--set {}: /POINTER=VALUE is expected", s)};
+        options.settings.emplace_back(s.substr(0, equals), s.substr(equals + 1));
+      }
       if (list) {
         for (const std::string& name : kit::list(options)) fmt::print("{}\n", name);
         return ok;
@@ -72,10 +77,15 @@ void add_test(CLI::App& app, int& result) {
   sub->add_option("--skip", test->options.skip_file,
                   "file of lines \"PATTERN REASON\": known failures; one that passes is a failure")
       ->check(CLI::ExistingFile);
-  sub->add_option("-o,--option", test->provider_options, "an option of the provider: NAME=VALUE");
+  sub->add_option("-o,--option", test->provider_options, "an option of the provider: NAME=VALUE")->allow_extra_args(false);
+  sub->add_option("--set", test->settings, "a configuration key of every session: POINTER=VALUE, such as /session/optimize=none")
+      ->allow_extra_args(false);
   sub->add_option("--device", test->options.device, "which device: index, uid or a glob of uids");
   sub->add_option("--provider-path", test->options.provider_paths,
                   "a folder, manifest or library in which providers are looked for first")
+      ->check(CLI::ExistingPath);
+  sub->add_option("--onnx-cases", test->options.onnx_cases,
+                  "a folder of the ONNX standard's node cases, or an archive of them, instead of those that are installed")
       ->check(CLI::ExistingPath);
   sub->add_option("--seconds", test->options.seconds, "time limit of one case")->check(CLI::PositiveNumber);
   test->options.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency() / 2));

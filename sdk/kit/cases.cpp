@@ -1,5 +1,7 @@
 #include "sdk/kit/case.h"
 
+#include "sdk/kit/onnx_cases.h"
+
 namespace tenon::kit {
 namespace {
 
@@ -39,9 +41,12 @@ std::vector<std::string> suite_names() {
   return names;
 }
 
-std::vector<Case> all_cases() {
+std::vector<Case> all_cases(const std::string& onnx_cases) {
   std::vector<Case> cases;
-  for (const auto& [name, add] : suites) add(cases);
+  for (const auto& [name, add] : suites) {
+    add(cases);
+    if (add == add_operators && !onnx_cases.empty()) add_onnx(cases, onnx_cases);
+  }
   return cases;
 }
 

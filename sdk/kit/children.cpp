@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/child_process.h"
 #include "sdk/kit/subject.h"
 
 namespace tenon::kit {
@@ -25,6 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::json;
+
+constexpr std::size_t most_in_company = 120;  // cases that share a process
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -54,9 +57,7 @@ bool leak_checker_died(const std::string& words) {
 }
 
 std::string ending(int status) {
-  if (WIFSIGNALED(status))
-    return fmt::format("ended by signal {} ({})", WTERMSIG(status),
-                       sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
+  if (WIFSIGNALED(status)) return fmt::format("ended by {}", signal_name(WTERMSIG(status)));
   return fmt::format("ended early with exit code {}", WEXITSTATUS(status));
 }
 
@@ -107,6 +108,7 @@ Outcome outcome_of(Subject& subject, const Case& c) {
     if (c.needs_device) subject.begin();
     c.body(subject);
     if (c.needs_device) subject.end();
+    o.text = subject.take_note();
   } catch (const NotClaimed& e) {
     o = {Verdict::not_claimed, e.what(), 0};
   } catch (const NoCase&) {
@@ -144,7 +146,7 @@ class Runner {
       batch.clear();
     };
     for (std::size_t i = 0; i < cases.size(); ++i) {
-      if (!cases[i].shared || batch.size() >= 40 || (!batch.empty() && cases[batch.back()].suite != cases[i].suite)) flush();
+      if (!cases[i].shared || batch.size() >= most_in_company || (!batch.empty() && cases[batch.back()].suite != cases[i].suite)) flush();
       batch.push_back(i);
       if (!cases[i].shared) flush();
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <fnmatch.h>
 #include <fstream>
 #include <sstream>
@@ -45,18 +46,61 @@ std::vector<Skip> read_skips(const std::string& path) {
 
 bool matches(const std::string& pattern, const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
 
-std::vector<Case> selected(const Options& options) {
+// What is installed; "" where that has none.
+std::string installed_onnx_cases() {
+  try {
+    return kit_file("onnx-cases.zip");
+  } catch (const std::runtime_error&) {
+    return "";
+  }
+}
+
+std::vector<Case> selected(const Options& options, std::vector<std::string>* notes = nullptr) {
   const std::vector<std::string> known = suite_names();
   for (const std::string& suite : options.suites)
     if (std::find(known.begin(), known.end(), suite) == known.end())
       throw Usage(fmt::format("there is no suite \"{}\"; there are {}", suite, fmt::join(known, ", ")));
-  std::vector<Case> cases = all_cases();
+  const std::string onnx_cases = options.onnx_cases.empty() ? installed_onnx_cases() : options.onnx_cases;
+  if (onnx_cases.empty() && notes) notes->push_back("this installation has no cases of the ONNX standard: --onnx-cases names a folder of them");
+  std::vector<Case> cases;
+  try {
+    cases = all_cases(onnx_cases);
+  } catch (const std::exception& e) {
+    throw Usage(e.what());
+  }
   std::erase_if(cases, [&](const Case& c) {
     return (!options.suites.empty() && std::find(options.suites.begin(), options.suites.end(), c.suite) == options.suites.end()) ||
            (!options.filter.empty() && !matches(options.filter, c.full()));
   });
   if (cases.empty()) throw Usage(fmt::format("no case is called \"{}\"", options.filter));
   return cases;
+}
+
+std::string quoted(const std::string& word) {
+  if (!word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,@+") == std::string::npos)
+    return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string command_of(const Options& options, const Target& target) {
+  std::string out = "tenon plugin test " + quoted(target.manifest.empty() ? target.library : target.manifest);
+  for (const auto& [name, value] : nlohmann::json::parse(options.provider_options).items())
+    out += " -o " + quoted(name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+  for (const auto& [pointer, value] : options.settings) out += " --set " + quoted(pointer + "=" + value);
+  if (!options.device.empty()) out += " --device " + quoted(options.device);
+  if (!options.onnx_cases.empty()) out += " --onnx-cases " + quoted(options.onnx_cases);
+  return out;
+}
+
+std::string now() {
+  const std::time_t seconds = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts);
+  return text;
 }
 
 void add_entry(Report& report, const std::string& suite, const std::string& name, Outcome outcome, const std::string& reason) {
@@ -96,7 +140,8 @@ std::vector<std::string> list(const Options& options) {
 
 Report test(const Options& options, const std::function<void(const Entry&)>& ended) {
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Case> cases = selected(options);
+  Report report;
+  const std::vector<Case> cases = selected(options, &report.notes);
   std::vector<Skip> skips = read_skips(options.skip_file);
   Target target;
   try {
@@ -105,14 +150,18 @@ Report test(const Options& options, const std::function<void(const Entry&)>& end
     throw Usage(e.what());
   }
   target.options = options.provider_options;
+  target.settings = options.settings;
   target.device = options.device;
-  Report report;
   report.version = target.version;
+  report.began = now();
   probe(target, options.seconds, report);
   report.id = target.id;
   report.library = target.library;
   report.manifest = target.manifest;
   report.tenon_version = version();
+  report.command = command_of(options, target);
+  report.machine = detail::text(&tenon_machine_text);
+  report.skip_file = options.skip_file;
   target.prepare();
   struct Close {
     Target& target;

@@ -27,6 +27,8 @@ struct Options {
   std::vector<std::string> suites;         // empty: all
   std::string filter;                      // a glob over "suite/case"; "" all
   std::string skip_file;                   // lines "PATTERN REASON"; "" none
+  std::vector<std::pair<std::string, std::string>> settings;  // of every session: configuration pointer and value
+  std::string onnx_cases;                  // archive or folder; "" what is installed, if anything is
   double seconds = 60;                     // of one case
   int jobs = 1;
 };
@@ -39,13 +41,20 @@ struct Entry {
 
 struct Report {
   std::string id, version, library, manifest, tenon_version;
+  std::string command;   // what runs the same provider in the same way; a selection of cases is to be added
+  std::string machine;   // where this ran, JSON
+  std::string began;     // when, UTC
+  std::string skip_file;
   std::vector<std::string> devices;
   std::string problem;  // why the provider could not be loaded; then only what needs no device ran
+  std::vector<std::string> notes;  // what the kit itself lacks
   std::vector<Entry> entries;
   double seconds = 0;
 
   std::size_t count(Verdict verdict, const std::string& suite = "") const;
   bool failed() const;
+  // What runs this case alone.
+  std::string rerun(const Entry& entry) const;
   std::string text() const;  // for a terminal
   std::string json() const;
   std::string html() const;  // one page that needs nothing else

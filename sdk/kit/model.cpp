@@ -74,7 +74,9 @@ Model& Model::constant(std::string_view name, const Value& value) {
   for (const std::int64_t d : value.dims()) number(tensor, 1, d);
   number(tensor, 2, value.dtype());
   text(tensor, 8, name);
-  text(tensor, 9, {static_cast<const char*>(value.bytes()), value.size_bytes()});
+  if (value.dtype() == TENON_DTYPE_STRING)
+    for (std::size_t i = 0; i < value.count(); ++i) text(tensor, 6, value.string(i));
+  else text(tensor, 9, {static_cast<const char*>(value.bytes()), value.size_bytes()});
   text(graph_, 5, tensor);
   return *this;
 }
@@ -103,7 +105,7 @@ Model& Model::output(std::string_view name) {
 std::string Model::bytes() const {
   std::string graph = graph_, model, opset;
   text(graph, 2, "kit");
-  number(model, 1, 10);  // ir_version
+  number(model, 1, 13);  // ir_version
   text(opset, 1, "");
   number(opset, 2, opset_);
   text(model, 8, opset);

@@ -20,7 +20,7 @@ struct Attribute {
 class Model {
  public:
   // opset of ai.onnx; others are imported at 1 when a node names them.
-  explicit Model(int opset = 24) : opset_(opset) {}
+  explicit Model(int opset = 26) : opset_(opset) {}
 
   // A dim below zero is named: -1 is "N1", -2 "N2"; equal names are equal sizes.
   Model& input(std::string_view name, std::int32_t dtype, const Dims& dims);

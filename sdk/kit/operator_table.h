@@ -17,6 +17,7 @@ struct Operand {
   std::vector<double> values;  // these instead of random ones
   bool constant = false;       // an initializer
   bool omitted = false;
+  bool numbers = false;        // strings are numbers written out
 };
 
 struct Row {
@@ -27,6 +28,8 @@ struct Row {
   double tolerance = 1;    // times tolerance_of the output's type
   double whole_steps = 0;  // how far integers may be off: quantized results that lie between two steps
   std::string domain;
+  bool moves = false;      // elements are moved and none is computed: they arrive as they were
+  bool specials = false;   // NaN, infinities, -0 and the largest numbers mean something here
 };
 
 const std::vector<Row>& operator_rows();

@@ -1,15 +1,15 @@
 #include "sdk/kit/subject.h"
 
+#include <algorithm>
 #include <cstring>
 #include <dlfcn.h>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+
+#include "core/report/format.h"
 
 namespace tenon::kit {
 namespace {
-
-using Json = nlohmann::json;
 
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
@@ -83,6 +83,7 @@ Config Subject::configuration(const Settings& settings) {
   watch();
   Config config;
   config.add_provider(target_.watch_manifest, target_.options, target_.device);
+  for (const auto& [pointer, value] : target_.settings) config.set(pointer, value);
   for (const auto& [pointer, value] : settings) config.set(pointer, value);
   return config;
 }
@@ -90,36 +91,46 @@ Config Subject::configuration(const Settings& settings) {
 Session Subject::tested_bytes(const std::string& model, const Settings& settings) {
   SessionOptions options;
   options.configuration = configuration(settings);
+  {
+    const std::lock_guard lock(watch().mutex);
+    asked_ = watch().queries.size();
+  }
   return Session(bytes_of(model), options);
 }
 
-Session Subject::oracle(const Model& model) {
+Session Subject::oracle_bytes(const std::string& model) {
   SessionOptions options;
   options.configuration = Config();
   options.configuration->add_provider("cpu", R"({"plain": true})");
-  return Session(bytes_of(model.bytes()), options);
+  return Session(bytes_of(model), options);
+}
+
+// Of a node that went elsewhere.
+std::string Subject::first_refusal(std::span<const PlacedNode> nodes) const {
+  for (std::size_t i = asked_; i < watch_->queries.size(); ++i)
+    if (const QueryRecord::Refusal& r = watch_->queries[i].refusal; r.reason) return fmt::format("{}: {}: {}", r.op, reject_name(r.reason), r.text);
+  for (const PlacedNode& node : nodes)
+    if (node.provider != target_.watch_id && node.provider != "core") return fmt::format("{} went to {}", node.op, node.provider);
+  return "nothing was left of the model for a provider";
 }
 
 bool Subject::claims(const Session& session, std::string* why) const {
-  const Json placement = Json::parse(session.placement_json());
-  bool any = false;
-  for (const Json& node : placement["nodes"]) {
-    const std::string provider = node.value("provider", "");
-    if (provider == target_.watch_id) {
-      any = true;
-      continue;
-    }
-    if (provider == "core") continue;
-    if (why) {
-      *why = fmt::format("{} went to {}", node.value("op_type", "a node"), provider);
-      for (const Json& refusal : node.value("refusals", Json::array()))
-        if (refusal.value("provider", "") == target_.watch_id)
-          *why = fmt::format("{}: {}: {}", node.value("op_type", ""), refusal.value("reason", ""), refusal.value("text", ""));
-    }
-    return false;
+  bool any = false, all = true;
+  const std::vector<PlacedNode> nodes = session.placement();
+  for (const PlacedNode& node : nodes) {
+    any |= node.provider == target_.watch_id;
+    all &= node.provider == target_.watch_id || node.provider == "core";
   }
-  if (!any && why) *why = "nothing was left of the model for a provider";
-  return any;
+  if (any && all) return true;
+  if (why) *why = first_refusal(nodes);
+  return false;
+}
+
+bool Subject::takes_part(const Session& session, std::string* why) const {
+  const std::vector<PlacedNode> nodes = session.placement();
+  if (std::ranges::any_of(nodes, [&](const PlacedNode& n) { return n.provider == target_.watch_id; })) return true;
+  if (why) *why = first_refusal(nodes);
+  return false;
 }
 
 void Subject::require_claimed(const Session& session) const {
@@ -136,6 +147,13 @@ Subject::Work Subject::work(std::int64_t rows, bool dynamic) {
   throw NotClaimed("the provider takes none of the kit's small float32 networks whole");
 }
 
+std::vector<Subject::Work> Subject::works(std::int64_t rows, std::size_t most) {
+  std::vector<Work> taken;
+  for (Work& candidate : candidates(rows, false))
+    if (taken.size() < most && claims(tested(candidate.model))) taken.push_back(std::move(candidate));
+  return taken;
+}
+
 void Subject::check(const Session& session, const Work& work, const char* when) {
   const Outputs got = run(session, work.feeds), expected = run(oracle(work.model), work.feeds);
   if (const std::string text = difference(got[0], expected[0]); !text.empty())
@@ -148,7 +166,10 @@ std::vector<Feed> Subject::feeds_of(const Work& work, std::int64_t rows, Random&
   return {{work.feeds[0].name, random_tensor(random, TENON_DTYPE_FLOAT, dims, 0, 2)}};
 }
 
-void Subject::begin() { alive_before_ = watch().alive.total(); }
+void Subject::begin() {
+  alive_before_ = watch().alive.total();
+  watch().queries.clear();
+}
 
 void Subject::end() {
   const std::vector<std::string> broken = watch().broken();

@@ -1,4 +1,7 @@
-// concurrency: runs and loads at once, any number of workers, and a worker that fails at any barrier.
+// concurrency: runs and loads at once, any number of workers, and runs that fail or are cancelled in any worker at any barrier
+// and step.
+#include <algorithm>
+#include <stop_token>
 #include <thread>
 
 #include <fmt/format.h>
@@ -7,6 +10,8 @@
 
 namespace tenon::kit {
 namespace {
+
+constexpr std::int64_t most_places = 64;  // barriers or steps at which a run is made to end
 
 // Runs fn(i) in that many threads at once; the first problem is thrown.
 template <class Fn>
@@ -86,8 +91,9 @@ void worker_fails(Subject& s) {
   for (int i = 0; i < 20 && w.barriers == 0; ++i) (void)run(session, work.feeds);
   if (w.barriers == 0) throw NotClaimed("it never calls barrier");
   int failed = 0;
+  const std::int64_t barriers = std::min<std::int64_t>(w.most_barriers, most_places);
   for (std::int64_t worker = 0; worker < 4; ++worker)
-    for (std::int64_t at = 1; at <= 8; ++at) {
+    for (std::int64_t at = 1; at <= barriers; ++at) {
       w.fail_worker = worker;
       w.fail_barrier = at;
       const auto result = session.try_run(work.feeds);
@@ -101,6 +107,67 @@ void worker_fails(Subject& s) {
       expect(text.empty(), fmt::format("after worker {} failed before barrier {}: {}", worker, at, text));
     }
   expect(failed > 0, "it called barrier, yet no failure before one ended a run");
+}
+
+// A run that is cancelled as `place` says: it ends with CANCELLED, or well where nothing was left to do; the next one is right.
+void cancelled_once(const Session& session, const Subject::Work& work, const Outputs& expected, Watch& w, const std::string& place) {
+  std::stop_source stop;
+  w.instead = [&] { stop.request_stop(); };
+  RunOptions options;
+  options.stop = stop.get_token();
+  try {
+    const std::string text = difference(session.run(work.feeds, {}, options)[0], expected[0]);
+    expect(text.empty(), fmt::format("cancelled {}, the run ends well and is wrong: {}", place, text));
+  } catch (const Error& e) {
+    expect(e.code() == TENON_CANCELLED, fmt::format("cancelled {}, the run ends with {}: {}", place, e.code_name(), e.what()));
+  }
+  w.instead = {};
+  w.fail_worker = w.fail_barrier = -1;
+  w.fail_step = 0;
+  const std::string text = difference(run(session, work.feeds)[0], expected[0]);
+  expect(text.empty(), fmt::format("after a run that was cancelled {}: {}", place, text));
+}
+
+void cancelled_at_barriers(Subject& s) {
+  const Subject::Work work = s.work(2048);
+  const Session session = s.tested(work.model, {{"/session/threads", "4"}});
+  Watch& w = s.watch();
+  const Outputs expected = run(session, work.feeds);
+  for (int i = 0; i < 20 && w.barriers == 0; ++i) (void)run(session, work.feeds);
+  if (w.barriers == 0) throw NotClaimed("it never calls barrier");
+  const std::int64_t barriers = std::min<std::int64_t>(w.most_barriers, most_places);
+  for (std::int64_t worker = 0; worker < 4; ++worker)
+    for (std::int64_t at = 1; at <= barriers; ++at) {
+      w.fail_worker = worker;
+      w.fail_barrier = at;
+      cancelled_once(session, work, expected, w, fmt::format("by worker {} before barrier {}", worker, at));
+    }
+}
+
+// One worker, one step at a time: a run that ends before its n-th step leaves nothing behind that the next would stumble over.
+void ends_before_any_step(Subject& s) {
+  const Subject::Work work = s.work(64);
+  Watch& w = s.watch();
+  w.stepwise = true;
+  const Session session = s.tested(work.model, {{"/session/threads", "1"}});
+  (void)run(session, work.feeds);
+  w.steps = 0;
+  const Outputs expected = run(session, work.feeds);
+  const std::int64_t steps = std::min<std::int64_t>(w.steps, most_places);
+  expect(steps > 0, fmt::format("{}: claimed, and no step was executed", work.what));
+  for (std::int64_t at = 1; at <= steps; ++at) {
+    w.steps = 0;
+    w.fail_step = at;
+    const auto result = session.try_run(work.feeds);
+    w.fail_step = 0;
+    expect(!result && std::string_view(result.error().what()).find("the kit made a step fail") != std::string_view::npos,
+           fmt::format("step {} failed, the run says: {}", at, result ? "nothing" : result.error().what()));
+    const std::string text = difference(run(session, work.feeds)[0], expected[0]);
+    expect(text.empty(), fmt::format("after a run that failed at step {}: {}", at, text));
+    w.steps = 0;
+    w.fail_step = at;
+    cancelled_once(session, work, expected, w, fmt::format("before step {}", at));
+  }
 }
 
 void cancelled_runs(Subject& s) {
@@ -128,6 +195,8 @@ void add_concurrency(std::vector<Case>& cases) {
                                                             {"loads_at_once", loads_at_once},
                                                             {"worker_counts", worker_counts},
                                                             {"worker_fails_at_barrier", worker_fails},
+                                                            {"cancelled_at_barriers", cancelled_at_barriers},
+                                                            {"ends_before_any_step", ends_before_any_step},
                                                             {"runs_past_their_deadline", cancelled_runs}};
   for (const auto& [name, body] : all) cases.push_back({"concurrency", name, body});
 }

@@ -12,6 +12,7 @@ struct Target {
   std::string manifest;   // "" for a library without one
   std::string library;    // absolute
   std::string options = "{}";  // the provider's, JSON
+  std::vector<std::pair<std::string, std::string>> settings;  // of every session, pointer and value
   std::string device;     // which of its devices: index, uid or glob; "" the first
   std::string folder;     // holds the watch and its manifest; removed by close
   std::string watch_library, watch_manifest, watch_id;

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "compare.h"
+#include "sdk/kit/compare.h"
 
 namespace tenon::corpus {
+
+using kit::Tolerances;
 
 struct DataSet {
   std::vector<std::filesystem::path> inputs, outputs;  // input_0.pb and on: inputs without an initializer, in the model's order

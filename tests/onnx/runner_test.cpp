@@ -8,11 +8,11 @@
 #include <limits>
 #include <thread>
 
-#include "compare.h"
 #include "corpus.h"
-#include "elements.h"
 #include "exceptions.h"
 #include "report.h"
+#include "sdk/kit/compare.h"
+#include "sdk/kit/elements.h"
 #include "worker_pool.h"
 
 namespace tenon::corpus {
@@ -23,6 +23,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::ThrowsMessage;
 namespace fs = std::filesystem;
+using kit::difference;
+using kit::element;
+using kit::element_bits;
+using kit::is_exact;
 
 constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
 

@@ -160,6 +160,10 @@ bool record_reject(tenon_query_sink* sink, std::uint32_t node, std::int32_t reas
   if (reason < TENON_REJECT_OP || reason >= TENON_REJECT_NOT_ANSWERED)
     watch().broke("query gives reason " + std::to_string(reason) + ", which is none of TENON_REJECT_*");
   if (text.size == 0) watch().broke("query refuses a node without a text for people");
+  if (r.record.refusal.reason == 0 && r.graph && node < r.graph->nodes.count) {
+    const tenon_str op = at<tenon_node>(r.graph->nodes, node).op_type;
+    r.record.refusal = {std::string(op.data, op.size), reason, std::string(text.data ? text.data : "", text.data ? text.size : 0)};
+  }
   r.record.answers.push_back("reject " + std::to_string(node) + " " + std::to_string(reason) + " " +
                              std::string(text.data ? text.data : "", text.data ? text.size : 0));
   return r.private_sink;

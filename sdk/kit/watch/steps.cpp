@@ -37,6 +37,10 @@ tenon_status* execute_stepwise(tenon_program* program, const tenon_execute_args&
   for (std::uint64_t s = 0; s < args.first_step && s < plan.steps.size(); ++s)
     written.insert(plan.steps[s].writes.begin(), plan.steps[s].writes.end());
   for (std::uint64_t s = args.first_step; s < args.first_step + args.step_count; ++s) {
+    if (++w.steps == w.fail_step) {
+      if (!w.instead) return injected("a step");
+      w.instead();
+    }
     std::set<std::uint32_t> touched;
     if (s < plan.steps.size()) {
       const Step& step = plan.steps[s];

@@ -47,6 +47,11 @@ struct Fault {
 struct QueryRecord {
   std::uint64_t nodes = 0;
   std::vector<std::string> answers;
+  struct Refusal {
+    std::string op;
+    std::int32_t reason = 0;  // TENON_REJECT_*; 0: there is none
+    std::string text;
+  } refusal;  // the first
   std::vector<std::uint32_t> unanswered;  // nodes that need a provider and got neither claim nor refusal
   double seconds = 0;
 };
@@ -70,7 +75,11 @@ struct Watch {
   // -- what the case wants --
   Fault alloc, constant, pack, output,
       stop;  // host->alloc, const_data, packed_weight, alloc_output; stop: cancelled answers 1 from then on
+  Fault any;  // these and const_hash, artifact_get, artifact_put, string_set alike
   std::atomic<std::int64_t> fail_worker{-1}, fail_barrier{-1};  // this worker fails before its n-th barrier of a call of execute
+  std::atomic<std::int64_t> fail_step{0};  // with stepwise: the n-th step of a run is not executed, and fails; 0: none
+  std::function<void()> instead;           // called at that barrier or before that step, which then does not fail
+  bool bare = false;            // the host lends no extensions and keeps no artifacts
   bool stepwise = false;        // one step at a time, with guards behind temps
   int poison = -1;              // 0-255: with stepwise, what memory holds that a step is to write first
   bool stretch = false;         // query sees structs that are longer than it knows
@@ -82,6 +91,9 @@ struct Watch {
   std::vector<QueryRecord> queries;
   std::atomic<std::int64_t> barriers{0}, executes{0}, spmd_workers{0}, artifact_gets{0}, artifact_puts{0}, packs{0};
   std::atomic<std::int64_t> disturbed{0}, guarded_temps{0};
+  std::atomic<std::int64_t> most_barriers{0};  // in one call of execute
+  std::atomic<std::int64_t> steps{0};          // executed since the case has set it to 0
+  std::atomic<const char*> failed{""};         // the host function that failed last
   std::atomic<bool> deterministic{true};  // every claim said DETERMINISTIC
   std::map<std::string, std::string> stored;  // artifacts by key
   const tenon_provider_api* api = nullptr;    // the target's own table
@@ -128,6 +140,9 @@ PlanRecord* planning();
 void set_planning(PlanRecord* record);
 // Executes a range one step at a time, with poison before and guards behind.
 tenon_status* execute_stepwise(tenon_program* program, const tenon_execute_args& args);
+
+// The status of a failure that a case asked for.
+tenon_status* injected(const char* function);
 
 // What barrier and fail need to know of this thread.
 struct Working {

@@ -1,4 +1,4 @@
-#include "compare.h"
+#include "sdk/kit/compare.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "elements.h"
+#include "sdk/kit/elements.h"
 
-namespace tenon::corpus {
+namespace tenon::kit {
 namespace {
 
 std::string text(std::span<const std::int64_t> dims) { return fmt::format("[{}]", fmt::join(dims, ",")); }
@@ -88,4 +88,4 @@ std::string difference(const Value& got, const Value& expected, const Tolerances
   return {};
 }
 
-}  // namespace tenon::corpus
+}  // namespace tenon::kit

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace tenon::corpus {
+namespace tenon::kit {
 
 // Integers and bool, also packed ones: equal or not, no tolerance.
 bool is_exact(std::int32_t dtype);
@@ -18,4 +18,4 @@ std::complex<double> element(std::int32_t dtype, const void* data, std::size_t i
 // Its bits, zero-extended; of types up to 64 bits.
 std::uint64_t element_bits(std::int32_t dtype, const void* data, std::size_t index);
 
-}  // namespace tenon::corpus
+}  // namespace tenon::kit

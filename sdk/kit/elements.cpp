@@ -1,4 +1,4 @@
-#include "elements.h"
+#include "sdk/kit/elements.h"
 
 #include <tenon/tenon.h>
 
@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace tenon::corpus {
+namespace tenon::kit {
 namespace {
 
 // What the largest exponent means.
@@ -102,4 +102,4 @@ std::complex<double> element(std::int32_t dtype, const void* data, std::size_t i
   throw std::runtime_error(std::string("no numbers are known for elements of type ") + tenon_dtype_name(dtype));
 }
 
-}  // namespace tenon::corpus
+}  // namespace tenon::kit

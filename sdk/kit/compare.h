@@ -8,7 +8,7 @@
 
 #include <tenon/tenon.hpp>
 
-namespace tenon::corpus {
+namespace tenon::kit {
 
 struct Tolerances {
   double rtol = 1e-3, atol = 1e-7;
@@ -17,4 +17,4 @@ struct Tolerances {
 // "" if they agree, else where and how they do not.
 std::string difference(const Value& got, const Value& expected, const Tolerances& tolerances);
 
-}  // namespace tenon::corpus
+}  // namespace tenon::kit
