@@ -27,11 +27,11 @@ struct Constant {
   std::uint64_t id = 0;  // unique in the process, never 0
   DType dtype = TENON_DTYPE_UNDEFINED;
   Dims dims;
-  const std::byte* data = nullptr;  // 64-byte aligned unless `mapped`; null for strings, empty tensors and recipes
+  const std::byte* data = nullptr;  // 64-byte aligned unless it lies in a model; null for strings, empty tensors and recipes
   std::uint64_t bytes = 0;
   std::vector<std::string> strings;  // elements when dtype is STRING
   std::shared_ptr<const void> keep;  // mapping or buffer
-  bool mapped = false;               // data points into a file mapping (may be misaligned)
+  bool mapped = false;               // data points into a file mapping: its pages may be given back
   std::string file;                  // identity of the file (FileMap), when mapped: with offset that of packed forms
   const FileMap* source = nullptr;   // that file, which `keep` holds; null where there is none
   std::uint64_t offset = 0;          // in it

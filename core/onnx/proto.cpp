@@ -201,7 +201,7 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
       if (lifted->bytes != static_cast<std::uint64_t>(bytes)) return size_mismatch(lifted->bytes);
       if (packed) return unpacked(dtype, std::move(dims), payloads.bytes.data() + lifted->offset);
       auto c = wrap_constant(dtype, dims, payloads.bytes.data() + lifted->offset, lifted->bytes, payloads.keep);
-      c->mapped = true;
+      c->mapped = payloads.source != nullptr;
       c->file = payloads.file;
       c->source = payloads.source;
       c->offset = lifted->offset;

@@ -4,6 +4,7 @@ import pathlib
 import pickle
 
 import numpy as np
+import onnx
 import pytest
 import tenonrt as rt
 
@@ -26,6 +27,16 @@ def test_loads_bytes_str_and_paths(tmp_path):
         rt.InferenceSession(bytearray(model(SUMS)))
     with pytest.raises(TypeError):
         rt.InferenceSession(None)
+
+
+def test_weights_of_a_model_of_bytes_are_read_by_two_packings():
+    x, w = np.ones((4, 512), np.float32), np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
+    graph = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[4, 512] x) => (float[4, 512] y, float[4, 512] z) { y = MatMul(x, w) z = Gemm<transB = 1>(x, w) }')
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
+    y, z = rt.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    np.testing.assert_allclose(y, x @ w, atol=1e-3)
+    np.testing.assert_allclose(z, x @ w.T, atol=1e-3)
 
 
 def test_describes_inputs_and_outputs(session):
