@@ -117,6 +117,8 @@ Status Config::read(const Document& document) {
   cache.folder = folder.empty() ? "" : absolute(folder, document.folder);
   cache.limit = size_of(get("/session/cache_size"));
   cache.check_content = get("/session/cache_check") == "content";
+  const std::string stored = get("/session/bundle").get<std::string>();
+  bundle = stored == "none" ? BundleUse::none : stored == "any" ? BundleUse::any : BundleUse::allowed;
   const Json p = get("/session/precision");
   precision = p.is_string() ? p.get<std::string>() : "";
 

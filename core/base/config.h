@@ -41,6 +41,8 @@ struct ShapeEntry {
 };
 
 enum class Optimize { none, basic, extended, all };
+// Whose bundles hand providers what they store: those of this user or allowed by him; every one that only root and the user can write.
+enum class BundleUse { allowed, any, none };
 
 class Config {
  public:
@@ -67,6 +69,7 @@ class Config {
     std::uint64_t limit = std::uint64_t{8} << 30;
     bool check_content = false;
   } cache;
+  BundleUse bundle = BundleUse::allowed;
   std::string precision;  // "highest", "high", "medium"; "" each provider's own default
   std::vector<std::pair<std::string, std::string>> state;  // input and output of what the session keeps between runs
   std::int64_t state_capacity = 0;

@@ -65,6 +65,9 @@ constexpr Option table[] = {
     {"/session/cache_size", K::size, "\"8GiB\"", "", 1, big, "bytes that folder may hold; what was used longest ago goes first", "core/base/file_cache.cpp"},
     {"/session/cache_check", K::choice, "\"header\"", "header|content", 0, 0,
      "what is checked of a file before it is used: its length, key and header, or all its bytes as well", "core/base/file_cache.cpp"},
+    {"/session/bundle", K::choice, "\"allowed\"", "allowed|any|none", 0, 0,
+     "which bundles hand providers what they store, which may be machine code: those that this user compiled or allowed, any that only root and the user can write, or none; "
+     "their models run in any case", "core/provider/bundle_trust.cpp"},
     {"/session/precision", K::choice, "", "highest|high|medium", 0, 0,
      "how exactly float32 is computed, handed to every provider that knows it; absent: each provider's own",
      "core/provider/registry.cpp"},

@@ -22,10 +22,18 @@ Result<ExternalRange> external_range(const onnx::TensorProto& proto, std::uint64
     else if (entry.key() == "offset" ? !number(offset) : entry.key() == "length" ? !number(length) : false)
       return invalid("{}: {} must be a whole number, found \"{}\"", where, entry.key(), entry.value());
   }
-  if (payloads.folder.empty())
-    return invalid("{}: the model was given as bytes, so the file \"{}\" cannot be found; load it by path", where, location);
   if (length != bytes)
     return error(TENON_DATA_LOSS, "{}: the shape needs {} bytes, length says {}", where, bytes, length);
+  if (payloads.bundle) {
+    const BundleRange all = payloads.bundle->index().weights;
+    if (location != bundle_weights)
+      return error(TENON_PERMISSION_DENIED, "{}: a bundle reads no other file, location must be \"{}\", found \"{}\"", where, bundle_weights, location);
+    if (offset > all.bytes || all.bytes - offset < bytes)
+      return error(TENON_DATA_LOSS, "{}: bytes {} to {} are wanted, the bundle's weights have {}", where, offset, offset + bytes, all.bytes);
+    return ExternalRange{payloads.bundle->at(all).data() + offset, all.offset + offset, payloads.file, payloads.source, payloads.keep};
+  }
+  if (payloads.folder.empty())
+    return invalid("{}: the model was given as bytes, so the file \"{}\" cannot be found; load it by path", where, location);
   std::error_code code;
   const fs::path wanted(location);
   if (location.empty() || wanted.is_absolute())
@@ -44,7 +52,7 @@ Result<ExternalRange> external_range(const onnx::TensorProto& proto, std::uint64
     return error(TENON_DATA_LOSS, "{}: bytes {} to {} are wanted, \"{}\" has {}", where, offset, offset + bytes, path.string(),
                  content.size());
   auto file = std::static_pointer_cast<const FileMap>(map);
-  return ExternalRange{content.data() + offset, offset, file->identity(), file};
+  return ExternalRange{content.data() + offset, offset, file->identity(), file.get(), file};
 }
 
 }  // namespace tenon

@@ -1,5 +1,6 @@
 // External data: tensor payloads in files beside the model.
-// A file must lie in the model's folder once every link is resolved, and the range must lie in the file.
+// A file must lie in the model's folder once every link is resolved, and the range must lie in the file. That of a bundle lies in the
+// bundle's weights.
 // No state of its own; the maps are the import's.
 #pragma once
 
@@ -11,7 +12,8 @@ struct ExternalRange {
   const std::byte* data = nullptr;
   std::uint64_t offset = 0;
   std::string file;  // identity of the mapped file
-  std::shared_ptr<const FileMap> keep;
+  const FileMap* source = nullptr;
+  std::shared_ptr<const void> keep;
 };
 
 // Errors: PERMISSION_DENIED outside the folder; NOT_FOUND; DATA_LOSS for ranges that leave the file; INVALID_ARGUMENT.

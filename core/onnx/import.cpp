@@ -41,7 +41,8 @@ Status Importer::run(const onnx::ModelProto& proto) {
 
 namespace {
 
-Result<std::unique_ptr<Model>> import_payload(Payloads& payloads, const ImportOptions& options) try {
+// The message of `payloads.bytes`, its large payloads lifted out.
+Status parse_payload(Payloads& payloads, const ImportOptions& options, const std::function<Status(onnx::ModelProto&)>& use) try {
   TENON_ASSIGN(SlimModel slim, SlimModel::make(payloads.bytes, options.limits.nesting * 4));
   payloads.slim = &slim;
   payloads.max_bytes = options.limits.memory;
@@ -49,18 +50,19 @@ Result<std::unique_ptr<Model>> import_payload(Payloads& payloads, const ImportOp
   onnx::ModelProto proto;
   if (!proto.ParseFromArray(slim.message().data(), static_cast<int>(slim.message().size())))
     return error(TENON_DATA_LOSS, "not an ONNX model: the protobuf message does not parse; the file is truncated or of another format");
-  auto model = std::make_unique<Model>();
-  Importer importer(*model, options, payloads);
-  TENON_TRY(importer.run(proto));
-  model->path = payloads.path;
-  return model;
+  return use(proto);
 } catch (const std::exception& e) {
   return error(TENON_INVALID_ARGUMENT, "the model was refused by the onnx library: {}", e.what());
 }
 
-}  // namespace
+Result<std::unique_ptr<Model>> import_payload(Payloads& payloads, const ImportOptions& options) {
+  auto model = std::make_unique<Model>();
+  TENON_TRY(parse_payload(payloads, options, [&](const onnx::ModelProto& proto) { return Importer(*model, options, payloads).run(proto); }));
+  model->path = payloads.path;
+  return model;
+}
 
-Result<std::unique_ptr<Model>> import_file(const std::string& path, const ImportOptions& options) {
+Result<Payloads> payloads_of_file(const std::string& path, const ImportOptions& options) {
   std::error_code code;
   const std::filesystem::path canonical = std::filesystem::canonical(path, code);
   if (code) return error(TENON_NOT_FOUND, "model \"{}\": {}", path, code.message());
@@ -74,8 +76,36 @@ Result<std::unique_ptr<Model>> import_file(const std::string& path, const Import
   payloads.path = canonical.string();
   payloads.file = map->identity();
   payloads.folder = canonical.parent_path().string();
+  return payloads;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> import_file(const std::string& path, const ImportOptions& options) {
+  TENON_ASSIGN(Payloads payloads, payloads_of_file(path, options));
   auto model = import_payload(payloads, options);
   if (!model.ok()) return std::move(model.status()).at("model \"" + path + "\"");
+  return model;
+}
+
+Status read_model(const std::string& path, const ImportOptions& options, const std::function<Status(onnx::ModelProto&, Payloads&)>& use) {
+  TENON_ASSIGN(Payloads payloads, payloads_of_file(path, options));
+  return parse_payload(payloads, options, [&](onnx::ModelProto& proto) { return use(proto, payloads); }).at("model \"" + path + "\"");
+}
+
+Result<std::unique_ptr<Model>> import_bundle(const Bundle& bundle, const ImportOptions& options) {
+  const std::string where = bundle.file() ? "model \"" + bundle.file()->path() + "\"" : "model";
+  const std::uint64_t bytes = bundle.index().model.bytes + bundle.index().weights.bytes;
+  if (bytes > options.limits.model_bytes)
+    return error(TENON_RESOURCE_EXHAUSTED, "{}: model and weights have {} bytes, over limits.model = {}", where, bytes, options.limits.model_bytes);
+  Payloads payloads;
+  payloads.bytes = bundle.at(bundle.index().model);
+  payloads.keep = bundle.keep();
+  payloads.bundle = &bundle;
+  payloads.source = bundle.file();
+  if (bundle.file()) payloads.path = bundle.file()->path(), payloads.file = bundle.file()->identity();
+  auto model = import_payload(payloads, options);
+  if (!model.ok()) return std::move(model.status()).at(where);
   return model;
 }
 

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "core/base/bundle.h"
 #include "core/base/file_map.h"
 #include "core/base/limits.h"
 #include "core/graph/graph.h"
@@ -24,6 +25,8 @@ struct ImportOptions {
 
 // Errors: NOT_FOUND, DATA_LOSS, INVALID_ARGUMENT, UNIMPLEMENTED, RESOURCE_EXHAUSTED; the text names file and node.
 Result<std::unique_ptr<Model>> import_file(const std::string& path, const ImportOptions& options);
+// The model that a bundle holds; its constants keep the bundle mapped.
+Result<std::unique_ptr<Model>> import_bundle(const Bundle& bundle, const ImportOptions& options);
 // keep holds the bytes as long as any constant points into them.
 Result<std::unique_ptr<Model>> import_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> keep,
                                             const ImportOptions& options);

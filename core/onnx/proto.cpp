@@ -147,6 +147,15 @@ std::int64_t typed_elements(const onnx::TensorProto& proto, DType dtype) {
 
 std::uint64_t packed_bytes(std::int64_t count) { return static_cast<std::uint64_t>(count) / 4 * 3 + (static_cast<std::uint64_t>(count) % 4 * 6 + 7) / 8; }
 
+// Bytes that the tensor takes as raw or external data.
+Result<std::uint64_t> file_bytes(const onnx::TensorProto& proto) {
+  const std::string where = "tensor \"" + proto.name() + "\"";
+  TENON_ASSIGN(const std::int64_t count, element_count(Dims(proto.dims().begin(), proto.dims().end())).get(where));
+  if (packed_in_files(proto.data_type())) return packed_bytes(count);
+  TENON_ASSIGN(const std::int64_t bytes, dtype_bytes(proto.data_type(), count).get(where));
+  return static_cast<std::uint64_t>(bytes);
+}
+
 Result<ConstantPtr> unpacked(DType dtype, Dims dims, const std::byte* packed) {
   std::byte* data = nullptr;
   TENON_ASSIGN(auto c, make_constant(dtype, std::move(dims), &data));
@@ -190,8 +199,8 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
     TENON_ASSIGN(ExternalRange range, external_range(proto, static_cast<std::uint64_t>(bytes), payloads));
     if (packed) return unpacked(dtype, std::move(dims), range.data);
     auto c = wrap_constant(dtype, dims, range.data, static_cast<std::uint64_t>(bytes), range.keep);
-    c->mapped = true;
-    c->source = range.keep.get();
+    c->mapped = range.source != nullptr;
+    c->source = range.source;
     c->file = std::move(range.file);
     c->offset = range.offset;
     return ConstantPtr(c);
@@ -204,7 +213,7 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
       c->mapped = payloads.source != nullptr;
       c->file = payloads.file;
       c->source = payloads.source;
-      c->offset = lifted->offset;
+      c->offset = (payloads.bundle ? payloads.bundle->index().model.offset : 0) + lifted->offset;
       return ConstantPtr(c);
     }
     if (proto.raw_data().size() != static_cast<std::uint64_t>(bytes)) return size_mismatch(proto.raw_data().size());
@@ -218,6 +227,17 @@ Result<ConstantPtr> constant_from_proto(const onnx::TensorProto& proto, Payloads
   if (proto.has_raw_data()) std::memcpy(data, proto.raw_data().data(), static_cast<std::size_t>(bytes));
   else if (count > 0) TENON_TRY(fill_typed(proto, *c, data));
   return ConstantPtr(c);
+}
+
+Result<std::optional<std::span<const std::byte>>> outside_bytes(const onnx::TensorProto& proto, Payloads& payloads) {
+  using Bytes = std::optional<std::span<const std::byte>>;
+  if (proto.data_location() == onnx::TensorProto::EXTERNAL) {
+    TENON_ASSIGN(const std::uint64_t bytes, file_bytes(proto));
+    TENON_ASSIGN(const ExternalRange range, external_range(proto, bytes, payloads));
+    return Bytes({range.data, bytes});
+  }
+  const auto lifted = payloads.slim && proto.has_raw_data() ? payloads.slim->lifted(proto.raw_data()) : std::nullopt;
+  return lifted ? Bytes(payloads.bytes.subspan(lifted->offset, lifted->bytes)) : Bytes();
 }
 
 }  // namespace tenon

@@ -237,11 +237,10 @@ Result<std::string> LoadTask::pack_key(const tenon_pack_request& request) {
   return key;
 }
 
-// The same for the cache on disk, where ids mean nothing: constants that are in no file are named by their content, and the
-// provider by the very library, as one that was built again may pack otherwise under the same version.
-Result<std::string> LoadTask::disk_key(const tenon_pack_request& request) {
-  TENON_ASSIGN(std::string key, artifact_key({nullptr, 0}));
-  key += fmt::format("\npacked {} {}", view(request.layout_id), request.bytes);
+// Names the packed form for other processes, where ids mean nothing: constants that are in no file are named by their content. Whose it
+// is says artifact_key, by the very library, as one that was built again may pack otherwise under the same version.
+Result<std::string> LoadTask::layout_key(const tenon_pack_request& request) {
+  std::string key = fmt::format("packed {} {}", view(request.layout_id), request.bytes);
   for (std::uint64_t i = 0; i < request.const_count; ++i) {
     TENON_ASSIGN(const std::string identity, constant_identity(request.const_ids[i]));
     key += "\n" + identity;
@@ -253,8 +252,12 @@ Result<std::string> LoadTask::constant_identity(std::uint64_t id) {
   const ConstantPtr c = context_.constants.find(id);
   if (!c) return unknown(id);
   const std::string type = fmt::format("{}{}", dtype_name(c->dtype), dims_text(c->dims));
-  if (const std::string place = place_of(*c); !place.empty()) return fmt::format("{} {}", type, place);
-  if (!context_.cache) return fmt::format("{} #{}", type, c->id);
+  if (context_.bundle) {
+    if (const auto at = context_.bundle->offset_of(c->data)) return fmt::format("{} bundle@{}+{}", type, *at, c->bytes);
+  } else {
+    if (const std::string place = place_of(*c); !place.empty()) return fmt::format("{} {}", type, place);
+    if (!context_.cache) return fmt::format("{} #{}", type, c->id);
+  }
   std::uint64_t hash[2];
   TENON_TRY(const_hash(id, hash));
   return fmt::format("{} {:016x}{:016x}", type, hash[1], hash[0]);
@@ -263,7 +266,10 @@ Result<std::string> LoadTask::constant_identity(std::uint64_t id) {
 Result<std::string> LoadTask::artifact_key(tenon_str key) {
   const Provider& provider = device_->provider();
   TENON_ASSIGN(const std::string fingerprint, device_->fingerprint());
-  return fmt::format("{} {}\n{}\n{}\n{}", provider.id(), provider.version(), provider.library_identity(), fingerprint, view(key));
+  std::string full = fmt::format("{} {}\n{}\n{}\n{}", provider.id(), provider.version(), provider.library_identity(), fingerprint, view(key));
+  // Keys that say "bundle" speak of this one.
+  if (context_.bundle) full += "\nin " + context_.bundle->identity();
+  return full;
 }
 
 Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pack_request& request) {
@@ -271,11 +277,21 @@ Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pa
   auto made = std::make_shared<PackedWeight>();
   const auto& domains = device_->info().domains;
   if (request.domain >= domains.size()) return invalid("packed_weight: domain {} of {}", request.domain, domains.size());
-  const bool cached = context_.cache && domains[request.domain].host() && request.bytes >= cached_from && request.alignment <= 4096;
-  std::string key;
-  if (cached) {
-    TENON_SET(key, disk_key(request));
-    if (auto found = context_.cache->get(key, context_.check); found && found->bytes.size() == request.bytes) {
+  const bool kept = domains[request.domain].host() && request.bytes >= cached_from && request.alignment <= 4096;
+  BundleStore* bundle = kept ? context_.bundle.get() : nullptr;
+  FileCache* cache = kept ? context_.cache.get() : nullptr;
+  std::string layout, key;
+  if (bundle || cache) {
+    TENON_SET(layout, layout_key(request));
+    const auto fits = [&](const std::optional<FileCache::Entry>& e) {
+      return e && e->bytes.size() == request.bytes && reinterpret_cast<std::uintptr_t>(e->bytes.data()) % std::max<std::uint64_t>(request.alignment, 1) == 0;
+    };
+    std::optional<FileCache::Entry> found = bundle ? bundle->find(*device_, BundleStored::Kind::packed, layout) : std::nullopt;
+    if (!fits(found) && cache) {
+      TENON_SET(key, artifact_key({layout.data(), layout.size()}));
+      found = cache->get(key, context_.check);
+    }
+    if (fits(found)) {
       made->address = {const_cast<std::byte*>(found->bytes.data()), 0, request.bytes};
       made->memory = std::move(found->keep);
       return std::shared_ptr<const PackedWeight>(std::move(made));
@@ -285,7 +301,9 @@ Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pa
   if (!host) return error(TENON_RESOURCE_EXHAUSTED, "no memory for a packed weight of {} bytes", request.bytes);
   TENON_TRY(run_pack(request, host.get()));
   prefer_large_pages(host.get(), request.bytes);
-  if (cached) context_.cache->put(key, {static_cast<const std::byte*>(host.get()), request.bytes});
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>(host.get()), request.bytes);
+  if (cache) cache->put(key, bytes);
+  if (bundle && bundle->keeps()) bundle->made(*device_, BundleStored::Kind::packed, layout, bytes, host);
   if (domains[request.domain].host()) {
     made->address = {host.get(), 0, request.bytes};
     made->memory = std::move(host);
@@ -340,9 +358,12 @@ bool LoadTask::end_query() {
 
 Status LoadTask::artifact_get(tenon_str key, const void** data, std::uint64_t* bytes) {
   if (forgotten_) return error(TENON_NOT_FOUND, "artifact_get: what is stored was found not to fit");
-  if (!context_.cache) return error(TENON_NOT_FOUND, "artifact_get: this session has no cache (session.cache)");
-  TENON_ASSIGN(const std::string full, artifact_key(key));
-  auto found = context_.cache->get(full, FileCache::Check::content);
+  if (!context_.cache && !context_.bundle) return error(TENON_NOT_FOUND, "artifact_get: this session has no cache (session.cache), and its model is in no bundle");
+  std::optional<FileCache::Entry> found = context_.bundle ? context_.bundle->find(*device_, BundleStored::Kind::artifact, view(key)) : std::nullopt;
+  if (!found && context_.cache) {
+    TENON_ASSIGN(const std::string full, artifact_key(key));
+    found = context_.cache->get(full, FileCache::Check::content);
+  }
   log_debug("artifact", "provider {}: {} {}", device_->provider().id(), view(key), found ? "is stored" : "is not stored");
   if (!found) return error(TENON_NOT_FOUND, "artifact_get: nothing is stored under this key");
   *data = found->bytes.data(), *bytes = found->bytes.size();
@@ -353,6 +374,11 @@ Status LoadTask::artifact_get(tenon_str key, const void** data, std::uint64_t* b
 
 Status LoadTask::artifact_put(tenon_str key, const void* data, std::uint64_t bytes) {
   if (bytes && !data) return invalid("artifact_put: no data");
+  if (context_.bundle && context_.bundle->keeps()) {
+    const auto* from = static_cast<const std::byte*>(data);
+    auto copy = std::make_shared<const std::vector<std::byte>>(from, from + bytes);
+    context_.bundle->made(*device_, BundleStored::Kind::artifact, view(key), *copy, copy);
+  }
   if (!context_.cache) return {};
   TENON_ASSIGN(const std::string full, artifact_key(key));
   context_.cache->put(full, {static_cast<const std::byte*>(data), bytes});

@@ -1,7 +1,7 @@
 // LoadTask: what a provider may ask for while a session is loaded: constants, their hashes, packed weights.
 //
-// Packed weights of a file come from, and go to, the cache on disk where the session has one; so do artifacts, what providers
-// want to find again. LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A
+// Packed weights of a file come from the bundle that the model is in, and from the cache on disk where the session has one, to which
+// they go; so do artifacts, what providers want to find again. LoadContext belongs to the session and lives as long as it, because constants and packed weights do. A
 // LoadTask is made per device and passed to query, compile and program_plan. Threads: all functions may be called by several
 // at once, but begin_query and end_query.
 #pragma once
@@ -17,6 +17,7 @@
 
 #include "core/base/file_cache.h"
 #include "core/graph/constant.h"
+#include "core/provider/bundle_store.h"
 #include "core/provider/provider.h"
 #include "core/provider/task.h"
 
@@ -45,6 +46,7 @@ struct LoadContext {
   std::function<void(double)> progress;   // may be empty
   std::shared_ptr<FileCache> cache;       // of packed weights and artifacts; null: none
   FileCache::Check check = FileCache::Check::header;
+  std::unique_ptr<BundleStore> bundle;    // null: the model is in none, or what it stores may not be used
   std::chrono::nanoseconds query_limit = std::chrono::seconds(60);  // of one query of one device
 
   // Bytes of packed weights that this session holds.
@@ -89,8 +91,8 @@ class LoadTask : public tenon_task {
   bool cancelled() override { return query_over() || (context_.cancelled && context_.cancelled()); }
   void begin_query() override { query_until_ = Clock::now() + context_.query_limit; }
   bool end_query() override;
-  // Type, dims and place of a constant: what names it in keys. Without a place in a file that is its content, which is read only
-  // where the session has a cache on disk: without one, keys end with the process.
+  // Type, dims and place of a constant: what names it in keys. Without a place in a file or a bundle that is its content, which is
+  // read only where something outlives the process, a cache on disk or a bundle.
   Result<std::string> constant_identity(std::uint64_t const_id);
   // From now on artifact_get finds nothing: what it found did not fit.
   void forget_artifacts() { forgotten_ = true; }
@@ -114,7 +116,7 @@ class LoadTask : public tenon_task {
   Result<Exposed> expose(const ConstantPtr& constant);
   static void note_reader(Exposed& exposed, PackScope* scope, std::uint64_t const_id);
   Result<std::string> pack_key(const tenon_pack_request& request);
-  Result<std::string> disk_key(const tenon_pack_request& request);
+  Result<std::string> layout_key(const tenon_pack_request& request);
   Result<std::string> artifact_key(tenon_str key);
   Status run_pack(const tenon_pack_request& request, void* to);
   Result<std::shared_ptr<const PackedWeight>> make_packed(const tenon_pack_request& request);

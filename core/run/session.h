@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/config.h"
+#include "core/provider/bundle_store.h"
 #include "core/run/node_ban.h"
 #include "core/run/report.h"
 #include "core/run/state.h"
@@ -57,11 +58,13 @@ struct LoadOptions {
   bool skip_lost = false;                       // go on without devices that were lost, else they are an error
   std::vector<NodeBan> bans;                    // sizes that a provider refused: its nodes run elsewhere
   std::uint32_t rounds = 0;                     // how often that has happened to this model
+  std::vector<BundleMade>* made = nullptr;      // of a bundle: all that it stores is used, and what providers store goes here
 };
 
 class Session {
  public:
-  // Errors: INVALID_ARGUMENT and DATA_LOSS for the model, NOT_FOUND for files, codes of providers; all say where.
+  // An ONNX model or a bundle (base/bundle.h). Errors: INVALID_ARGUMENT and DATA_LOSS for the model, NOT_FOUND for files, codes of
+  // providers; all say where.
   static Result<std::unique_ptr<Session>> load_file(const std::string& path, LoadOptions options);
   static Result<std::unique_ptr<Session>> load_bytes(std::span<const std::byte> bytes, LoadOptions options);
   ~Session();

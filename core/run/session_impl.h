@@ -25,6 +25,7 @@ struct Session::Impl {
   std::vector<SessionProvider> providers;
   CustomOps custom;
   std::unique_ptr<Model> model;
+  std::shared_ptr<const Bundle> bundle;  // that the model came in; null: none
   LoadContext load;
   std::vector<std::string> notes;  // of the load: providers left out, ...
   std::unique_ptr<const LearnedCosts> costs;  // measured before
@@ -49,6 +50,11 @@ struct Session::Impl {
   Status step(double fraction, const char* what);
   Status open_providers();
   ImportOptions import_options() const { return {options.config.limits, &custom}; }
+  // The model, and the bundle that it is in.
+  Status read(const std::string& path);
+  Status read(std::span<const std::byte> bytes, std::shared_ptr<const void> keep);
+  // What the bundle stores for providers, if they may have it.
+  Status use_bundle();
   Status build();
   // What the configuration says to keep between runs leaves the caller's sight.
   Status keep_state();

@@ -7,6 +7,7 @@
 #include "core/onnx/gradients.h"
 #include "core/onnx/infer.h"
 #include "core/passes/pass.h"
+#include "core/provider/bundle_trust.h"
 #include "core/provider/schema_ext.h"
 
 namespace tenon {
@@ -33,6 +34,37 @@ Status Session::Impl::open_providers() {
   return {};
 }
 
+Status Session::Impl::read(const std::string& path) {
+  TENON_TRY(step(0.05, "reading the model"));
+  TENON_SET(bundle, Bundle::find(path));
+  TENON_SET(model, bundle ? import_bundle(*bundle, import_options()) : import_file(path, import_options()));
+  return {};
+}
+
+Status Session::Impl::read(std::span<const std::byte> bytes, std::shared_ptr<const void> keep) {
+  TENON_TRY(step(0.05, "reading the model"));
+  if (!Bundle::is_one(bytes)) {
+    TENON_SET(model, import_bytes(bytes, std::move(keep), import_options()));
+    return {};
+  }
+  TENON_SET(bundle, Bundle::of_bytes(bytes, std::move(keep)));
+  TENON_SET(model, import_bundle(*bundle, import_options()));
+  return {};
+}
+
+Status Session::Impl::use_bundle() {
+  if (!bundle) return {};
+  if (options.config.cache.check_content) TENON_TRY(bundle->check_content());
+  const Status may = options.made ? Status() : may_use_stored(*bundle, options.config.bundle);
+  if (may.ok()) {
+    load.bundle = std::make_unique<BundleStore>(bundle, options.made);
+  } else if (!bundle->index().targets.empty()) {
+    notes.push_back(fmt::format("bundle: what it stores is not used: {}", may.text()));
+    log_info("artifact", "{}", notes.back());
+  }
+  return {};
+}
+
 Status Session::Impl::build() {
   const Config& config = options.config;
   Graph& graph = model->graph;
@@ -53,6 +85,7 @@ Status Session::Impl::build() {
     else notes.push_back(fmt::format("/session/cache: {}; the session goes without", cache.status().text()));
     if (config.cache.check_content) load.check = FileCache::Check::content;
   }
+  TENON_TRY(use_bundle());
   environment.model = model.get();
   environment.config = &options.config;
   environment.import = import_options();
@@ -68,6 +101,11 @@ Status Session::Impl::build() {
   for (const std::string& name : unknown) notes.push_back(fmt::format("/shapes/{}: the model has no dimension of that name", name));
   TENON_SET(block, Block::build(environment, graph, ""));
   load.finish();
+  if (load.bundle && !options.made)
+    for (std::string& note : load.bundle->notes()) {
+      log_info("artifact", "{}", note);
+      notes.push_back(std::move(note));
+    }
   deadline = Clock::time_point::max();  // plans made by runs are no part of the load
   TENON_TRY(step(1, "done"));
   load.cancelled = {};
@@ -161,9 +199,7 @@ Result<std::unique_ptr<Session>> Session::load_file(const std::string& path, Loa
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
   TENON_TRY(impl->open_providers());
-  TENON_TRY(impl->step(0.05, "reading the model"));
-  const ImportOptions import = impl->import_options();
-  TENON_SET(impl->model, import_file(path, import));
+  TENON_TRY(impl->read(path));
   if (Status s = impl->build(); !s.ok()) return std::move(s).at("model \"" + path + "\"");
   const auto again = [path, identity = file_identity(path)](LoadOptions o) -> Result<std::unique_ptr<Session>> {
     if (file_identity(path) != identity) return error(TENON_FAILED_PRECONDITION, "model \"{}\" has changed since it was loaded", path);
@@ -182,8 +218,7 @@ Result<std::unique_ptr<Session>> Session::load_shared(std::shared_ptr<const std:
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
   TENON_TRY(impl->open_providers());
-  TENON_TRY(impl->step(0.05, "reading the model"));
-  TENON_SET(impl->model, import_bytes(*owned, owned, impl->import_options()));
+  TENON_TRY(impl->read(*owned, owned));
   if (Status s = impl->build(); !s.ok()) return std::move(s).at("model");
   impl->replacements = std::make_unique<Replacements>([owned](LoadOptions o) { return load_shared(owned, std::move(o)); }, impl->options);
   return std::unique_ptr<Session>(new Session(std::move(impl)));

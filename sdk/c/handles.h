@@ -51,6 +51,19 @@ inline tenon_state* wrap(State* state) { return reinterpret_cast<tenon_state*>(s
 tenon_status* out_of_memory();
 tenon_status* foreign_exception(const char* what);
 
+// A struct of the caller, which may be shorter or longer than ours.
+template <class T>
+Status read_options(const T* from, T& to) {
+  to = {};
+  if (!from) return {};
+  if (from->struct_size < 2 * sizeof(std::uint32_t)) return invalid("struct_size is {}: set it to sizeof the struct", from->struct_size);
+  std::memcpy(&to, from, std::min<std::size_t>(from->struct_size, sizeof to));
+  return {};
+}
+
+// path: of the model, NULL for bytes; its own configuration counts where the options name none.
+Status read_load(const tenon_load_options* options, const char* path, LoadOptions& load);
+
 // Runs fn, which returns a Status, and lets nothing but a status out.
 template <class Fn>
 tenon_status* guard(Fn&& fn) noexcept {

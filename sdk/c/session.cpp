@@ -9,16 +9,6 @@ using namespace tenon::sdk;
 
 namespace {
 
-// A struct of the caller, which may be shorter or longer than ours.
-template <class T>
-Status read_options(const T* from, T& to) {
-  to = {};
-  if (!from) return {};
-  if (from->struct_size < 2 * sizeof(std::uint32_t)) return invalid("struct_size is {}: set it to sizeof the struct", from->struct_size);
-  std::memcpy(&to, from, std::min<std::size_t>(from->struct_size, sizeof to));
-  return {};
-}
-
 std::int32_t innermost_dtype(const Type& type) {
   return type.kind == TENON_KIND_TENSOR || !type.element ? type.dtype : innermost_dtype(*type.element);
 }
@@ -49,17 +39,8 @@ std::vector<PortText> describe(const std::vector<Port>& ports) {
 
 Status load(const tenon_load_options* options, const char* path, std::span<const std::byte> bytes, tenon_session** out) {
   if (!out) return missing("out_session");
-  tenon_load_options asked;
-  TENON_TRY(read_options(options, asked));
   LoadOptions load;
-  if (asked.configuration) {
-    load.config = asked.configuration->config;
-  } else {
-    TENON_ASSIGN(load.config, Config::find("", path ? path : ""));
-  }
-  if (asked.cancel) load.cancel = asked.cancel->token;
-  if (asked.progress)
-    load.progress = [fn = asked.progress, user = asked.progress_user](double fraction, const char* what) { fn(user, fraction, what); };
+  TENON_TRY(read_load(options, path, load));
   auto made = std::make_unique<tenon_session>();
   TENON_ASSIGN(made->session, path ? Session::load_file(path, std::move(load)) : Session::load_bytes(bytes, std::move(load)));
   made->inputs = describe(made->session->inputs());
@@ -117,6 +98,24 @@ Status into(const Datum& asked, Datum& result) {
 }
 
 }  // namespace
+
+namespace tenon::sdk {
+
+Status read_load(const tenon_load_options* options, const char* path, LoadOptions& load) {
+  tenon_load_options asked;
+  TENON_TRY(read_options(options, asked));
+  if (asked.configuration) {
+    load.config = asked.configuration->config;
+  } else {
+    TENON_SET(load.config, Config::find("", path ? path : ""));
+  }
+  if (asked.cancel) load.cancel = asked.cancel->token;
+  if (asked.progress)
+    load.progress = [fn = asked.progress, user = asked.progress_user](double fraction, const char* what) { fn(user, fraction, what); };
+  return {};
+}
+
+}  // namespace tenon::sdk
 
 tenon_status* tenon_session_load_file(const char* path, const tenon_load_options* options, tenon_session** out_session) {
   return guard([&]() -> Status { return path ? load(options, path, {}, out_session) : missing("path"); });

@@ -9,6 +9,7 @@ void add_run(CLI::App& app, int& result);
 void add_bench(CLI::App& app, int& result);
 void add_inspect(CLI::App& app, int& result);
 void add_explain(CLI::App& app, int& result);
+void add_compile(CLI::App& app, int& result);
 void add_doctor(CLI::App& app, int& result);
 void add_tune(CLI::App& app, int& result);
 void add_profile(CLI::App& app, int& result);

@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   tenon::cli::add_inspect(app, result);
   tenon::cli::add_explain(app, result);
   tenon::cli::add_tune(app, result);
+  tenon::cli::add_compile(app, result);
   tenon::cli::add_doctor(app, result);
   tenon::cli::add_profile(app, result);
   tenon::cli::add_providers(app, result);

@@ -1,6 +1,7 @@
 #include "sdk/cli/session_args.h"
 
 #include <csignal>
+#include <optional>
 #include <thread>
 #include <unistd.h>
 
@@ -10,11 +11,11 @@
 
 namespace tenon::cli {
 
-void SessionArgs::add_to(CLI::App& app, bool with_model) {
-  if (with_model) app.add_option("model", model, "the ONNX file")->required()->check(CLI::ExistingFile);
+void SessionArgs::add_to(CLI::App& app, bool with_model, bool short_option) {
+  if (with_model) app.add_option("model", model, "the ONNX file, or a bundle that tenon compile made")->required()->check(CLI::ExistingFile);
   app.add_option("-p,--provider", providers, "a provider to use: id, alias or path, \":N\" for its device N; may be repeated, the preferred one first");
   app.add_option("--provider-path", provider_paths, "a folder, manifest or library in which providers are looked for first")->check(CLI::ExistingPath);
-  app.add_option("-o,--option", options, "an option of a provider named with -p: ID.NAME=VALUE, such as cpu.plain=true");
+  app.add_option(short_option ? "-o,--option" : "--option", options, "an option of a provider named with -p: ID.NAME=VALUE, such as cpu.plain=true");
   app.add_option("-c,--config", config, "configuration file (JSON)")->check(CLI::ExistingFile);
   app.add_option("--set", settings, "a configuration key: POINTER=VALUE, such as /session/optimize=none");
   app.add_option("-t,--threads", threads, "most threads of one run; default: the CPUs that the process may use")->check(CLI::Range(1, 1024));
@@ -76,13 +77,19 @@ Config SessionArgs::configuration() const {
 }
 
 Session SessionArgs::open(const Config& c) const {
-  Progress bar("loading " + model);
+  std::optional<Session> made;
+  load(c, "loading " + model, [&](const SessionOptions& options) { made.emplace(model, options); });
+  return *made;
+}
+
+void SessionArgs::load(const Config& c, const std::string& title, const std::function<void(const SessionOptions&)>& use) const {
+  Progress bar(title);
   SessionOptions open;
   open.configuration = c;
   open.stop = interrupt();
   open.progress = [&](double fraction, const char* what) { bar.at(fraction, what); };
   try {
-    return Session(model, open);
+    use(open);
   } catch (const Error& e) {
     if (e.code() == TENON_CANCELLED) throw Failure{interrupted, "interrupted"};
     // Options are part of the configuration, though only the provider's manifest knows them.

@@ -29,11 +29,14 @@ struct SessionArgs {
   int threads = 0;
   std::string log;
 
-  void add_to(CLI::App& app, bool with_model = true);
+  // short_option: -o is --option; else the command has its own use for it.
+  void add_to(CLI::App& app, bool with_model = true, bool short_option = true);
   // Errors: Failure with the code of the part that failed.
   Config configuration() const;
   Session open() const { return open(configuration()); }
   Session open(const Config& config) const;
+  // Calls load with the options of a session, a progress bar under it. Errors: as of open.
+  void load(const Config& config, const std::string& title, const std::function<void(const SessionOptions&)>& use) const;
 };
 
 // A name as a part of a JSON pointer.

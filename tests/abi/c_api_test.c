@@ -170,6 +170,13 @@ static void sessions(void) {
   tenon_session* s = NULL;
   tenon_load_options load = {.struct_size = sizeof load, .progress = &progress, .progress_user = &last_fraction};
   FAILS(TENON_NOT_FOUND, "/no/model.onnx", tenon_session_load_file("/no/model.onnx", NULL, &s));
+  char* about = NULL;
+  FAILS(TENON_INVALID_ARGUMENT, "bundle_path", tenon_bundle_compile("/no/model.onnx", NULL, 0, NULL, NULL));
+  FAILS(TENON_INVALID_ARGUMENT, "flags", tenon_bundle_compile("/no/model.onnx", "/no/model.tnb", 64, NULL, NULL));
+  FAILS(TENON_NOT_FOUND, "/no/model.onnx", tenon_bundle_compile("/no/model.onnx", "/no/model.tnb", TENON_COMPILE_NO_PACKED, NULL, &about));
+  FAILS(TENON_NOT_FOUND, "/no/model.tnb", tenon_bundle_text("/no/model.tnb", &about));
+  FAILS(TENON_NOT_FOUND, "/no/model.tnb", tenon_bundle_allow("/no/model.tnb"));
+  CHECK(!about);
   tenon_status* garbage = tenon_session_load_bytes("not a model", 11, NULL, &s);
   CHECK(tenon_status_code(garbage) == TENON_DATA_LOSS || tenon_status_code(garbage) == TENON_INVALID_ARGUMENT);
   tenon_status_release(garbage);

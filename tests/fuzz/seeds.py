@@ -1,6 +1,7 @@
 """Writes seeds for the fuzz targets: seeds.py FOLDER. Models are small cases of the ONNX node corpus (Apache-2.0)."""
 import json
 import pathlib
+import struct
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -10,6 +11,20 @@ sys.path[:0] = [str(root / "tests/onnx"), str(root / "tests/python")]
 def write(folder, name, data):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def bundle(model, weights=b"", stored=b""):
+    """As core/base/bundle.h lays it out, but for the hashes of the model and the index, which the fuzz target makes right."""
+    sections, ranges = bytearray(4096), []
+    for content in (weights, model, stored):
+        ranges.append({"offset": len(sections), "bytes": len(content)})
+        sections += content + bytes(-len(content) % 4096)
+    none = {"xxh128": "0" * 32}
+    index = json.dumps({"format": 1, "tenon": "0.1.0", "model": ranges[1] | none, "weights": ranges[0] | none, "targets": [
+        {"provider": "cpu", "version": "0.1.0", "library": "0", "fingerprint": "cpu", "made": [{"threads": 1}],
+         "stored": [{"kind": "packed", "key": "0", "what": "w"} | ranges[2] | none]}]}).encode()
+    header = struct.pack("<8sIIQQQ32s", b"TENONB01", 1, 0, len(sections), len(index), len(sections) + len(index), bytes(32))
+    return header + bytes(sections[len(header):]) + index
 
 
 def main(out):
@@ -28,6 +43,13 @@ def main(out):
             data, _ = make(opset)
             if len(data) < 1 << 20:
                 write(out / "model", f"{name}_{opset}", data)
+    w = onnx.TensorProto(name="w", data_type=1, dims=[2, 2], data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", "weights"), ("offset", "0"), ("length", "16")):
+        w.external_data.add(key=key, value=value)
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, [2, 2]) for name in "xy")
+    product = onnx.helper.make_model(onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [w]))
+    write(out / "bundle", "product", bundle(product.SerializeToString(), np.ones(4, np.float32).tobytes(), b"packed"))
+    write(out / "bundle", "network", bundle(networks.NETWORKS[next(iter(networks.NETWORKS))](22)[0]))
     for file in (root / "configs").glob("*.json"):
         write(out / "config", file.name, file.read_text())
     manifest = (root / "plugins/cpu/cpu.tenon.json.in").read_text()

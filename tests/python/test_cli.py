@@ -33,7 +33,7 @@ def data(*args):
 
 def test_help_names_every_command_and_exit_code():
     text = tenon("--help").stdout
-    for word in ("run", "bench", "inspect", "explain", "tune", "doctor", "profile", "providers", "plugin", "config", "Exit codes"):
+    for word in ("run", "bench", "inspect", "explain", "tune", "compile", "doctor", "profile", "providers", "plugin", "config", "Exit codes"):
         assert word in text
     assert rt.__version__ in tenon("--version").stdout
 

@@ -92,6 +92,12 @@ def test_cache(monkeypatch, tmp_path):
     small = tmp_path / "small"
     assert session(monkeypatch, tmp_path, {"session": {"cache": str(small), "cache_size": "100KiB"}}, data)
     assert sum(f.stat().st_size for f in small.iterdir()) <= 100 * 1024
+    path, bundle = tmp_path / "wide.onnx", tmp_path / "wide.tnb"
+    path.write_bytes(data)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    rt.compile_bundle(path, bundle, providers=["cpu"])
+    for use, said in (("allowed", "taken from it"), ("none", "is not used"), ("any", "taken from it")):
+        assert said in str(session(monkeypatch, tmp_path, {"session": {"bundle": use}}, str(bundle)).explain("dict")["notes"])
     with pytest.raises(Exception, match="cache_check"):
         session(monkeypatch, tmp_path, {"session": {"cache": str(folder), "cache_check": "nothing"}}, data)
 

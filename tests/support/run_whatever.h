@@ -30,7 +30,7 @@ inline std::vector<NamedDatum> feeds_of(const Session& s) {
 // What went wrong in load or run, if anything; a failure of either is fine, ending the process is not.
 inline Status run_whatever(std::string_view bytes) {
   static const Config limits = *Config::parse(
-      R"({"providers":[{"use":"cpu"}],"session":{"threads":1},"limits":{"memory":"16MiB","run":"50ms","load":"5s"}})", "limits");
+      R"({"providers":[{"use":"cpu"}],"session":{"threads":1,"bundle":"any"},"limits":{"memory":"16MiB","run":"50ms","load":"5s"}})", "limits");
   LoadOptions options;
   options.config = limits;
   auto s = Session::load_bytes({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}, std::move(options));

@@ -54,23 +54,46 @@ void after_interrupt(tenon_status* status, CancelToken* own) {
   throw nb::python_error();
 }
 
+// progress: None or a callable, which outlives the options.
+tenon_load_options load_options(const Configuration& configuration, const nb::object& progress) {
+  tenon_load_options options{};
+  options.struct_size = sizeof options;
+  options.configuration = configuration.raw.get();
+  if (!progress.is_none()) {
+    options.progress_user = progress.ptr();
+    options.progress = [](void* user, double fraction, const char* what) {
+      const nb::gil_scoped_acquire gil;
+      try {
+        nb::borrow(static_cast<PyObject*>(user))(fraction, what);
+      } catch (nb::python_error& e) {
+        e.discard_as_unraisable("tenonrt: progress");
+      }
+    };
+  }
+  return options;
+}
+
+std::string compile_bundle(const std::string& model, const std::string& bundle, std::uint32_t flags, Configuration& configuration, CancelToken* cancel,
+                           nb::object progress) {
+  tenon_load_options options = load_options(configuration, progress);
+  Interrupt interrupt(cancel ? cancel->raw.get() : nullptr);
+  options.cancel = interrupt.token();
+  char* report = nullptr;
+  tenon_status* status = nullptr;
+  {
+    const nb::gil_scoped_release released;
+    status = tenon_bundle_compile(model.c_str(), bundle.c_str(), flags, &options, &report);
+  }
+  const std::unique_ptr<char, void (*)(char*)> held(report, &tenon_text_release);
+  if (interrupt.finish()) after_interrupt(status, cancel);
+  else check(status);
+  return held ? held.get() : "";
+}
+
 class Session {
  public:
   Session(std::optional<std::string> path, nb::object data, Configuration& configuration, CancelToken* cancel, nb::object progress) {
-    tenon_load_options options{};
-    options.struct_size = sizeof options;
-    options.configuration = configuration.raw.get();
-    if (!progress.is_none()) {
-      options.progress_user = progress.ptr();
-      options.progress = [](void* user, double fraction, const char* what) {
-        const nb::gil_scoped_acquire gil;
-        try {
-          nb::borrow(static_cast<PyObject*>(user))(fraction, what);
-        } catch (nb::python_error& e) {
-          e.discard_as_unraisable("tenonrt: progress");
-        }
-      };
-    }
+    tenon_load_options options = load_options(configuration, progress);
     const char* bytes = nullptr;
     std::size_t size = 0;
     if (!path) {
@@ -372,6 +395,10 @@ NB_MODULE(_core, m) {
   m.def("provider_devices", [](const std::string& name) {
     return text(&tenon_provider_devices, name.c_str(), static_cast<const tenon_configuration*>(nullptr));
   });
+  m.def("bundle_compile", &compile_bundle, nb::arg("model"), nb::arg("bundle"), nb::arg("flags"), nb::arg("configuration"), nb::arg("cancel").none(),
+        nb::arg("progress").none());
+  m.def("bundle_text", [](const std::string& path) { return text(&tenon_bundle_text, path.c_str()); });
+  m.def("bundle_allow", [](const std::string& path) { check(tenon_bundle_allow(path.c_str())); });
   m.def("provider_path_add", [](const std::string& path) { check(tenon_provider_path_add(path.c_str())); });
   m.def("log_configure", [](const std::string& spec) { check(tenon_log_configure(spec.c_str())); });
   m.def("log_set_level", [](std::int32_t level) { tenon_log_set_level(nullptr, level); });

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from . import _core
+from ._bundle import allow_bundle, compile_bundle, describe_bundle
 from ._core import CancelToken
 from ._errors import (
     Cancelled,
@@ -117,7 +118,10 @@ __all__ = [
     "State",
     "UnknownConfigKeyWarning",
     "add_provider_path",
+    "allow_bundle",
+    "compile_bundle",
     "config_schema",
+    "describe_bundle",
     "disable_telemetry_events",
     "enable_telemetry_events",
     "get_all_providers",

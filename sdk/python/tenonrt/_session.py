@@ -70,6 +70,19 @@ class ModelMetadata:
         self.weight_bytes: int = model["weight_bytes"]
 
 
+def configuration_of(options: SessionOptions, pairs: list[tuple[str, dict]], model: str | None) -> _core.Configuration:
+    """The one that counts, with these providers and options on top of it; installed packages are looked at if it names any."""
+    file = os.fsdecode(options.config_file) if options.config_file is not None else None
+    if any(name not in _BUILT_IN for name, _ in pairs):
+        _providers.know_packages()
+    configuration = _core.Configuration.find(file, model)
+    _providers.add_to(configuration, pairs)
+    options._apply(configuration)
+    if not pairs and configuration.provider_count():  # named by a configuration
+        _providers.know_packages()
+    return configuration
+
+
 class InferenceSession:
     """A loaded model. run may be called from several threads at once."""
 
@@ -101,14 +114,7 @@ class InferenceSession:
         path = self._model_path
         if path is not None and not os.path.exists(path):
             raise _errors.make("NOT_FOUND", f"Load model from {path} failed. File doesn't exist", kind=_errors.NoSuchFile)
-        file = os.fsdecode(options.config_file) if options.config_file is not None else None
-        if any(name not in _BUILT_IN for name, _ in pairs):
-            _providers.know_packages()
-        configuration = _core.Configuration.find(file, path)
-        _providers.add_to(configuration, pairs)
-        options._apply(configuration)
-        if not pairs and configuration.provider_count():  # named by a configuration
-            _providers.know_packages()
+        configuration = configuration_of(options, pairs, path)
         try:
             self._sess = _core.Session(path, self._model_bytes, configuration, self._cancel, self._progress)
         except _errors.Error as error:

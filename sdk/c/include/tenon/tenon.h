@@ -234,7 +234,7 @@ typedef struct tenon_placed_node {
   uint32_t reserved;
 } tenon_placed_node;
 
-/* options (optional). Errors: NOT_FOUND for files, INVALID_ARGUMENT and DATA_LOSS for the model, CANCELLED,
+/* An ONNX model, or a bundle that tenon_bundle_compile made of one. options (optional). Errors: NOT_FOUND for files, INVALID_ARGUMENT and DATA_LOSS for the model, CANCELLED,
  * DEADLINE_EXCEEDED, those of the configuration and of providers. The file must stay unchanged while the session lives. */
 TENON_API tenon_status* tenon_session_load_file(const char* path, const tenon_load_options* options, tenon_session** out_session);
 /* The bytes are not needed after the call. */
@@ -285,6 +285,24 @@ TENON_API tenon_status* tenon_session_plan_text(const tenon_session* session, ch
 TENON_API tenon_status* tenon_session_run(const tenon_session* session, const char* const* input_names,
                                           const tenon_datum* const* inputs, size_t input_count, const char* const* output_names,
                                           size_t output_count, const tenon_run_options* options, tenon_datum** outputs);
+
+/* ---- bundles: compiled models as files --------------------------------------------------------------------------------------- */
+
+#define TENON_COMPILE_ADD 1u       /* the model is a bundle: what it stores stays, what this machine needs comes to it */
+#define TENON_COMPILE_NO_PACKED 2u /* artifacts only, no packed weights: a smaller file that takes longer to load */
+
+/* Loads the model as a session with these options would, and writes it with its weights, external data included, and all that
+ * providers stored on the way: one file, which sessions load as they load the model, on any machine. Where what is stored does not
+ * fit, it is made anew. The file appears whole or not at all. out_text (optional): what tenon_bundle_text says, and how much is new.
+ * Errors: as tenon_session_load_file; PERMISSION_DENIED for a bundle that is to be added to and is not trusted. */
+TENON_API tenon_status* tenon_bundle_compile(const char* model_path, const char* bundle_path, uint32_t flags,
+                                             const tenon_load_options* options, char** out_text);
+/* What is in a bundle, as a JSON object: sizes, for which providers and devices, by which settings, and whether it may be used.
+ * Errors: INVALID_ARGUMENT for other files; DATA_LOSS. */
+TENON_API tenon_status* tenon_bundle_text(const char* path, char** out_text);
+/* What a bundle stores for providers may be machine code. It is used where this user has compiled the bundle, or has allowed it by
+ * this call: then by all his processes (or as the configuration's /session/bundle says). */
+TENON_API tenon_status* tenon_bundle_allow(const char* path);
 
 /* ---- states ------------------------------------------------------------------------------------------------------------------ */
 

@@ -136,6 +136,34 @@ struct SessionOptions {
   std::function<void(double fraction, const char* what)> progress;  // on the loading thread; must not throw
 };
 
+namespace detail {
+
+// What `load` makes with the options as the C API takes them. Throws its failure.
+template <class Load>
+auto with_load_options(const SessionOptions& options, const std::filesystem::path& model, Load load) {
+  if (tenon_version_number() / 1000 != TENON_VERSION_NUMBER / 1000)
+    throw Error(TENON_ABI_MISMATCH, std::string("built with the headers of tenon ") + std::to_string(TENON_VERSION_MAJOR) + "." +
+                                        std::to_string(TENON_VERSION_MINOR) + ", but libtenon is " + tenon_version());
+  Config config = options.configuration ? *options.configuration : Config::find(options.config, model);
+  if (!options.providers.empty()) config.clear_providers();
+  for (const std::string& provider : options.providers) config.add_provider(provider);
+  for (const auto& [pointer, value] : options.settings) config.set(pointer, value);
+  const Cancel cancel(options.stop);
+  tenon_load_options raw{};
+  raw.struct_size = sizeof raw;
+  raw.configuration = config.handle();
+  raw.cancel = cancel.handle();
+  if (options.progress) {
+    raw.progress = [](void* user, double fraction, const char* what) {
+      (*static_cast<decltype(options.progress)*>(user))(fraction, what);
+    };
+    raw.progress_user = const_cast<void*>(static_cast<const void*>(&options.progress));
+  }
+  return load(&raw);
+}
+
+}  // namespace detail
+
 struct RunOptions {
   std::stop_token stop;
   std::chrono::nanoseconds timeout{0};  // 0: none
@@ -302,25 +330,7 @@ class Session {
 
   template <class Load>
   void make(const SessionOptions& options, const std::filesystem::path& model, Load load) {
-    if (tenon_version_number() / 1000 != TENON_VERSION_NUMBER / 1000)
-      throw Error(TENON_ABI_MISMATCH, std::string("built with the headers of tenon ") + std::to_string(TENON_VERSION_MAJOR) + "." +
-                                          std::to_string(TENON_VERSION_MINOR) + ", but libtenon is " + tenon_version());
-    Config config = options.configuration ? *options.configuration : Config::find(options.config, model);
-    if (!options.providers.empty()) config.clear_providers();
-    for (const std::string& provider : options.providers) config.add_provider(provider);
-    for (const auto& [pointer, value] : options.settings) config.set(pointer, value);
-    const detail::Cancel cancel(options.stop);
-    tenon_load_options raw{};
-    raw.struct_size = sizeof raw;
-    raw.configuration = config.handle();
-    raw.cancel = cancel.handle();
-    if (options.progress) {
-      raw.progress = [](void* user, double fraction, const char* what) {
-        (*static_cast<decltype(options.progress)*>(user))(fraction, what);
-      };
-      raw.progress_user = const_cast<void*>(static_cast<const void*>(&options.progress));
-    }
-    tenon_session* session = load(&raw);
+    tenon_session* session = detail::with_load_options(options, model, load);
     auto state = std::make_shared<State>(State{{session, &tenon_session_release}, {}, {}});
     for (std::size_t i = 0; i < tenon_session_input_count(session); ++i) state->inputs.push_back(port(session, i, &tenon_session_input));
     for (std::size_t i = 0; i < tenon_session_output_count(session); ++i) state->outputs.push_back(port(session, i, &tenon_session_output));
@@ -338,6 +348,18 @@ class Session {
   }
   std::shared_ptr<const State> state_;
 };
+
+// Writes the model as a bundle: one file with its weights and all that providers store when they compile it for this machine. Sessions
+// load it as they load the model. flags: TENON_COMPILE_*. What is in it, as JSON.
+inline std::string compile_bundle(const std::filesystem::path& model, const std::filesystem::path& bundle, const SessionOptions& options = {},
+                                  std::uint32_t flags = 0) {
+  return detail::with_load_options(options, model, [&](const tenon_load_options* o) {
+    return detail::text(&tenon_bundle_compile, model.c_str(), bundle.c_str(), flags, o);
+  });
+}
+inline std::string bundle_json(const std::filesystem::path& bundle) { return detail::text(&tenon_bundle_text, bundle.c_str()); }
+// What the bundle stores, which may be machine code, reaches providers in this user's processes from now on.
+inline void allow_bundle(const std::filesystem::path& bundle) { detail::check(tenon_bundle_allow(bundle.c_str())); }
 
 // Every provider found, usable or not and why, as JSON.
 inline std::string providers_json() { return detail::text(&tenon_provider_list, static_cast<const tenon_configuration*>(nullptr)); }
