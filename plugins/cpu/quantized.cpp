@@ -6,27 +6,15 @@
 
 #include "plugins/cpu/epilogue.h"
 #include "plugins/cpu/ops/byte_mean.h"
+#include "plugins/cpu/quantized_units.h"
 
 namespace tenon::cpu {
 namespace {
 
-class Matcher {
+class Matcher : UnitGraph {
  public:
   Matcher(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
-      : graph_(graph),
-        values_(values),
-        units_(units),
-        context_(context),
-        producer_(values.size(), no_value),
-        readers_(values.size()),
-        fused_(units.size()) {
-    for (std::uint32_t u = 0; u < units.size(); ++u) {
-      for (std::uint32_t v : units[u].inputs)
-        if (v != no_value) readers_[v].push_back(u);
-      for (std::uint32_t v : units[u].outputs)
-        if (v != no_value) producer_[v] = u;
-    }
-  }
+      : UnitGraph(graph, values, units), context_(context) {}
 
   void run() {
     for (std::uint32_t u = 0; u < units_.size(); ++u) {
@@ -41,20 +29,6 @@ class Matcher {
   }
 
  private:
-  NodeView node(std::uint32_t u) const { return NodeView(graph_, units_[u].nodes[0]); }
-  bool is(std::uint32_t u, std::string_view type) const { return node(u).op_type() == type && node(u).domain().empty(); }
-  std::uint32_t input(std::uint32_t u, std::size_t i) const { return i < units_[u].inputs.size() ? units_[u].inputs[i] : no_value; }
-
-  // The unit of that type that makes a value; no_value if there is none.
-  std::uint32_t made_by(std::uint32_t v, std::string_view type) const {
-    if (v == no_value || producer_[v] == no_value || !units_[producer_[v]].op) return no_value;
-    return is(producer_[v], type) ? producer_[v] : no_value;
-  }
-  // The only unit that reads a value, which stays inside.
-  std::uint32_t only_reader(std::uint32_t v) const {
-    return v == no_value || values_[v].is_output || readers_[v].size() != 1 ? no_value : readers_[v][0];
-  }
-
   // Of a DequantizeLinear or QuantizeLinear of a whole tensor to or from float32.
   std::optional<Quantization> of_linear(std::uint32_t u) const {
     const NodeView n = node(u);
@@ -348,35 +322,7 @@ class Matcher {
     return axes == pixels;
   }
 
-  // ---- the graph of units ---------------------------------------------------------------------------------------------------
-
-  void kill_reads(const Unit& unit, std::uint32_t u) {
-    for (std::uint32_t v : unit.inputs)
-      if (v != no_value) std::erase(readers_[v], u);
-  }
-  // Puts the new unit where its last node was, and takes away the sources that nobody reads any more.
-  void place(Unit unit, std::uint32_t from, std::uint32_t to, const std::vector<std::uint32_t>& sources) {
-    for (std::uint32_t v : unit.inputs) readers_[v].push_back(to);
-    for (std::uint32_t v : unit.outputs) producer_[v] = to;
-    for (std::uint32_t s : sources) {
-      const std::uint32_t v = units_[s].op ? units_[s].outputs[0] : no_value;
-      if (v == no_value || values_[v].is_output || !readers_[v].empty()) continue;
-      unit.nodes.insert(unit.nodes.end(), units_[s].nodes.begin(), units_[s].nodes.end());
-      kill_reads(units_[s], s);
-      units_[s].op.reset();
-    }
-    if (from != to) units_[from].op.reset();
-    units_[to] = std::move(unit);
-    fused_[to] = true;
-  }
-
-  const tenon_graph& graph_;
-  const std::vector<Value>& values_;
-  std::vector<Unit>& units_;
   CompileContext& context_;
-  std::vector<std::uint32_t> producer_;
-  std::vector<std::vector<std::uint32_t>> readers_;
-  std::vector<bool> fused_;  // from bytes to bytes, channels last inside
 };
 
 }  // namespace
