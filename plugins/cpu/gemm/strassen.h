@@ -13,13 +13,13 @@ struct StrassenTarget {
   std::int64_t to_row = 0;
   const float* from = nullptr;    // null: zeros; may be `to`
   std::int64_t from_row = 0;
-  std::int64_t rows = 0;          // rows of the tile beyond are left out
+  std::int64_t rows = 0;          // of the tile: all, or all but the last
   const float* bias = nullptr;    // one value per column, never null if last
   const float* addend = nullptr;  // rows as far apart as `to`'s; may be null, never the memory of `to`
   const float* far = nullptr;     // rows that are fetched while the product is made: not in cache; may be null
   std::int64_t far_row = 0;
   bool subtract = false;          // only with from
-  bool last = false;
+  bool last = false;              // only with from
 };
 
 struct StrassenTileArgs {

@@ -44,24 +44,42 @@ HWY_INLINE void fetch(const StrassenTarget& target) {
   }
 }
 
-template <int kMr>
-HWY_INLINE void put(const Vec (&sum)[kMr][2], const StrassenTarget& target, float factor) {
-  if (!target.to) return;
-  const Vec sign = set(target.subtract ? -1.0f : 1.0f), alpha = set(factor);
+// A copy of the target: its members stay in registers, whatever is stored.
+template <bool kFrom, bool kLast, int kMr>
+HWY_INLINE void put_rows(const Vec (&sum)[kMr][2], const StrassenTarget target, Vec alpha) {
+  const Vec sign = set(target.subtract ? -1.0f : 1.0f);
+  const float *from = target.from, *addend = target.addend;
+  float* to = target.to;
+  Vec bias[2] = {zero(), zero()};
+  if constexpr (kLast) bias[0] = load(target.bias), bias[1] = load(target.bias + kLanes);
 #pragma GCC unroll 16
   for (int i = 0; i < kMr; ++i) {
-    if (i >= target.rows) break;
-    float* const to = target.to + i * target.to_row;
+    if (i == kMr - 1 && target.rows < kMr) break;
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       Vec v = sum[i][j];
-      if (target.from) v = mul_add(sign, v, load(target.from + i * target.from_row + j * kLanes));
-      if (target.last) {
-        v = mul_add(v, alpha, load(target.bias + j * kLanes));
-        if (target.addend) v = add(v, load(target.addend + i * target.to_row + j * kLanes));
+      if constexpr (kFrom) v = mul_add(sign, v, load(from + j * kLanes));
+      if constexpr (kLast) {
+        v = mul_add(v, alpha, bias[j]);
+        if (addend) v = add(v, load(addend + j * kLanes));
       }
       store(v, to + j * kLanes);
     }
+    to += target.to_row;
+    if constexpr (kFrom) from += target.from_row;
+    if constexpr (kLast)
+      if (addend) addend += target.to_row;
+  }
+}
+
+template <int kMr>
+HWY_INLINE void put(const Vec (&sum)[kMr][2], const StrassenTileArgs& args) {
+  const Vec alpha = set(args.tile.alpha);
+  for (const StrassenTarget& target : args.to) {
+    if (!target.to || target.rows <= 0) continue;
+    if (target.last) put_rows<true, true>(sum, target, alpha);
+    else if (target.from) put_rows<true, false>(sum, target, alpha);
+    else put_rows<false, false>(sum, target, alpha);
   }
 }
 
@@ -79,8 +97,7 @@ void tile(const StrassenTileArgs& args) {
   else if (args.b_other) multiply<kMr, 2, false>(t, SumOfColumns<false>{t.b, args.b_other, args.b_sum}, sum);
   else if (t.prefetch) multiply<kMr, 2, true>(t, Columns<2>{t.b, t.b_k}, sum);
   else multiply<kMr, 2, false>(t, Columns<2>{t.b, t.b_k}, sum);
-  put<kMr>(sum, args.to[0], t.alpha);
-  put<kMr>(sum, args.to[1], t.alpha);
+  put<kMr>(sum, args);
 }
 
 void combine(float* to, const float* x, const float* y, std::int64_t n, bool subtract) {
