@@ -208,7 +208,8 @@ class RecurrentOp final : public Op {
     check(builder, sizes);
     RecurrentRefs refs;
     const bool lstm = form_.kind == RecurrentKind::lstm;
-    refs.x = builder.in_ref(0), refs.w = builder.in_ref(1), refs.r = builder.in_ref(2), refs.bias = builder.in_ref(3);
+    refs.x = builder.in_ref(0), refs.bias = builder.in_ref(3);
+    if (!is_packed(sizes)) refs.w = builder.in_ref(1), refs.r = builder.in_ref(2);  // else they need not stand in memory as they are
     refs.lengths = builder.in_ref(4), refs.h0 = builder.in_ref(5);
     if (lstm) refs.c0 = builder.in_ref(6), refs.peepholes = builder.in_ref(7);
     refs.y = builder.out_ref(0), refs.y_h = builder.out_ref(1);
@@ -225,7 +226,7 @@ class RecurrentOp final : public Op {
   void check(PlanBuilder& builder, const RecurrentSizes& s) const {
     const std::int64_t d = form_.directions, g = form_.gates() * s.hidden;
     const auto expect = [&](std::uint32_t i, std::int64_t count, const char* name) {
-      if (builder.in_ref(i).present() && builder.in(i).count() != count) {
+      if (builder.in(i).dtype != TENON_DTYPE_UNDEFINED && builder.in(i).count() != count) {
         invalid_argument(std::string(name) + " has " + std::to_string(builder.in(i).count()) + " elements, " + std::to_string(count) +
                          " were expected");
       }
@@ -244,14 +245,14 @@ class RecurrentOp final : public Op {
   }
 
   void pack(const NodeView& node, CompileContext& context) {
-    const tenon_const_tensor r = context.constant(node, 2), w = context.constant(node, 1);
+    const tenon_value &r = node.input(2), &w = node.input(1);
     if (r.rank != 3 || w.rank != 3) return;
     const std::int64_t rows = form_.directions * form_.gates();
     packing_.hidden = r.dims[2];
     const std::int64_t input = w.dims[2];
     if (r.dims[0] * r.dims[1] != rows * packing_.hidden || w.dims[0] * w.dims[1] != rows * packing_.hidden) return;
     if (packing_.hidden == 0 || input == 0) return;
-    packing_.compact = precision_ != Precision::highest && packing_.compactable(static_cast<const float*>(r.data));
+    packing_.compact = precision_ != Precision::highest && compactable(node, context);
     const gemm::Kernels& kernels = gemm::kernels(isa_, precision_);
     const std::string id = std::string(node.op_type()) + (packing_.split_hidden_gate ? "-split-" : "-") + (packing_.compact ? "compact-" : "") + std::to_string(packing_.lanes);
     const RecurrentPacking packing = packing_;
@@ -282,10 +283,22 @@ class RecurrentOp final : public Op {
     }
   }
 
+  // Asked of the weights as a packed form is, so that they are given back and the answer is kept.
+  bool compactable(const NodeView& node, CompileContext& context) const {
+    const std::string id = "recurrent-compactable-" + std::string(node.op_type()) + "-" + std::to_string(packing_.lanes);
+    return *static_cast<const std::int32_t*>(context.packed(node, 2, id, sizeof(std::int32_t), [&](const tenon_const_tensor& t, void* to) {
+      *static_cast<std::int32_t*>(to) = packing_.compactable(static_cast<const float*>(t.data)) ? 1 : 0;
+    })) != 0;
+  }
+
+  bool is_packed(const RecurrentSizes& sizes) const {
+    return w_.present() && packed_hidden_ == sizes.hidden && packed_input_ == sizes.input;
+  }
+
   void plan_fast(PlanBuilder& builder, const RecurrentSizes& sizes, const RecurrentRefs& refs) const {
     RecurrentPacking packing = packing_;
     packing.hidden = sizes.hidden;
-    const bool packed = w_.present() && packed_hidden_ == sizes.hidden && packed_input_ == sizes.input;
+    const bool packed = is_packed(sizes);
     if (!packed) packing.compact = false;
     const auto floats = [&](std::int64_t n) {
       return builder.temp(static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1)) * sizeof(float));
