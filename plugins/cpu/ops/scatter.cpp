@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <complex>
 #include <numeric>
+#include <utility>
 
 #include "plugins/cpu/ops/indices.h"
 #include "plugins/cpu/ops/movement.h"
@@ -242,12 +243,21 @@ struct ScatterSumStep {
   Indices indices, source;  // source: not present where row r is update r
   Ref updates, dst;
   const char* source_name;
+  Ref lists;                // of this worker, where the rows of a target are added together: their ends, rows' targets, updates in order
+  std::uint64_t list_bytes;
+
+  // Several rows for a target: numbers that are put in order are fewer bytes than a target that is read and written each time.
+  bool worth_lists() const {
+    constexpr std::int64_t most = std::int64_t{1} << 30;
+    return inner >= 16 && rows >= 2 * space.size && rows < most && (!source.ref.present() || source_space.size < most);
+  }
 
   void operator()(const StepContext& c) const {
     constexpr std::int64_t line = 16;
     const RowShare part(c, inner, space.size, inner >= line * c.workers, line);
     const auto [from, to, low, high] = part;
     if (part.empty() && (space.size > 0 || c.worker != 0)) return;  // without a target every index is wrong: worker 0 says so
+    if (lists.present()) return add_lists(c, part);
     const IndexList targets(c, indices);
     std::int64_t target[chunk], update[chunk];
     for (std::int64_t row = 0; row < rows; row += chunk) {
@@ -265,6 +275,36 @@ struct ScatterSumStep {
       }
       add_rows(c.ptr<float>(dst), c.ptr<const float>(updates), inner, {target, update, count}, from, to);
     }
+  }
+
+ private:
+  // A counting sort by target; rows of one target stay in order.
+  void add_lists(const StepContext& c, const RowShare& part) const {
+    const std::int64_t count = part.high - part.low;
+    auto* const ends = worker_scratch<std::int32_t>(c, lists, list_bytes);
+    std::int32_t *const target_of = ends + space.size, *const from = target_of + rows;
+    std::fill_n(ends, count, 0);
+    std::int64_t found[chunk];
+    for (std::int64_t row = 0; row < rows; row += chunk) {
+      const std::int64_t some = std::min(chunk, rows - row);
+      if (!space.locate(c, IndexList(c, indices), row, some, "ScatterND", found)) return;
+      for (std::int64_t i = 0; i < some; ++i) {
+        const std::int64_t t = found[i] - part.low;
+        const bool ours = t >= 0 && t < count;
+        target_of[row + i] = ours ? static_cast<std::int32_t>(t) : -1;
+        if (ours) ++ends[t];
+      }
+    }
+    std::int32_t at = 0;
+    for (std::int64_t t = 0; t < count; ++t) at += std::exchange(ends[t], at);  // where each list begins, and ends when it is full
+    for (std::int64_t row = 0; row < rows; row += chunk) {
+      const std::int64_t some = std::min(chunk, rows - row);
+      if (!source.ref.present()) std::iota(found, found + some, row);
+      else if (!source_space.locate(c, IndexList(c, source), row, some, source_name, found)) return;
+      for (std::int64_t i = 0; i < some; ++i)
+        if (const std::int32_t t = target_of[row + i]; t >= 0) from[ends[t]++] = static_cast<std::int32_t>(found[i]);
+    }
+    add_row_lists(c.ptr<float>(dst) + part.low * inner, c.ptr<const float>(updates), inner, {ends, from, count}, part.from, part.to);
   }
 };
 
@@ -328,6 +368,10 @@ class ScatterNdOp final : public Op {
     if (s.rows == 0 || s.inner == 0) return;
     std::vector<Ref> reads{s.indices.ref, s.updates, s.dst};
     if (source_input_) reads.push_back(s.source.ref);
+    if (s.worth_lists()) {
+      s.list_bytes = static_cast<std::uint64_t>(s.space.size + 2 * s.rows) * sizeof(std::int32_t);
+      reads.push_back(s.lists = b.scratch(s.list_bytes));
+    }
     const double ns = static_cast<double>(s.rows) * (3 + static_cast<double>(s.inner) / 8);
     b.step(source_input_ ? "gather and add" : "scatter add", s, {.est_ns = ns}, reads, {{s.dst}});
   }

@@ -34,6 +34,46 @@ HWY_ATTR void add_rows_kernel(float* to, const float* from, std::int64_t row, co
   }
 }
 
+// Columns [j, j + N vectors) of one target and the rows first to last of its list; of the rows that come next, `width` floats are fetched.
+template <int N, class D>
+HWY_INLINE void add_columns(D d, float* to, const float* from, std::int64_t row, const RowLists& lists, std::int32_t first, std::int32_t last,
+                            std::int64_t width) {
+  constexpr std::int32_t ahead = 8;  // rows, which stand anywhere
+  constexpr std::int64_t line = 16;
+  const std::int32_t all = lists.ends[lists.targets - 1];
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  hn::VFromD<D> sum[N];
+#pragma GCC unroll 4
+  for (int u = 0; u < N; ++u) sum[u] = hn::LoadU(d, to + u * lanes);
+  for (std::int32_t i = first; i < last; ++i) {
+    if (i + ahead < all) {
+      const float* next = from + lists.from[i + ahead] * row;
+      for (std::int64_t at = 0; at < width; at += line) __builtin_prefetch(next + at);
+    }
+    const float* f = from + lists.from[i] * row;
+#pragma GCC unroll 4
+    for (int u = 0; u < N; ++u) sum[u] = hn::Add(sum[u], hn::LoadU(d, f + u * lanes));
+  }
+#pragma GCC unroll 4
+  for (int u = 0; u < N; ++u) hn::StoreU(sum[u], d, to + u * lanes);
+}
+
+HWY_ATTR void add_row_lists_kernel(float* to, const float* from, std::int64_t row, const RowLists& lists, std::int64_t begin, std::int64_t end) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> one;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int32_t first = 0;
+  for (std::int64_t t = 0; t < lists.targets; ++t, to += row) {
+    const std::int32_t last = lists.ends[t];
+    if (first == last) continue;
+    std::int64_t j = begin;
+    for (; j + 4 * lanes <= end; j += 4 * lanes) add_columns<4>(d, to + j, from + j, row, lists, first, last, 4 * lanes);
+    for (; j + lanes <= end; j += lanes) add_columns<1>(d, to + j, from + j, row, lists, first, last, lanes);
+    for (; j < end; ++j) add_columns<1>(one, to + j, from + j, row, lists, first, last, 0);
+    first = last;
+  }
+}
+
 // Rows of one number: nothing to vectorise, everything to keep short.
 HWY_ATTR void add_numbers_kernel(float* to, const float* from, const RowPairs& pairs) {
   for (std::int64_t i = 0; i < pairs.count; ++i) to[pairs.to[i]] += from[pairs.from[i]];
@@ -49,10 +89,15 @@ namespace tenon::cpu {
 
 TENON_SIMD_EXPORT(add_rows_kernel);
 TENON_SIMD_EXPORT(add_numbers_kernel);
+TENON_SIMD_EXPORT(add_row_lists_kernel);
 
 void add_rows(float* to, const float* from, std::int64_t row, const RowPairs& pairs, std::int64_t begin, std::int64_t end) {
   if (row == 1 && begin < end) return TENON_SIMD(add_numbers_kernel)(to, from, pairs);
   TENON_SIMD(add_rows_kernel)(to, from, row, pairs, begin, end);
+}
+
+void add_row_lists(float* to, const float* from, std::int64_t row, const RowLists& lists, std::int64_t begin, std::int64_t end) {
+  if (lists.targets > 0 && begin < end) TENON_SIMD(add_row_lists_kernel)(to, from, row, lists, begin, end);
 }
 
 }  // namespace tenon::cpu
