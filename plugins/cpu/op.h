@@ -222,7 +222,8 @@ class CompileContext {
   virtual const Options& options() const = 0;
   // Bytes of input i; REQUIRES node.is_constant(i). Valid as long as the session unless released.
   virtual tenon_const_tensor constant(const NodeView& node, std::uint32_t i) = 0;
-  // (float16 and bfloat16 constants come converted to float32; `raw` gives them as declared.)
+  // (float16 and bfloat16 constants come converted to float32; `raw` gives them as declared, and no other form is made for
+  // this node: its plans do not ask for in_ref(i).)
   virtual tenon_const_tensor raw_constant(const NodeView& node, std::uint32_t i) = 0;
   // A packed form of input i, shared between sessions; fill is called once, may use several threads itself.
   virtual const void* packed(const NodeView& node, std::uint32_t i, std::string_view layout_id, std::uint64_t bytes,

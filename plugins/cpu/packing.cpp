@@ -83,13 +83,19 @@ tenon_const_tensor Packing::fetch(std::uint64_t id) const {
 }
 
 tenon_const_tensor Packing::raw_constant(const NodeView& node, std::uint32_t i) {
+  const tenon_const_tensor t = read(node, i);
+  note(node.input(i).const_id, [&](Use& use) { use.packers.push_back(node.index()); });
+  return t;
+}
+
+tenon_const_tensor Packing::read(const NodeView& node, std::uint32_t i) {
   if (!node.is_constant(i)) throw Failure{TENON_INTERNAL, "input " + std::to_string(i) + " is not constant"};
   note(node.input(i).const_id, [](Use& use) { use.read = true; });
   return fetch(node.input(i).const_id);
 }
 
 tenon_const_tensor Packing::constant(const NodeView& node, std::uint32_t i) {
-  tenon_const_tensor t = raw_constant(node, i);
+  tenon_const_tensor t = read(node, i);
   if (compute_dtype(t.dtype) == t.dtype) return t;
   const std::uint64_t bytes = t.bytes * 2;
   const void* wide = nullptr;

@@ -42,9 +42,11 @@ class Packing final : public CompileContext {
   struct Use {
     bool read = false;                  // its bytes were handed out
     const void* wide = nullptr;
-    std::vector<std::uint32_t> packers; // nodes that took a packed form
+    std::vector<std::uint32_t> packers; // nodes that took a packed form, or the bytes as they are
   };
   tenon_const_tensor fetch(std::uint64_t id) const;
+  // As declared; noted as handed out.
+  tenon_const_tensor read(const NodeView& node, std::uint32_t i);
   template <class Fn>
   void note(std::uint64_t id, Fn&& change) {
     std::lock_guard lock(mutex_);

@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "plugins/cpu/families.h"
+#include "plugins/cpu/ops/gather_half.h"
+#include "plugins/cpu/ops/gather_walk.h"
 #include "plugins/cpu/ops/indices.h"
 #include "plugins/cpu/ops/movement.h"
 #include "plugins/cpu/ops/strided_copy.h"
@@ -44,6 +46,10 @@ struct GatherStep {
     if (!is_bytes(kind)) begin = 0, end = c.worker == 0 ? rows * parts : 0;
     const Copier copier(c, kind, src, dst);
     const IndexList list(c, indices);
+    if (parts == 1) {
+      const GatherWalk walk{bound, count, is_bytes(kind) ? c.ptr<const char>(src) : nullptr, bytes_of(kind, inner)};
+      return walk.run(c, list, begin, end, [&](std::int64_t to, std::int64_t from) { copier.copy(to * inner, from * inner, inner); });
+    }
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t row = i / parts, part = i % parts, k = row % count, at = list.resolve(k, bound);
       if (at < 0) return list.fail(c, "Gather", k, bound);
@@ -61,12 +67,12 @@ struct GatherKnownStep {
   Ref src, dst;
 
   void operator()(const StepContext& c) const {
-    const auto [begin, end] = c.slice(outer);
+    const StepContext::Slice part = c.slice(outer);
     with_bytes(kind, [&](auto zero) {
       using T = decltype(zero);
-      const T* s = c.ptr<const T>(src) + begin * bound;
-      T* d = c.ptr<T>(dst) + begin * count;
-      for (std::int64_t o = begin; o < end; ++o, s += bound, d += count) {
+      const T* s = c.ptr<const T>(src) + part.begin * bound;
+      T* d = c.ptr<T>(dst) + part.begin * count;
+      for (std::int64_t o = part.begin; o < part.end; ++o, s += bound, d += count) {
         std::int64_t k = 0;
         for (; k + 4 <= count; k += 4) {
           const T a = s[at[k]], b = s[at[k + 1]], e = s[at[k + 2]], f = s[at[k + 3]];
@@ -80,15 +86,19 @@ struct GatherKnownStep {
 
 class GatherOp final : public Op {
  public:
-  explicit GatherOp(const NodeView& node) : axis_(node.int_or("axis", 0)) {}
+  GatherOp(const NodeView& node, CompileContext& context) : axis_(node.int_or("axis", 0)), table_(HalfTable::of(node, 0, context)) {}
 
   void plan(PlanBuilder& b) const override {
     const Shape &x = b.in(0), &y = b.out(0);
     const std::int64_t axis = checked_axis(axis_, x.rank());
     if (y.count() == 0) return;
+    if (table_.data) {
+      const HalfGather g{x.outer(axis), x[axis], b.in(1).count(), x.inner(axis), indices_of(b, 1), b.out_ref(0)};
+      check_size(g.outer * g.count * g.inner, y);
+      return emit_half_gather(b, table_, g);
+    }
     GatherStep s{element_of(x.dtype), x.outer(axis), x[axis], b.in(1).count(), x.inner(axis), indices_of(b, 1), b.in_ref(0), b.out_ref(0)};
-    if (s.outer * s.count * s.inner != y.count())
-      throw Failure{TENON_INVALID_ARGUMENT, "data and indices do not give the planned size"};
+    check_size(s.outer * s.count * s.inner, y);
     const auto known = s.count == 1 ? known_ints(b, 1) : std::nullopt;
     if (known) {
       // One index that is known: a slice.
@@ -111,6 +121,9 @@ class GatherOp final : public Op {
   }
 
  private:
+  static void check_size(std::int64_t count, const Shape& y) {
+    if (count != y.count()) throw Failure{TENON_INVALID_ARGUMENT, "data and indices do not give the planned size"};
+  }
   static void plan_known(PlanBuilder& b, const GatherStep& s, std::span<const std::int64_t> indices) {
     PlanList<std::int32_t> at;
     at.reserve(indices.size());
@@ -124,6 +137,7 @@ class GatherOp final : public Op {
   }
 
   std::int64_t axis_;
+  HalfTable table_;
 };
 
 // ---- GatherElements ---------------------------------------------------------------------------------------------------
@@ -253,13 +267,14 @@ Support supports(const NodeView& node) {
   return any_type(node);
 }
 
+std::unique_ptr<Op> make_gather(const NodeView& node, CompileContext& context) { return std::make_unique<GatherOp>(node, context); }
 template <class T>
 std::unique_ptr<Op> make(const NodeView& node, CompileContext&) {
   return std::make_unique<T>(node);
 }
 
 constexpr OpRow rows[] = {
-    {"", "Gather", supports, make<GatherOp>},
+    {"", "Gather", supports, make_gather},
     {"", "GatherElements", supports, make<GatherElementsOp>},
     {"", "GatherND", supports, make<GatherNdOp>},
 };

@@ -49,6 +49,48 @@ void check(const std::string& op, const std::vector<Tensor>& inputs, const Tenso
 
 // ---- gather -----------------------------------------------------------------------------------------------------------
 
+// A float32 copy would take twice the table's memory beside it.
+TEST(Gather, RowsOfLargeHalfTablesAreWidenedAsTheyAreRead) {
+  constexpr std::int64_t width = 100;
+  const Tensor at = tensor<std::int32_t>({4}, {399, 0, -1, 7});
+  for (const std::int32_t dtype : {TENON_DTYPE_FLOAT16, TENON_DTYPE_BFLOAT16}) {
+    const Tensor table = tensor<std::uint16_t>({400, width}, counting<std::uint16_t>({400, width}).as<std::uint16_t>(), dtype);
+    std::vector<std::uint16_t> expected;
+    for (std::int64_t row : {399, 0, 399, 7})
+      for (std::int64_t k = 0; k < width; ++k) expected.push_back(table.as<std::uint16_t>()[static_cast<std::size_t>(row * width + k)]);
+    for (const Isa isa : {Isa::avx2, Isa::avx512}) {
+      if (detect_isa() < isa) continue;
+      OpTest t({});
+      t.constant("table", table);
+      t.input("at", at);
+      t.value("y", dtype, {4, width});
+      t.node("Gather", {"table", "at"}, {"y"});
+      for (std::uint32_t workers : {1u, 7u}) {
+        const ProgramResults r = run_program(t, {"y"}, {.isa = isa, .workers = workers});
+        ASSERT_EQ(r.error, "");
+        EXPECT_EQ(r["y"].as<std::uint16_t>(), expected);
+      }
+      const std::uint32_t in[] = {t.index("at")}, out[] = {t.index("y")}, nodes[] = {0};
+      const tenon_chosen chosen[] = {{sizeof(tenon_chosen), 1, nodes, 0}};
+      const tenon_part part{sizeof(part), 0, &t.graph(), {chosen, 1, sizeof(tenon_chosen), 0}, in, out, 1, 1};
+      tenon_task load;
+      load.constant = [&](std::uint64_t id) { return t.constant_bytes(id); };
+      const auto program = Program::compile({&fake_host(), nullptr}, {.isa = isa}, part, &load);
+      EXPECT_THAT(load.packed, IsEmpty());
+      ASSERT_EQ(program->constants.size(), 1u);
+      EXPECT_EQ(program->constants[0]->data.load(), nullptr);  // no copy of the program's own
+    }
+  }
+}
+TEST(Gather, NamesTheIndexOutsideAHalfTable) {
+  OpTest t({});
+  t.constant("table", tensor<std::uint16_t>({400, 100}, std::vector<std::uint16_t>(40000), TENON_DTYPE_FLOAT16));
+  t.input("at", ints({2}, {3, 400}));
+  t.value("y", TENON_DTYPE_FLOAT16, {2, 100});
+  t.node("Gather", {"table", "at"}, {"y"});
+  EXPECT_THAT(run_program(t, {"y"}, {.isa = detect_isa()}).error, HasSubstr("Gather: index 400 at position 1 is outside [-400, 400)"));
+}
+
 TEST(Gather, RowsOfEveryWidth) {
   for (std::int64_t width : {1, 2, 3, 4, 100}) {
     const Tensor x = counting<float>({5, width});
@@ -186,15 +228,19 @@ TEST(ScatterND, AddsRowsThatAGatherNames) {
 }
 
 TEST(ScatterND, NamesAWrongIndexOfAGather) {
-  OpTest t({gather_rows});
-  t.input("x", random_tensor({3, 4}));
-  t.input("from", ints({2, 1}, {1, 3}));
-  t.input("to", ints({2, 1}, {0, 1}));
-  t.value("rows", TENON_DTYPE_FLOAT, {2, 4});
-  t.value("y", TENON_DTYPE_FLOAT, {3, 4});
-  t.node("GatherND", {"x", "from"}, {"rows"});
-  t.node("ScatterND", {"x", "to", "rows"}, {"y"}, {{"reduction", "add"}});
-  EXPECT_THAT(run_program(t, {"y"}, {}).error, HasSubstr("index 3 at position 1 is outside [-3, 3)"));
+  for (const std::int64_t edges : {2, 8}) {  // the second puts them in the order of their targets
+    Dims from(static_cast<std::size_t>(edges), 1), to(static_cast<std::size_t>(edges), 0);
+    from[1] = 3;
+    OpTest t({gather_rows});
+    t.input("x", random_tensor({3, 16}));
+    t.input("from", ints({edges, 1}, from));
+    t.input("to", ints({edges, 1}, to));
+    t.value("rows", TENON_DTYPE_FLOAT, {edges, 16});
+    t.value("y", TENON_DTYPE_FLOAT, {3, 16});
+    t.node("GatherND", {"x", "from"}, {"rows"});
+    t.node("ScatterND", {"x", "to", "rows"}, {"y"}, {{"reduction", "add"}});
+    EXPECT_THAT(run_program(t, {"y"}, {}).error, HasSubstr("index 3 at position 1 is outside [-3, 3)"));
+  }
 }
 
 TEST(ScatterND, EmptyAndOutOfRange) {
