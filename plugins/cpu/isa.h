@@ -14,8 +14,8 @@ enum class Isa : std::uint8_t { plain, avx2, avx512, avx512_vnni, avx512_bf16, a
 // tiles).
 Isa detect_isa();
 
-// highest: no worse than float32 products; high: 2e-5 of the largest output, so Winograd and two parts of bfloat16 may be used;
-// medium: bfloat16.
+// highest: no worse than float32 products; high: 2e-5 of the largest output, so Winograd, Strassen's sums and two parts of bfloat16
+// may be used; medium: bfloat16.
 enum class Precision : std::uint8_t { highest, high, medium };
 
 // The form of the vector code (simd.h): 0 the baseline, 1 AVX2, 2 AVX-512. That of detect_isa() until cap_simd_form.
