@@ -20,6 +20,7 @@ static_assert(std::endian::native == std::endian::little, "the numbers of a bund
 
 constexpr std::uint64_t largest_index = std::uint64_t{16} << 20;
 constexpr int index_format = 1;
+constexpr int deepest = 16;  // what nests further is passed over: writing it as text again would take the stack
 
 Json range_json(BundleRange r, const char* hash_name, const std::string& hash) { return {{"offset", r.offset}, {"bytes", r.bytes}, {hash_name, hash}}; }
 
@@ -92,7 +93,7 @@ std::string BundleIndex::text() const {
 }
 
 Result<BundleIndex> BundleIndex::parse(std::string_view text, std::uint64_t end) {
-  const Json root = Json::parse(text, nullptr, false);
+  const Json root = Json::parse(text, [](int depth, Json::parse_event_t, Json&) { return depth <= deepest; }, false);
   if (!root.is_object()) return error(TENON_DATA_LOSS, "its index is no JSON object");
   BundleIndex out;
   Reader read(end);

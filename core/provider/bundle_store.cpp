@@ -96,7 +96,8 @@ std::optional<FileCache::Entry> BundleStore::find(Device& device, Kind kind, std
   }
   const std::span<const std::byte> bytes = bundle_->at(found->range);
   const bool whole = kind == Kind::packed || sha256(bytes) == found->hash;
-  if (!whole) log_warn("artifact", "{}: the artifact \"{}\" is damaged; its part is compiled again", identity(), found->what);
+  if (!whole) log_warn("artifact", "bundle{}: the artifact \"{}\" is damaged; its part is compiled again",
+                        bundle_->file() ? " \"" + bundle_->file()->path() + "\"" : "", found->what);
   std::lock_guard lock(mutex_);
   Use& u = use(device);
   ++(whole ? u.taken : u.lacking)[static_cast<int>(kind)];

@@ -104,6 +104,14 @@ TEST_F(BundleFile, SaysWhatIsWrong) {
   EXPECT_THAT(edited("\"stored\":[", "\"stored\":3,\"x\":["), HasSubstr("\"stored\""));
 }
 
+TEST_F(BundleFile, AnIndexThatNestsDeeplyTakesNoStack) {
+  write();
+  const std::string good = read_file(path_);
+  std::string text = index_of(good), deep = "\"made\":[" + std::string(1000000, '[') + std::string(1000000, ']') + ",";
+  text.replace(text.find("\"made\":["), 8, deep);
+  EXPECT_EQ(failure(with_index(good, text)), "");
+}
+
 TEST_F(BundleFile, DamagedWeightsAreFoundWhenAskedFor) {
   write();
   std::string bad = read_file(path_);
