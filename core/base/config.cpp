@@ -80,6 +80,9 @@ Status Config::read(const Document& document) {
     if (entry.contains("options")) e.options = entry["options"].dump();
     e.required = entry.value("required", true);
     e.sha256 = text_or(entry, "sha256");
+    e.isolate = text_or(entry, "isolate") == "process";
+    if (const std::string limit = text_or(entry, "isolate_limit"); !limit.empty())
+      e.isolate_limit = std::chrono::duration_cast<std::chrono::milliseconds>(parse_time(limit).value_or(std::chrono::seconds(60)));
     providers.push_back(std::move(e));
   }
   provider_paths.clear();
@@ -261,6 +264,7 @@ Status Config::add_provider(const ProviderEntry& entry, std::string_view origin)
   TENON_TRY(options.status());
   Json made = {{"use", entry.use}, {"options", options.root}, {"required", entry.required}};
   if (!entry.device.empty()) made["device"] = entry.device;
+  if (entry.isolate) made["isolate"] = "process", made["isolate_limit"] = fmt::format("{}ms", entry.isolate_limit.count());
   return set(fmt::format("/providers/{}", providers.size()), made.dump(-1, ' ', false, Json::error_handler_t::replace), origin);
 }
 

@@ -25,6 +25,8 @@ struct ProviderEntry {
   std::string options = "{}";  // JSON object as text, not yet checked against the provider's options_schema
   bool required = true;
   std::string sha256 = {};     // of its library, lower-case hex; "" unchecked
+  bool isolate = false;        // its library is loaded into processes of their own only
+  std::chrono::milliseconds isolate_limit{60'000};  // of one call to them, without a sign of life; 0: none
 };
 
 // First match wins. Patterns are globs; an empty one matches all.

@@ -47,6 +47,7 @@ class FileCache {
   void trim();
 
   const std::string& folder() const { return folder_; }
+  std::uint64_t limit() const { return limit_; }
 
  private:
   FileCache() = default;

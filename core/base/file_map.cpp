@@ -31,6 +31,10 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
     const int code = errno == ENOENT ? TENON_NOT_FOUND : errno == EACCES ? TENON_PERMISSION_DENIED : TENON_UNKNOWN;
     return error(code, "cannot open \"{}\": {}", path, std::strerror(errno));
   }
+  return adopt(fd, path, "");
+}
+
+Result<std::shared_ptr<const FileMap>> FileMap::adopt(int fd, const std::string& path, const std::string& identity) {
   struct stat info {};
   std::shared_ptr<FileMap> map(new FileMap);
   map->path_ = path;
@@ -47,7 +51,7 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::string& path) {
   void* data = ::mmap(nullptr, map->size_, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return error(TENON_RESOURCE_EXHAUSTED, "cannot map \"{}\": {}", path, std::strerror(errno));
   map->data_ = static_cast<const std::byte*>(data);
-  map->identity_ = identity_of(path, info);
+  map->identity_ = identity.empty() ? identity_of(path, info) : identity;
   return std::shared_ptr<const FileMap>(std::move(map));
 }
 

@@ -20,6 +20,8 @@ class FileMap {
  public:
   // Errors: NOT_FOUND and PERMISSION_DENIED with the path; DATA_LOSS for an empty file.
   static Result<std::shared_ptr<const FileMap>> open(const std::string& path);
+  // A file that another process has opened: its descriptor, which is taken over, and what that process calls it.
+  static Result<std::shared_ptr<const FileMap>> adopt(int fd, const std::string& path, const std::string& identity);
   ~FileMap();
   FileMap(const FileMap&) = delete;
   FileMap& operator=(const FileMap&) = delete;
@@ -29,6 +31,7 @@ class FileMap {
   // where the file has become shorter.
   Status read(std::uint64_t offset, void* to, std::uint64_t bytes) const;
   const std::string& path() const { return path_; }
+  int fd() const { return file_; }
   // file_identity at the time of opening.
   const std::string& identity() const { return identity_; }
 

@@ -23,6 +23,11 @@ constexpr Option table[] = {
      "core/provider/registry.cpp"},
     {"/providers/*/sha256", K::text, "", "", 0, 0,
      "SHA-256 of its library in lower-case hex: another file is refused before any of it runs", "core/provider/trust.cpp"},
+    {"/providers/*/isolate", K::choice, "\"none\"", "none|process", 0, 0,
+     "where its library is loaded: into this process, or into one of its own for each device, so that its crash is an error of a run and no more", "core/provider/isolate"},
+    {"/providers/*/isolate_limit", K::time, "\"60s\"", "", 0, 0,
+     "an isolated provider that shows no sign of life for so long in one call is taken for hung, its process is ended and started anew; 0s: no limit",
+     "core/provider/isolate"},
     {"/provider_paths", K::texts, "[]", "", 0, 0,
      "folders, manifests or libraries searched first; relative to this file's folder", "core/provider/discovery.cpp"},
 

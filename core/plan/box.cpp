@@ -16,7 +16,7 @@ bool can_be(const PlanInput& input) {
   for (const Item& item : *input.items)
     if (item.kind != Item::Kind::program) return false;
   for (const Program& p : *input.programs)
-    if (!p.device->can_resize() || p.device->has_bind() || p.device->has_streams()) return false;
+    if (!p.device->can_resize() || (p.device->has_bind() && !p.device->provider().isolated()) || p.device->has_streams()) return false;
   return std::none_of(input.graph->nodes.begin(), input.graph->nodes.end(), [](const Node& n) { return n.control_flow(); });
 }
 

@@ -17,7 +17,14 @@ namespace tenon {
 
 void ConstantTable::add(const ConstantPtr& constant) {
   std::lock_guard lock(mutex_);
-  constants_.emplace(constant->id, constant);
+  if (constants_.emplace(constant->id, constant).second) order_.push_back(constant->id);
+}
+
+std::vector<ConstantPtr> ConstantTable::after(std::size_t known) const {
+  std::lock_guard lock(mutex_);
+  std::vector<ConstantPtr> out;
+  for (; known < order_.size(); ++known) out.push_back(constants_.at(order_[known]));
+  return out;
 }
 
 ConstantPtr ConstantTable::find(std::uint64_t id) const {
@@ -117,6 +124,13 @@ void LoadContext::finish() {
     artifacts_.clear();
   }
   if (cache) cache->trim();
+}
+
+std::shared_ptr<void> LoadContext::attached(const void* owner, const std::function<std::shared_ptr<void>()>& make) {
+  std::lock_guard lock(attached_mutex_);
+  std::shared_ptr<void>& slot = attached_[owner];
+  if (!slot) slot = make();
+  return slot;
 }
 
 Status LoadTask::const_data(std::uint64_t id, tenon_const_tensor* out) {

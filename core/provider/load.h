@@ -28,10 +28,13 @@ class ConstantTable {
  public:
   void add(const ConstantPtr& constant);
   ConstantPtr find(std::uint64_t id) const;  // null when unknown
+  // Those that were added after the first `known` ones, in order.
+  std::vector<ConstantPtr> after(std::size_t known) const;
 
  private:
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, ConstantPtr> constants_;
+  std::vector<std::uint64_t> order_;
 };
 
 // One packed form, shared by sessions.
@@ -53,6 +56,9 @@ struct LoadContext {
   std::uint64_t packed_bytes() const;
   // Gives back what only the load needed. Called once, when all programs have been compiled.
   void finish();
+  // What somebody else keeps for this session, such as its copy in a provider's process: made when it is first asked for, gone with
+  // the context.
+  std::shared_ptr<void> attached(const void* owner, const std::function<std::shared_ptr<void>()>& make);
 
  private:
   friend class LoadTask;
@@ -80,6 +86,8 @@ struct LoadContext {
   std::unordered_map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> hashes_;
   std::vector<std::shared_ptr<const PackedWeight>> packed_;
   std::vector<FileCache::Entry> artifacts_;
+  std::mutex attached_mutex_;
+  std::unordered_map<const void*, std::shared_ptr<void>> attached_;
 };
 
 struct PackScope;  // load.cpp
@@ -96,6 +104,9 @@ class LoadTask : public tenon_task {
   Result<std::string> constant_identity(std::uint64_t const_id);
   // From now on artifact_get finds nothing: what it found did not fit.
   void forget_artifacts() { forgotten_ = true; }
+  bool artifacts_forgotten() const { return forgotten_; }
+  LoadContext& context() { return context_; }
+  LoadTask* as_load() override { return this; }
   void progress(double fraction) override {
     if (context_.progress) context_.progress(fraction);
   }

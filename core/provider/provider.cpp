@@ -245,8 +245,9 @@ Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrar
   if (p->manifest_.version.empty()) p->manifest_.version = p->library_.version;
   p->host_ = std::make_unique<tenon_host>(tenon_host{p->library_.id});
   const std::string where = "provider " + p->id();
-  tenon_provider* handle = nullptr;
-  if (Status s = provider_call([&] { return p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle); }); !s.ok()) return std::move(s).at(where);
+  tenon_provider* handle = p->library_.created;
+  if (!handle)
+    if (Status s = provider_call([&] { return p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle); }); !s.ok()) return std::move(s).at(where);
   if (!handle) return internal("{}: create succeeded without a provider", where);
   p->handle_ = handle;
   tenon_span span{};

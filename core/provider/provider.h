@@ -169,6 +169,7 @@ struct LoadedLibrary {
   std::uint64_t header_hash = 0;     // of the headers that it was built from
   std::string id, version, build_id;
   std::vector<OpsetRange> opsets;
+  tenon_provider* created = nullptr;  // where create has been called already: in a process of its own
 };
 
 class Provider : public std::enable_shared_from_this<Provider> {
@@ -181,7 +182,9 @@ class Provider : public std::enable_shared_from_this<Provider> {
 
   const std::string& id() const { return library_.id; }
   const std::string& version() const { return library_.version; }
+  const std::string& build_id() const { return library_.build_id; }
   std::uint32_t abi_minor() const { return library_.abi_minor; }
+  std::uint64_t header_hash() const { return library_.header_hash; }
   const std::string& library_identity() const { return library_.identity; }  // of its file: another build, another identity
   const Manifest& manifest() const { return manifest_; }
   const tenon_provider_api& api() const { return library_.api; }
@@ -195,6 +198,8 @@ class Provider : public std::enable_shared_from_this<Provider> {
   Result<std::vector<std::uint32_t>> select(const std::string& device) const;
   // null when the provider has no such extension.
   const void* extension(std::string_view name, std::uint32_t version) const;
+  // Its library is in processes of its own; what it binds there follows sizes as well as addresses.
+  bool isolated() const { return library_.created != nullptr; }
   bool concurrent_compile() const { return (api().features & TENON_FEATURE_CONCURRENT_COMPILE) != 0; }
 
  private:

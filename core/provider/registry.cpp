@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/provider/isolate/isolate.h"
 #include "core/provider/loader.h"
 #include "core/provider/options_impl.h"
 #include "core/provider/probe.h"
@@ -109,19 +110,19 @@ Result<Found> Registry::look_up(const std::string& name, const std::vector<std::
                known.empty() ? "none" : known, broken.empty() ? "" : "\nunusable manifests:" + broken);
 }
 
-Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustPolicy policy) {
+Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustPolicy policy, std::optional<std::chrono::milliseconds> isolate) {
   if (!found.problem.ok()) return std::move(found.problem);
   std::lock_guard lock(mutex_);
-  const std::string key = file_of(found);
+  const std::string file = file_of(found), key = isolate ? file + "\nisolated" : file;
   if (const auto open = open_.find(key); open != open_.end())
     if (ProviderPtr provider = open->second.lock()) return provider;
-  TENON_TRY(preflight(found.manifest));
+  if (!isolate) TENON_TRY(preflight(found.manifest));  // it may load what the library needs
   TENON_TRY(check_writers(found.manifest));
   // What came with this library is as good as this library.
   if (found.where == own_installation) policy.require_pinned = false;
-  else if (policy.probe && !privileged_process())
-    TENON_TRY(probe_library(found.manifest.id, key, policy.probe_limit, Quarantine()));
-  TENON_ASSIGN(LoadedLibrary library, load_library(found.manifest, policy));
+  else if (policy.probe && !isolate && !privileged_process())
+    TENON_TRY(probe_library(found.manifest.id, file, policy.probe_limit, Quarantine()));
+  TENON_ASSIGN(LoadedLibrary library, isolate ? load_isolated(found.manifest, policy, options, *isolate) : load_library(found.manifest, policy));
   TENON_ASSIGN(ProviderPtr provider, Provider::make(std::move(found.manifest), std::move(library), std::move(options)));
   open_[key] = provider;
   log_info("loader", "provider {} {}: {} devices", provider->id(), provider->version(), provider->devices().size());
@@ -176,7 +177,8 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
     TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, text));
     SessionProvider sp;
     sp.options = options;
-    TENON_ASSIGN(sp.provider, open_found(std::move(found), options, {entry.sha256, config.trust.require_pinned, config.trust.probe_limit, config.trust.probe}));
+    TENON_ASSIGN(sp.provider, open_found(std::move(found), options, {entry.sha256, config.trust.require_pinned, config.trust.probe_limit, config.trust.probe},
+                                         entry.isolate ? std::optional(entry.isolate_limit) : std::nullopt));
     TENON_ASSIGN(const std::vector<std::uint32_t> indices, sp.provider->select(device));
     for (const std::uint32_t index : indices) {
       TENON_ASSIGN(DevicePtr device, sp.provider->open_device(index));

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,8 @@ class Registry {
   Registry() = default;
   Result<OptionsPtr> session_options(const Manifest& manifest, const Config& config, const std::string& options) const;
   Result<Found> look_up(const std::string& name, const std::vector<std::string>& paths);
-  Result<ProviderPtr> open_found(Found found, OptionsPtr options, TrustPolicy policy);
+  // isolate: in processes of its own, with this limit of one call; it is not the provider that others use in this one.
+  Result<ProviderPtr> open_found(Found found, OptionsPtr options, TrustPolicy policy, std::optional<std::chrono::milliseconds> isolate = {});
 
   std::mutex mutex_;
   std::vector<std::string> paths_;

@@ -13,6 +13,10 @@
 #include "core/base/status.h"
 #include "core/base/thread_pool.h"
 
+namespace tenon {
+class LoadTask;
+}
+
 struct tenon_task {
   virtual ~tenon_task() = default;
 
@@ -29,6 +33,8 @@ struct tenon_task {
   virtual tenon::Status packed_weight(const tenon_pack_request& request, tenon_address* out);
   virtual tenon::Status artifact_get(tenon_str key, const void** data, std::uint64_t* bytes);
   virtual tenon::Status artifact_put(tenon_str key, const void* data, std::uint64_t bytes);
+  // The load that this is, for who carries it into another process; null for a run.
+  virtual tenon::LoadTask* as_load() { return nullptr; }
 
   // -- run --
   // Extension "tenon.trace": whether the run is profiled, and what a device did in it.

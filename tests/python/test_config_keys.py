@@ -198,6 +198,14 @@ def test_trust(monkeypatch, tmp_path):
     assert session(monkeypatch, tmp_path, untried).get_providers()[0] == "second"
 
 
+def test_isolate(monkeypatch, tmp_path):
+    entry = {**SECOND, "isolate": "process", "isolate_limit": "20s"}
+    s = session(monkeypatch, tmp_path, {"providers": [entry, CPU], "provider_paths": PATHS})
+    assert "(isolated)" in s.explain()
+    with pytest.raises(Exception, match="isolate"):
+        session(monkeypatch, tmp_path, {"providers": [{**SECOND, "isolate": "thread"}], "provider_paths": PATHS})
+
+
 def test_a_lost_device_is_replaced(monkeypatch, tmp_path):
     config = {"providers": [{"use": "async", "device": 0}], "provider_paths": [str(PROVIDERS / "async")], "placement": {"on_device_lost": "replace"}}
     script = """if True:
