@@ -107,7 +107,7 @@ Status Execution::steps(const PlannedProgram& planned, BoundProgram& bound, RunQ
     TENON_TRY(device.execute(program, args));
     return state_.control.stopped() ? state_.control.take() : Status();
   }
-  if (state_.max_workers == 1) {
+  if (state_.max_workers == 1 || device.provider().isolated()) {  // isolated: its workers are those of its own process
     TENON_TRY(device.execute(program, args));
     return state_.control.stopped() ? state_.control.take() : Status();
   }

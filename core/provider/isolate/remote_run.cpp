@@ -146,6 +146,7 @@ Status RemoteBinding::copy_out(Reader& in, tenon_task* run, std::uint64_t first,
     else if (from.place == Place::buffer) from.buffer->wrote(from.offset, addresses[o].bytes, nullptr);
   }
   // Outputs whose size the data decided, then strings.
+  std::vector<std::pair<std::uint32_t, tenon_address>> decided;  // for this run: core says where they are in the next one
   const auto output = [&](std::uint32_t o) { return o >= program.inputs && o < boundary; };
   for (std::uint64_t left = in.count(1); left > 0; --left) {
     const auto o = in.get<std::uint32_t>();
@@ -154,7 +155,7 @@ Status RemoteBinding::copy_out(Reader& in, tenon_task* run, std::uint64_t first,
     if (!in.ok() || !output(o)) return in.fail(), Status();
     tenon_address to{};
     TENON_TRY(run->alloc_output(o, static_cast<std::uint32_t>(dims.size()), dims.data(), &to));
-    addresses[o] = to;
+    decided.emplace_back(o, to);
     if (program.dtypes[o] == TENON_DTYPE_STRING) continue;  // below
     if (made.size() > to.bytes) return in.fail(), Status();
     if (!made.empty()) std::memcpy(bytes_of(to), made.data(), made.size());
@@ -162,8 +163,12 @@ Status RemoteBinding::copy_out(Reader& in, tenon_task* run, std::uint64_t first,
   for (std::uint64_t left = in.count(1); left > 0; --left) {
     const auto o = in.get<std::uint32_t>();
     const std::uint64_t n = in.count(sizeof(std::uint64_t));
-    if (!in.ok() || !output(o) || program.dtypes[o] != TENON_DTYPE_STRING || !addresses[o].handle) return in.fail(), Status();
-    auto& to = strings_of(addresses[o]);
+    if (!in.ok() || !output(o) || program.dtypes[o] != TENON_DTYPE_STRING) return in.fail(), Status();
+    tenon_address at = addresses[o];
+    for (const auto& [operand, place] : decided)
+      if (operand == o) at = place;
+    if (!at.handle) return in.fail(), Status();
+    auto& to = strings_of(at);
     if (n != to.size()) return in.fail(), Status();
     for (std::string& s : to) s = in.text();
   }
