@@ -35,11 +35,15 @@ class ClaimTable {
   bool recomputable(std::uint32_t device, NodeId n) const { return recomputable_[device][n]; }
   // Inside the claim others read the node's value, and the claim does not let such values out.
   bool sealed_in(std::uint32_t c, NodeId n) const;
+  // Steps of the searches that walk the graph, for Cover::steps.
+  void count(std::uint64_t steps) const { steps_ += steps; }
+  std::uint64_t steps() const { return steps_; }
   // Somebody outside the claim reads a value of the node, or it is an output of the graph.
   bool needed_outside(const Claim& claim, NodeId n) const;
 
  private:
   std::vector<std::vector<bool>> recomputable_;  // [device][node]
+  mutable std::uint64_t steps_ = 0;
 };
 
 }  // namespace tenon

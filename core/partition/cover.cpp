@@ -165,6 +165,7 @@ Cover cover(const CoverInput& input) {
   Capacity capacity(table, chosen);
   capacity.settle();
   Cover out = make_parts(table, chosen);
+  out.steps = table.steps();
   out.displaced = capacity.displaced();
   out.shortage = capacity.shortage();
   return out;

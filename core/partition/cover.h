@@ -53,6 +53,7 @@ struct Cover {
   std::vector<Displaced> displaced;          // in the order in which they were moved
   std::string shortage;                      // not empty: a memory is too small and nothing more can be moved; says which and by how much
   double cost_ns = 0;                        // claims and launches, without copies
+  std::uint64_t steps = 0;                   // edges and nodes looked at by searches: what the cover took, on any machine
 };
 
 Cover cover(const CoverInput& input);

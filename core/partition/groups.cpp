@@ -1,8 +1,10 @@
 #include "core/partition/groups.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <queue>
+#include <unordered_map>
 
 namespace tenon {
 
@@ -50,6 +52,14 @@ Groups::Groups(const ClaimTable& table, const std::vector<std::uint32_t>& chosen
     }
   }
   first_edge_.push_back(static_cast<std::uint32_t>(edges.size()));
+  for (const Group& g : all) {
+    if (g.claim == none || table.in.devices[g.device].on_host()) continue;
+    for (const OperandRule& r : table.claim(g.claim).rules) {
+      if (r.place != TENON_PLACE_HOST) continue;
+      placed_.resize(graph.values.size());
+      placed_[r.value] = true;
+    }
+  }
 }
 
 bool Groups::holds(std::uint32_t group, NodeId n) const { return std::binary_search(all[group].nodes.begin(), all[group].nodes.end(), n); }
@@ -98,6 +108,62 @@ std::vector<std::uint32_t> Groups::ranks() const {
   return rank;
 }
 
+// The ways in which a group needs its operands, where another group of its part may need them differently: f(value, way).
+template <class F>
+void Groups::for_each_way(std::uint32_t group, F f) const {
+  const Group& g = all[group];
+  if (g.claim == none || (placed_.empty() && copies.empty())) return;
+  const bool on_host_anyway = table_.in.devices[g.device].on_host();
+  for (NodeId n : g.nodes) {
+    const auto read = [&](ValueId v) {
+      if (v == none || table_.graph.values[v].constant) return;
+      if (!on_host_anyway && !placed_.empty() && placed_[v]) f(v, on_host(group, v) ? in_host : on_device);
+      const NodeId p = table_.graph.values[v].producer;
+      if (p == none || copies.empty() || copies[p].empty() || holds(group, p)) return;
+      const Group& maker = all[of[p]];
+      if (maker.device != g.device || maker.level != g.level || maker.segment != g.segment) f(v, from_outside);
+    };
+    for (ValueId v : table_.graph.nodes[n].inputs) read(v);
+    for (const GraphPtr& body : table_.graph.nodes[n].subgraphs())
+      for (const OuterValue& o : body->outer) read(o.parent);
+    if (!copies.empty() && of[n] != group)
+      for (ValueId v : table_.graph.nodes[n].outputs)
+        if (v != none) f(v, made_inside);
+  }
+}
+
+// What the parts that are made so far need of values.
+class Groups::Operands {
+ public:
+  // Whether a part that has the value in this way can be the one that the group falls into.
+  bool fits(const Group& g, ValueId v, Way way) const {
+    const auto at = ways_.find(key(g, v));
+    return at == ways_.end() || (at->second & against(way)) == 0;
+  }
+  void add(const Group& g, ValueId v, Way way) { ways_[key(g, v)] |= way; }
+
+ private:
+  static std::uint8_t against(Way way) {
+    switch (way) {
+      case on_device: return in_host;
+      case in_host: return on_device;
+      case made_inside: return from_outside;
+      default: return made_inside;
+    }
+  }
+  struct Key {
+    std::uint32_t value, device, level, segment;
+    bool operator==(const Key&) const = default;
+  };
+  struct Hash {
+    std::size_t operator()(const Key& k) const {
+      return static_cast<std::size_t>((std::uint64_t{k.value} << 32 | k.level) * 0x9e3779b97f4a7c15u ^ (std::uint64_t{k.segment} << 8 | k.device) * 0xff51afd7ed558ccdu);
+    }
+  };
+  static Key key(const Group& g, ValueId v) { return {v, g.device, g.level, g.segment}; }
+  std::unordered_map<Key, std::uint8_t, Hash> ways_;
+};
+
 void Groups::settle() {
   std::vector<std::uint32_t> bundle_of;
   for (const Group& g : all) bundle_of.push_back(g.bundle);
@@ -107,13 +173,15 @@ void Groups::settle() {
   // Once, but where what shape arithmetic passes on comes later in the order: it may raise segments only.
   for (bool moved = true; moved;) {
     moved = false;
+    table_.count(edges.size());
+    Operands operands;
     for (std::size_t i = 0; i < order.size();) {
       const std::uint32_t bundle = all[order[i]].bundle;
-      std::uint32_t level = 0, segment = 0, base = 0;
+      const std::array before{all[order[i]].level, all[order[i]].segment, all[order[i]].base};
+      std::uint32_t level = before[0], segment = 0, base = 0;
       std::size_t end = i;
       for (; end < order.size() && all[order[end]].bundle == bundle; ++end) {
         const Group& g = all[order[end]];
-        level = std::max(level, g.floor);
         for (std::uint32_t e = first_edge_[order[end]]; e < first_edge_[order[end] + 1]; ++e) {
           const Group& from = all[edges[e].from];
           if (from.bundle == bundle) continue;
@@ -125,11 +193,18 @@ void Groups::settle() {
         }
       }
       level = std::max(level, base);
-      for (; i < end; ++i) {
-        Group& g = all[order[i]];
-        moved |= bundled && (g.level != level || g.segment != segment || g.base != base);
-        g.level = level, g.segment = segment, g.base = base;
+      // To the first level whose part has every operand as this bundle needs it.
+      for (bool fits = false; !fits; ++level) {
+        for (std::size_t m = i; m < end; ++m) {
+          Group& g = all[order[m]];
+          g.level = level, g.segment = segment, g.base = base;
+        }
+        fits = true;
+        for (std::size_t m = i; m < end && fits; ++m)
+          for_each_way(order[m], [&](ValueId v, Way way) { fits = fits && operands.fits(all[order[m]], v, way); });
       }
+      moved |= bundled && before != std::array{all[order[i]].level, all[order[i]].segment, all[order[i]].base};
+      for (; i < end; ++i) for_each_way(order[i], [&](ValueId v, Way way) { operands.add(all[order[i]], v, way); });
     }
   }
 }

@@ -1,7 +1,8 @@
 // Groups: what runs as one under a choice of claims: a chosen claim, or a node that no part holds; and what waits for what.
 //
-// A group's level and segment are the least that its producers allow. Groups that were bundled share both. Made by make_parts,
-// which owns it; threads: no state outside the object.
+// A group's level and segment are the least that its producers allow and in which its part has each operand once: in one memory,
+// made inside or taken from outside. Groups that were bundled share both. Made by make_parts, which owns it; threads: no state
+// outside the object.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,6 @@ class Groups {
     std::vector<NodeId> nodes;
     std::uint32_t level = 0, segment = 0;
     std::uint32_t base = 0;       // the level at which its segment begins for it
-    std::uint32_t floor = 0;      // level that it must reach at least
     std::uint32_t bundle = 0;     // groups of one bundle are levelled together
   };
   std::vector<Group> all;                       // by first node
@@ -49,16 +49,22 @@ class Groups {
   };
   std::vector<Edge> edges;  // by `to`
 
-  // Raises levels and segments until every edge is in order.
+  // Gives levels and segments such that every edge is in order.
   void settle();
   // Per group: its place in an order in which all can run one by one.
   std::vector<std::uint32_t> ranks() const;
 
  private:
+  // How a part has a value.
+  enum Way : std::uint8_t { on_device = 1, in_host = 2, made_inside = 4, from_outside = 8 };
+  class Operands;
+  template <class F>
+  void for_each_way(std::uint32_t group, F f) const;
   std::vector<std::uint32_t> sorted(const std::vector<std::uint32_t>& bundle_of, bool with_shapes) const;
 
   const ClaimTable& table_;
   std::vector<std::uint32_t> first_edge_;  // per group: into edges
+  std::vector<bool> placed_;               // per value: a group wants it in host memory that others of its device may not; empty: none
 };
 
 }  // namespace tenon

@@ -227,6 +227,7 @@ std::vector<std::uint32_t> Labels::cut(const std::vector<std::uint32_t>& source,
     }
   }
   const std::vector<bool> side = net.solve();
+  table_.count(net.steps());
   std::vector<std::uint32_t> out = source;
   for (NodeId n = 0; n < out.size(); ++n)
     if (vertex[n] != none && side[vertex[n]]) out[n] = sink[n];

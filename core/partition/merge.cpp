@@ -21,7 +21,9 @@ class Quotient {
       if (group.claim != none) v = index.emplace(std::array{group.segment, group.level, group.device}, v).first->second;
       if (v == vertices_.size()) vertices_.push_back({group.device, group.segment, group.level, {}, {}, true});
       vertices_[v].groups.push_back(g);
-      vertices_[v].movable &= group.claim != none && table_.claim(group.claim).rules.empty();
+      // What has operands in host memory or computes for itself what others take from elsewhere stays where it was set apart.
+      const auto shared = [&](NodeId n) { return !groups.copies.empty() && !groups.copies[n].empty(); };
+      vertices_[v].movable &= group.claim != none && table_.claim(group.claim).rules.empty() && std::none_of(group.nodes.begin(), group.nodes.end(), shared);
       vertex_.push_back(v);
     }
     for (const Groups::Edge& e : groups.edges)
@@ -72,6 +74,7 @@ class Quotient {
     seen_[from] = mark_;
     for (std::size_t head = 0; head < open.size(); ++head) {
       if (open.size() > visit_limit) return true;
+      table_.count(vertices_[open[head]].next.size());
       for (std::uint32_t raw : vertices_[open[head]].next) {
         const std::uint32_t n = find(raw);
         if (n == to) {

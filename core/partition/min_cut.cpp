@@ -16,26 +16,36 @@ void MinCut::sort() {
   std::vector<std::uint32_t> next(first_.begin(), first_.end() - 1);
   for (const Added& a : added_) {
     const std::uint32_t forward = next[a.from]++, backward = next[a.to]++;
-    edges_[forward] = {a.to, backward, a.capacity};
-    edges_[backward] = {a.from, forward, a.reverse};
+    edges_[forward] = {a.to, backward, a.capacity, a.reverse};
+    edges_[backward] = {a.from, forward, a.reverse, a.capacity};
   }
   added_.clear();
 }
 
-// Distances from the source, as far as the sink.
+// Distances to the sink, as far as the source: what cannot reach the sink is never walked. Where there is no way any more, what
+// the source still reaches gets a level instead.
 bool MinCut::levels() {
+  if (search(1, 0, [](const Edge& e) { return e.reverse; })) return true;
+  search(0, none_, [](const Edge& e) { return e.capacity; });
+  return false;
+}
+
+template <class Room>
+bool MinCut::search(std::uint32_t from, std::uint32_t until, Room room) {
   level_.assign(nodes_, none_);
-  queue_.assign(1, 0);
-  level_[0] = 0;
-  for (std::size_t head = 0; head < queue_.size() && level_[1] == none_; ++head) {
+  queue_.assign(1, from);
+  level_[from] = 0;
+  for (std::size_t head = 0; head < queue_.size(); ++head) {
     const std::uint32_t n = queue_[head];
+    if (n == until) return true;
+    steps_ += first_[n + 1] - first_[n];
     for (std::uint32_t e = first_[n]; e < first_[n + 1]; ++e)
-      if (edges_[e].capacity > tiny && level_[edges_[e].to] == none_) {
+      if (level_[edges_[e].to] == none_ && room(edges_[e]) > tiny) {
         level_[edges_[e].to] = level_[n] + 1;
         queue_.push_back(edges_[e].to);
       }
   }
-  return level_[1] != none_;
+  return false;
 }
 
 // One augmenting path at a time, kept on an explicit stack: models may be tens of thousands of nodes deep. The next path begins
@@ -47,12 +57,14 @@ double MinCut::push() {
   for (;;) {
     if (node == 1) {
       double limit = 1e300;
+      steps_ += path_.size();
       for (std::uint32_t e : path_) limit = std::min(limit, edges_[e].capacity);
       std::size_t narrowest = path_.size();
       for (std::size_t i = path_.size(); i-- > 0;) {
         Edge& e = edges_[path_[i]];
-        e.capacity -= limit;
-        edges_[e.back].capacity += limit;
+        Edge& other = edges_[e.back];
+        e.capacity -= limit, other.reverse -= limit;
+        e.reverse += limit, other.capacity += limit;
         if (e.capacity <= tiny) narrowest = i;
       }
       total += limit;
@@ -61,8 +73,9 @@ double MinCut::push() {
       continue;
     }
     bool advanced = false;
+    ++steps_;
     for (std::uint32_t& e = cursor_[node]; e < first_[node + 1]; ++e)
-      if (edges_[e].capacity > tiny && level_[edges_[e].to] == level_[node] + 1) {
+      if (edges_[e].capacity > tiny && level_[edges_[e].to] == level_[node] - 1) {
         path_.push_back(e);
         node = edges_[e].to;
         advanced = true;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 
 #include "core/partition/groups.h"
 #include "core/partition/merge.h"
@@ -13,13 +12,11 @@ namespace {
 
 class Parts {
  public:
-  Parts(const ClaimTable& table, const std::vector<std::uint32_t>& chosen) : table_(table), graph_(table.graph), chosen_(chosen), groups_(table, chosen) {
-    for (const Groups::Group& g : groups_.all) has_rules_ |= g.claim != none && !table_.claim(g.claim).rules.empty();
-  }
+  Parts(const ClaimTable& table, const std::vector<std::uint32_t>& chosen) : table_(table), graph_(table.graph), chosen_(chosen), groups_(table, chosen) {}
 
   Cover run() {
-    settle();
-    if (merge_parts(table_, groups_)) settle();
+    groups_.settle();
+    if (merge_parts(table_, groups_)) groups_.settle();
     Cover out;
     out.node_claim = chosen_;
     const std::size_t count = graph_.nodes.size();
@@ -59,70 +56,6 @@ class Parts {
 
  private:
   std::array<std::uint32_t, 3> key(std::uint32_t g) const { return {groups_.all[g].segment, groups_.all[g].level, groups_.all[g].device}; }
-
-  void settle() {
-    groups_.settle();
-    for (std::size_t round = 0; round < 4 * graph_.nodes.size() + 64 && (set_places_apart() || set_copies_apart()); ++round) groups_.settle();
-  }
-  // A part has one operand for a value: of two claims that read it in different memories one rises to the next level, and
-  // what depends on it with it. True: one rose.
-  bool set_places_apart() {
-    if (!has_rules_) return false;
-    for (ValueId v = 0; v < graph_.values.size(); ++v) {
-      if (graph_.values[v].constant) continue;
-      std::map<std::array<std::uint32_t, 3>, std::uint32_t> first;  // by part: the group that said where
-      for (NodeId n : table_.readers[v]) {
-        bool rose = false;
-        groups_.for_each_holder(n, [&](std::uint32_t g) {
-          if (rose || groups_.all[g].claim == none || table_.in.devices[groups_.all[g].device].on_host()) return;
-          const std::uint32_t other = first.emplace(key(g), g).first->second;
-          if (groups_.on_host(other, v) == groups_.on_host(g, v)) return;
-          raise(depends(other, g) ? other : g);
-          rose = true;
-        });
-        if (rose) return true;
-      }
-    }
-    return false;
-  }
-  // A part that computes a value for one of its claims and takes it from elsewhere for another would have it twice.
-  bool set_copies_apart() {
-    if (groups_.copies.empty()) return false;
-    for (NodeId n = 0; n < groups_.copies.size(); ++n)
-      for (std::uint32_t own : groups_.copies[n]) {
-        if (key(groups_.of[n]) == key(own)) continue;
-        for (ValueId v : graph_.nodes[n].outputs) {
-          if (v == none) continue;
-          for (NodeId r : table_.readers[v]) {
-            std::uint32_t rising = none;
-            groups_.for_each_holder(r, [&](std::uint32_t g) {
-              if (rising == none && !groups_.holds(g, n) && groups_.all[g].claim != none && key(g) == key(own)) rising = depends(own, g) ? own : g;
-            });
-            if (rising == none) continue;
-            raise(rising);
-            return true;
-          }
-        }
-      }
-    return false;
-  }
-  void raise(std::uint32_t group) { groups_.all[group].floor = groups_.all[group].level + 1; }
-  // Whether a group reads, through others of its part, what the second one makes.
-  bool depends(std::uint32_t group, std::uint32_t on) const {
-    std::vector<std::vector<std::uint32_t>> from(groups_.all.size());
-    for (const Groups::Edge& e : groups_.edges)
-      if (key(e.from) == key(group) && key(e.to) == key(group)) from[e.to].push_back(e.from);
-    std::vector<std::uint32_t> open{group};
-    std::set<std::uint32_t> seen{group};
-    while (!open.empty()) {
-      const std::uint32_t g = open.back();
-      open.pop_back();
-      if (g == on) return true;
-      for (std::uint32_t p : from[g])
-        if (seen.insert(p).second) open.push_back(p);
-    }
-    return false;
-  }
 
   void boundaries(Cover& out) const {
     std::vector<std::uint32_t> group_of_claim(table_.in.claims.size(), none);
@@ -167,7 +100,6 @@ class Parts {
   const Graph& graph_;
   const std::vector<std::uint32_t>& chosen_;
   Groups groups_;
-  bool has_rules_ = false;
   std::vector<std::uint32_t> part_of_;  // per group
 };
 

@@ -121,6 +121,7 @@ double Refine::cost(const std::vector<NodeId>& nodes) {
     sum += copies(v);
   };
   units_.clear();
+  table_.count(nodes.size());
   for (NodeId n : nodes) {
     if (const std::uint32_t u = taken_.of(n); u != none) {
       if (std::find(units_.begin(), units_.end(), u) == units_.end()) units_.push_back(u), sum += table_.claim(u).cost_ns;

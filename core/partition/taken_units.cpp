@@ -74,6 +74,7 @@ bool TakenUnits::comes_back(std::uint32_t claim, const std::vector<NodeId>& from
   const auto leave = [&](NodeId n, std::uint32_t maker) {
     for (ValueId v : table_.graph.nodes[n].outputs) {
       if (v == none) continue;
+      table_.count(table_.readers[v].size());
       for (NodeId r : table_.readers[v]) {
         if (r > last) continue;
         // The claim reads it inside itself if it holds the maker of it too.
