@@ -1,13 +1,6 @@
 #include "core/plan/host_reads.h"
 
-#include <algorithm>
-
 namespace tenon {
-
-bool later_segment_reads(const PlanInput& input, std::uint32_t segment, ValueId v) {
-  const auto& readers = (*input.readers)[v];
-  return std::any_of(readers.begin(), readers.end(), [&](NodeId r) { return input.cover->node_segment[r] > segment; });
-}
 
 std::vector<bool> host_reads(const PlanInput& input, std::uint32_t segment) {
   const Graph& graph = *input.graph;
@@ -18,9 +11,11 @@ std::vector<bool> host_reads(const PlanInput& input, std::uint32_t segment) {
   for (const Item& item : *input.items) {
     if (item.segment != segment) continue;
     if (item.kind == Item::Kind::host_step) {
-      for (ValueId v : graph.nodes[item.index].inputs) read(v);
+      for (ValueId v : graph.nodes[item.index].inputs)
+        if (v != none && !input.body_read(item.index, v)) read(v);
       for (const GraphPtr& body : graph.nodes[item.index].subgraphs())
-        for (const OuterValue& o : body->outer) read(o.parent);
+        for (const OuterValue& o : body->outer)
+          if (!input.body_read(item.index, o.parent)) read(o.parent);
       continue;
     }
     const Program& p = (*input.programs)[item.index];
@@ -29,7 +24,7 @@ std::vector<bool> host_reads(const PlanInput& input, std::uint32_t segment) {
       if (host || p.part.input_on_host[i]) read(p.part.inputs[i]);
   }
   for (ValueId v = 0; v < graph.values.size(); ++v)
-    if (graph.values[v].is_output || (*input.host_read)[v] || later_segment_reads(input, segment, v)) read(v);
+    if ((graph.values[v].is_output && !input.resident(v)) || (*input.host_read)[v]) read(v);
   return out;
 }
 

@@ -6,9 +6,8 @@
 
 namespace tenon {
 
-bool later_segment_reads(const PlanInput& input, std::uint32_t segment, ValueId v);
-
-// By value: the caller, a later segment, inference, a host step, or a program whose operand is in host memory reads it.
+// By value: the caller, inference, a host step, or a program whose operand is in host memory reads it. Of later segments
+// LaterReads knows.
 std::vector<bool> host_reads(const PlanInput& input, std::uint32_t segment);
 
 }  // namespace tenon

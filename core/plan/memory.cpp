@@ -12,6 +12,14 @@ std::uint64_t value_bytes(const Graph& graph, const ShapeTable& shapes, ValueId 
   return bytes.valid() ? static_cast<std::uint64_t>(bytes.value()) : 0;
 }
 
+namespace {
+
+Status too_large(const std::string& what, std::uint64_t bytes, const Plan::Domain& domain, std::uint64_t largest) {
+  return error(TENON_RESOURCE_EXHAUSTED, "{} of {} bytes is larger than the largest buffer of memory \"{}\", {} bytes", what, bytes, domain.uid, largest);
+}
+
+}  // namespace
+
 std::uint32_t PlanMemory::domain_of(const DevicePtr& device, std::uint32_t index) {
   const DomainInfo& info = device->info().domains[index];
   if (info.host()) return 0;
@@ -26,9 +34,9 @@ std::uint32_t PlanMemory::domain_of(const DevicePtr& device, std::uint32_t index
 }
 
 MemoryPlace& PlanMemory::place(ValueId v, std::uint32_t domain) {
-  MemoryPlace& p = places_[{v, domain}];
-  p.domain = domain;
-  return p;
+  const auto [at, fresh] = places_.try_emplace({v, domain});
+  if (fresh) at->second.domain = domain;
+  return at->second;
 }
 
 bool PlanMemory::exists(ValueId v, std::uint32_t domain) const {
@@ -97,16 +105,21 @@ Status PlanMemory::lay_out_domain(std::uint32_t d, const Limits& limits) {
     const Buffer& buffer = buffers_[b];
     if (buffer.domain != d || buffer.root != b || buffer.first == ~0u) continue;
     if (largest != 0 && buffer.bytes > largest)
-      return error(TENON_RESOURCE_EXHAUSTED, "{} of {} bytes is larger than the largest buffer of memory \"{}\", {} bytes",
-                   buffer.what == none ? std::string("an intermediate value or workspace") : "value \"" + graph_.values[buffer.what].name + "\"",
-                   buffer.bytes, domain.uid, largest);
+      return too_large(buffer.what == none ? "an intermediate value or workspace" : "value \"" + graph_.values[buffer.what].name + "\"", buffer.bytes,
+                       domain, largest);
     domain.alignment = std::max(domain.alignment, buffer.alignment);
     list.push_back({buffer.bytes, buffer.alignment, buffer.first, buffer.last, 0, 0});
     index.push_back(b);
   }
   TENON_SET(domain.slabs, tenon::lay_out(list, largest));
   for (std::size_t i = 0; i < index.size(); ++i) buffers_[index[i]].slab = list[i].slab, buffers_[index[i]].offset = list[i].offset;
-  const std::uint64_t bytes = domain.bytes();
+  std::uint64_t bytes = domain.bytes();
+  for (const auto& [key, place] : places_) {
+    if (place.kind != Storage::Kind::kept || place.domain != d || key.second != d) continue;
+    const std::uint64_t kept = value_bytes(graph_, plan_.shapes, key.first);
+    if (largest != 0 && kept > largest) return too_large("value \"" + graph_.values[key.first].name + "\"", kept, domain, largest);
+    bytes += kept;
+  }
   if (bytes > limits.memory)
     return error(TENON_RESOURCE_EXHAUSTED, "one run needs {} bytes of memory \"{}\", over limits.memory = {}", bytes, domain.uid, limits.memory);
   const std::uint64_t bound = domain.device && domain.index == 0 ? domain.device->info().memory_limit : 0;
@@ -188,7 +201,7 @@ void PlanMemory::trace(PlanTrace& out) const {
 }
 
 Region PlanMemory::region(const MemoryPlace& place, ValueId v, bool write) const {
-  constexpr std::uint64_t buffers = 1ull << 62, slots = 1ull << 63;
+  constexpr std::uint64_t keeps = 1ull << 61, buffers = 1ull << 62, slots = 1ull << 63;
   switch (place.kind) {
     case Storage::Kind::arena: {
       const std::uint32_t top = root(place.buffer);
@@ -197,6 +210,7 @@ Region PlanMemory::region(const MemoryPlace& place, ValueId v, bool write) const
       return {std::uint64_t{at.domain} << 32 | at.slab, at.offset, at.offset + buffers_[place.buffer].bytes, write};
     }
     case Storage::Kind::slot: return {slots | v, 0, 1, write};
+    case Storage::Kind::kept: return {keeps | std::uint64_t{place.domain} << 32 | v, 0, 1, write};
     default: return {};  // never written
   }
 }

@@ -33,9 +33,15 @@ class PlanMemory {
 
   // The plan's domain for one of a device's.
   std::uint32_t domain_of(const DevicePtr& device, std::uint32_t index = 0);
-  // The value's place in a domain, absent at first; stays valid.
+  // The value's place in a domain, absent at first; stays valid. In memory that the host reads where it is, the place in the
+  // host's domain names that one.
   MemoryPlace& place(ValueId v, std::uint32_t domain);
   bool exists(ValueId v, std::uint32_t domain) const;
+  // The processor reads it at its addresses.
+  bool host_readable(std::uint32_t domain) const {
+    const Plan::Domain& d = plan_.domains[domain];
+    return !d.device || d.device->info().domains[d.index].kind != TENON_DOMAIN_DEVICE;
+  }
   // Gives it memory of the arena. what: names it in errors; none for temps. alignment 0: the domain's.
   void make_arena(MemoryPlace& place, std::uint64_t bytes, std::uint64_t alignment, ValueId what = none);
   // It is used at this time.

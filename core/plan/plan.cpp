@@ -30,14 +30,16 @@ class PlanText {
       out_ += '\n';
     }
     for (const auto& r : plan_.residents) out_ += fmt::format("  evaluated values {} bytes, copied once\n", r->address().bytes);
+    for (const Plan::Kept& k : plan_.keeps) out_ += fmt::format("  keep {} {} bytes in {}\n", name(k.value), k.bytes, plan_.domains[k.domain].uid);
     for (const PlannedItem& item : plan_.items) {
       for (const PlannedWait& w : item.waits)
-        out_ += fmt::format("  wait for {}{}\n", queue(w.queue), w.by == none ? "" : " by " + queue(w.by));
+        out_ += fmt::format("  wait for {}{}{}\n", w.mark == none ? "" : fmt::format("mark {} of ", w.mark), queue(w.queue), w.by == none ? "" : " by " + queue(w.by));
       switch (item.kind) {
         case PlannedItem::Kind::host_step: out_ += fmt::format("  core {}\n", graph_.nodes[item.index].label()); break;
         case PlannedItem::Kind::copy: copy(plan_.copies[item.index]); break;
         case PlannedItem::Kind::program: program(plan_.programs[item.index]); break;
       }
+      if (item.mark != none) out_ += fmt::format("  mark {}\n", item.mark);
     }
     for (std::uint32_t q = 0; q < plan_.queues.size(); ++q) out_ += fmt::format("  wait for {}\n", queue(q));
     return std::move(out_);
@@ -51,6 +53,7 @@ class PlanText {
       case Storage::Kind::arena: return plan_.domains[s.domain].slabs.size() > 1 ? fmt::format("{}+{}:{}", uid, s.slab, s.offset) : fmt::format("{}+{}", uid, s.offset);
       case Storage::Kind::slot: return "slot";
       case Storage::Kind::fixed: return "evaluated";
+      case Storage::Kind::kept: return uid + " kept";
       case Storage::Kind::resident: return fmt::format("{} evaluated+{}", uid, s.offset);
       case Storage::Kind::absent: break;
     }

@@ -19,6 +19,7 @@ struct Storage {
     slot,      // wherever the run's slot of this value says: inputs, outputs, sizes decided by data, other segments
     fixed,     // an evaluated value, in host memory: its bytes stand in the plan
     resident,  // an evaluated value in a device's memory: at an offset of a buffer of the plan, copied there once
+    kept,      // in a buffer of the run's in a device's memory, which outlives the segment
     absent,
   } kind = Kind::absent;
   std::uint32_t domain = 0;  // index into Plan::domains
@@ -54,16 +55,18 @@ struct PlannedCopy {
   std::uint64_t bytes = 0;
 };
 
-// Before its item begins, all that was given to `queue` so far is done: on the host, or for what follows on queue `by`.
+// Before its item begins, what was given to `queue` is done: on the host, or for what follows on queue `by`.
 struct PlannedWait {
   std::uint32_t queue = none;
-  std::uint32_t by = none;  // none: the host waits
+  std::uint32_t by = none;    // none: the host waits
+  std::uint32_t mark = none;  // up to this mark of the queue; none: all that was given so far
 };
 
 struct PlannedItem {
   enum class Kind : std::uint8_t { program, copy, host_step } kind = Kind::program;
   std::uint32_t index = 0;  // into programs or copies; a node for host steps
   std::vector<PlannedWait> waits;
+  std::uint32_t mark = none;  // of its queue, set behind this item: somebody waits for it and for no more
 };
 
 struct Plan {
@@ -84,7 +87,22 @@ struct Plan {
   };
   std::vector<Domain> domains;      // [0] is the host
   std::vector<std::shared_ptr<DeviceBuffer>> residents;
-  std::vector<Storage> on_host;     // by value: where host steps and outputs find it; absent elsewhere
+  // A value with a buffer of its own in a device's memory, for segments to come.
+  struct Kept {
+    ValueId value = none;
+    std::uint32_t domain = 0;  // index into domains
+    std::uint64_t bytes = 0;
+    bool on_host = false;      // the host has it too
+  };
+  std::vector<Kept> keeps;     // that this segment makes or copies there
+  std::vector<Kept> standing;  // once it has run: what later segments read where it is, older ones too
+  struct BodyRead {
+    NodeId node = none;
+    ValueId value = none;
+    std::uint32_t domain = 0;
+  };
+  std::vector<BodyRead> body_reads;  // kept values that bodies of host steps read where they are
+  std::vector<Storage> on_host;     // by value: where host steps and outputs find it (of a device too, if the host reads its memory); absent elsewhere
   std::vector<ValueId> slots;       // values that need memory of their own in this segment (not inputs, not user outputs)
   std::vector<ConstantPtr> keep;    // what fixed storages point at
   std::vector<ValueId> open;        // tensors made here whose sizes the run decides

@@ -6,6 +6,7 @@
 
 #include "core/ops/value_reads.h"
 #include "core/plan/host_reads.h"
+#include "core/plan/later_reads.h"
 #include "core/plan/memory.h"
 #include "core/plan/routes.h"
 #include "core/plan/schedule.h"
@@ -20,7 +21,7 @@ class Planner {
  public:
   Planner(const PlanInput& in, std::uint32_t segment, ShapeTable shapes)
       : in_(in), graph_(*in.graph), segment_(segment), plan_(std::make_unique<Plan>(std::move(shapes))), memory_(*plan_, graph_),
-        schedule_(*plan_, memory_) {
+        schedule_(*plan_, memory_), later_(in, segment) {
     plan_->segment = segment;
     plan_->last = segment + 1 >= in.segment_count;
     plan_->on_host.resize(graph_.values.size());
@@ -31,6 +32,8 @@ class Planner {
     if (in_.box) TENON_TRY(own_elements());
     fill_values();
     read_on_host_ = host_reads(in_, segment_);
+    if (in_.parent) take_over(*in_.parent);
+    else take_residents();
     for (const Item& item : *in_.items) {
       if (item.segment != segment_) continue;
       if (item.kind == Item::Kind::program) TENON_TRY(program((*in_.programs)[item.index]));
@@ -41,6 +44,7 @@ class Planner {
     if (in_.trace) memory_.trace(*in_.trace);
     schedule_.set_waits();
     set_storages();
+    set_standing();
     if (in_.segment_count == 1) set_in_place();
     if (!in_.box) std::vector<tenon_plan_value>().swap(plan_->values);
     return std::move(plan_);
@@ -100,15 +104,56 @@ class Planner {
 
   // ---- places ----------------------------------------------------------------------------------------------------------
 
+  // What earlier segments have left in memories of devices.
+  void take_over(const Plan& parent) {
+    for (const Plan::Kept& k : parent.standing) {
+      const Plan::Domain& from = parent.domains[k.domain];
+      const std::uint32_t domain = memory_.domain_of(from.device, from.index);
+      memory_.place(k.value, domain).kind = Storage::Kind::kept;
+      if (!k.on_host) home_[k.value] = {domain, from.device};
+    }
+  }
+  void take_residents() {
+    for (const Resident& r : in_.residents) {
+      if (!r.buffer) continue;
+      const std::uint32_t domain = memory_.domain_of(r.memory.device, r.memory.domain);
+      memory_.place(r.value, domain).kind = Storage::Kind::kept;
+      home_[r.value] = {domain, r.memory.device};
+    }
+  }
+  void set_standing() {
+    for (const auto& [key, p] : memory_.places()) {
+      const ValueId v = key.first;
+      if (p.kind == Storage::Kind::kept && p.domain == key.second && later_.in(v, plan_->domains[p.domain].uid))
+        plan_->standing.push_back({v, p.domain, bytes_of(v), home_.find(v) == home_.end() || on_host(v)});
+    }
+  }
+  bool on_host(ValueId v) { return memory_.exists(v, 0) && memory_.place(v, 0).kind == Storage::Kind::slot; }
+  // Memory of a device for what this segment puts there: its own, where later ones read it.
+  void made_on_device(ValueId v, std::uint32_t domain) {
+    MemoryPlace& p = memory_.place(v, domain);
+    if (!later_.in(v, plan_->domains[domain].uid)) return memory_.make_arena(p, bytes_of(v), 0, v);
+    p.kind = Storage::Kind::kept;
+    plan_->keeps.push_back({v, domain, bytes_of(v), false});
+  }
+  // Later segments find it on the host: they read it there, or in a memory where it is not kept.
+  bool later_from_host(ValueId v) const {
+    const auto home = home_.find(v);
+    return home == home_.end() ? later_.anywhere(v) : later_.outside(v, plan_->domains[home->second.first].uid);
+  }
+
+  // Its host memory outlives the plan, or is the caller's.
+  bool needs_slot(ValueId v) const {
+    const Value& value = graph_.values[v];
+    return value.is_output || value.type.dtype == TENON_DTYPE_STRING || !plan_->shapes.complete(v) || later_from_host(v) || (*in_.host_read)[v];
+  }
   // The host memory of a value that this segment's items make.
   MemoryPlace& made_on_host(ValueId v) {
     MemoryPlace& p = memory_.place(v, 0);
     if (p.kind != Storage::Kind::absent) return p;
-    const Value& value = graph_.values[v];
-    if (value.is_output || value.type.dtype == TENON_DTYPE_STRING || !plan_->shapes.complete(v) || later_segment_reads(in_, segment_, v) ||
-        (*in_.host_read)[v]) {
+    if (needs_slot(v)) {
       p.kind = Storage::Kind::slot;
-      if (!value.is_output) plan_->slots.push_back(v);
+      if (!graph_.values[v].is_output) plan_->slots.push_back(v);
     } else {
       memory_.make_arena(p, bytes_of(v), 64, v);
     }
@@ -125,7 +170,8 @@ class Planner {
     }
     if (domain == 0) {
       if (home == home_.end()) memory_.place(v, 0).kind = Storage::Kind::slot;  // others decide where it is
-      else if (!memory_.exists(v, 0)) return copy(v, home->second.first, 0, route(home->second.first, 0, home->second.second));
+      else if (memory_.host_readable(home->second.first) && !needs_slot(v)) memory_.place(v, 0) = memory_.place(v, home->second.first);
+      else return copy(v, home->second.first, 0, route(home->second.first, 0, home->second.second));
       return {};
     }
     if (home != home_.end()) {
@@ -146,7 +192,7 @@ class Planner {
                       plan_->domains[to_domain].uid);
     const MemoryPlace from = memory_.place(v, from_domain);
     if (to_domain == 0) made_on_host(v);
-    else memory_.make_arena(memory_.place(v, to_domain), bytes_of(v), 0, v);
+    else made_on_device(v, to_domain);
     const MemoryPlace to = memory_.place(v, to_domain);
     use(v, schedule_.now());
     PlannedCopy& c = plan_->copies.emplace_back();
@@ -186,10 +232,9 @@ class Planner {
       if (domain == 0 || part.output_on_host[i]) {
         operands.places.push_back(made_on_host(v));
       } else {
-        MemoryPlace& p = memory_.place(v, domain);
-        memory_.make_arena(p, bytes_of(v), 0, v);
         home_[v] = {domain, device};
-        operands.places.push_back(p);
+        made_on_device(v, domain);
+        operands.places.push_back(memory_.place(v, domain));
       }
       uses.push_back({operands.places.back(), v, true});
     }
@@ -226,8 +271,10 @@ class Planner {
     for (const PlannedStep& s : planned.steps) planned.spmd |= s.spmd;
     operands_.push_back(std::move(operands));
     schedule_.add(PlannedItem::Kind::program, index, planned.queue, std::move(uses), steps.steps.empty() ? 1 : steps.steps.back().stage + 1);
-    for (std::size_t i = 0; i < part.outputs.size(); ++i)
-      if (domain != 0 && !part.output_on_host[i] && read_on_host_[part.outputs[i]]) TENON_TRY(bring(part.outputs[i], 0, device));
+    for (std::size_t i = 0; i < part.outputs.size(); ++i) {
+      const ValueId v = part.outputs[i];
+      if (domain != 0 && !part.output_on_host[i] && (read_on_host_[v] || later_from_host(v))) TENON_TRY(bring(v, 0, device));
+    }
     return {};
   }
 
@@ -259,6 +306,14 @@ class Planner {
     std::vector<MemoryUse> uses;
     const auto read = [&](ValueId v) -> Status {
       if (v == none || graph_.values[v].constant) return {};
+      if (const DeviceMemory* memory = in_.body_read(n, v)) {
+        const std::uint32_t domain = memory_.domain_of(memory->device, memory->domain);
+        if (const MemoryPlace& p = memory_.place(v, domain); p.kind == Storage::Kind::kept) {
+          plan_->body_reads.push_back({n, v, domain});
+          uses.push_back({p, v, false});
+          return {};
+        }
+      }
       TENON_TRY(bring(v, 0, nullptr));
       use(v, schedule_.now());
       uses.push_back({memory_.place(v, 0), v, false});
@@ -288,7 +343,7 @@ class Planner {
     }
     // Outputs that no program makes: constants, evaluated values, inputs passed through.
     for (ValueId v : graph_.outputs)
-      if (plan_->last && !memory_.exists(v, 0)) memory_.place(v, 0).kind = evaluated(v) ? Storage::Kind::fixed : Storage::Kind::slot;
+      if (plan_->last && !memory_.exists(v, 0) && !in_.resident(v)) memory_.place(v, 0).kind = evaluated(v) ? Storage::Kind::fixed : Storage::Kind::slot;
     for (const auto& [key, p] : memory_.places())
       if (key.second == 0) plan_->on_host[key.first] = memory_.storage(p, key.first);
   }
@@ -299,6 +354,7 @@ class Planner {
   std::unique_ptr<Plan> plan_;
   PlanMemory memory_;
   Schedule schedule_;
+  LaterReads later_;
   std::map<ValueId, std::pair<std::uint32_t, DevicePtr>> home_;  // values made in a device's memory: domain and maker
   struct Over {
     ValueId in, out;

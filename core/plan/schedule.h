@@ -40,7 +40,7 @@ class Schedule {
     std::uint32_t time = 0;
     std::vector<MemoryUse> uses;
   };
-  std::vector<std::vector<PlannedWait>> waits() const;
+  std::vector<std::vector<FoundWait>> waits() const;
 
   Plan& plan_;
   PlanMemory& memory_;

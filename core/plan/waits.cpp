@@ -5,15 +5,21 @@
 
 namespace tenon {
 
-std::vector<std::vector<PlannedWait>> find_waits(const std::vector<QueuedWork>& work, std::uint32_t queues) {
+std::vector<std::vector<FoundWait>> find_waits(const std::vector<QueuedWork>& work, const std::vector<bool>& marked) {
   struct Outstanding {
     std::uint32_t queue, number;
     Region region;
   };
-  std::vector<std::vector<PlannedWait>> out(work.size());
+  std::vector<std::vector<FoundWait>> out(work.size());
+  const auto queues = static_cast<std::uint32_t>(marked.size());
   if (queues == 0) return out;
   const std::uint32_t host = queues;
   std::vector<std::uint32_t> given(queues);  // pieces of work given to each queue so far
+  struct Piece {
+    std::uint32_t work = none;
+    std::vector<std::uint32_t> done;  // of all queues before it began
+  };
+  std::vector<std::vector<Piece>> pieces(queues);
   // done[w][q]: so many of queue q's pieces are done before anything that w begins now. Row `host` is the host's.
   std::vector<std::vector<std::uint32_t>> done(queues + 1, std::vector<std::uint32_t>(queues));
   const auto learn = [](std::vector<std::uint32_t>& to, const std::vector<std::uint32_t>& from) {
@@ -34,12 +40,16 @@ std::vector<std::vector<PlannedWait>> find_waits(const std::vector<QueuedWork>& 
     }
     for (std::uint32_t q = 0; q < queues; ++q) {
       if (need[q] <= done[me][q]) continue;
-      out[i].push_back({q, me == host ? none : me});
-      learn(done[me], done[q]);
-      done[me][q] = given[q];
+      const bool some = marked[q] && need[q] < given[q];
+      const std::uint32_t up_to = some ? need[q] : given[q];
+      const Piece& last = pieces[q][up_to - 1];
+      out[i].push_back({q, me == host ? none : me, some ? last.work : none});
+      learn(done[me], last.done);
+      done[me][q] = up_to;
     }
     if (me == host) continue;
     ++given[me];
+    pieces[me].push_back({static_cast<std::uint32_t>(i), done[me]});
     for (const Region& r : work[i].regions)
       if (r.begin != r.end) spaces[r.space].push_back({me, given[me], r});
   }

@@ -90,6 +90,8 @@ class Device : public std::enable_shared_from_this<Device> {
   bool can_resize() const { return has_plan() && resize_ != nullptr; }  // extension "tenon.resize"
   bool has_streams() const { return api().stream_create != nullptr && api().stream_sync != nullptr; }
   bool has_events() const { return api().event_create != nullptr && api().event_record != nullptr && api().event_wait != nullptr; }
+  // The host can wait for a place in a stream.
+  bool has_marks() const { return has_streams() && api().event_create != nullptr && api().event_record != nullptr && api().event_host_wait != nullptr; }
   // "" when the provider has none.
   Result<std::string> fingerprint();
 

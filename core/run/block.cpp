@@ -46,6 +46,7 @@ Result<std::unique_ptr<Block>> Block::build(BlockEnvironment& environment, Graph
     TENON_TRY(block->prepare());
   }
   TENON_TRY(block->build_bodies());
+  if (block->placement_.unsupported.ok()) block->find_memories();
   return block;
 }
 

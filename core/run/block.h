@@ -48,7 +48,9 @@ class Block {
 
   // outputs: one for each output of the graph. One with data is written in place and must fit; the others get memory of
   // their own. wanted: null, or which outputs matter. Errors name the node or the output.
-  Status run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted = nullptr) const;
+  // residents: feeds and outputs that stay in memories of devices; a feed that is there needs no data.
+  Status run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted = nullptr,
+             std::span<Resident> residents = {}) const;
 
   // Adds what runs where, and the same of all bodies inside. main: the graph itself, whose memory is planned for it too.
   void report(PlacementReport& out) const;
@@ -67,6 +69,10 @@ class Block {
 
   // ---- for host steps (control_flow.cpp) ----
   const Block* body(NodeId node, std::size_t index) const { return bodies_.at(node)[index].get(); }
+  // The memory of a device where alone the block reads a feed, or where it makes an output that nothing else in it reads
+  // elsewhere; without a device where there is none. By index.
+  const DeviceMemory& feed_memory(std::size_t feed) const { return feed_memory_[feed]; }
+  const DeviceMemory& output_memory(std::size_t output) const { return output_memory_[output]; }
 
  private:
   Block(BlockEnvironment& environment, Graph& graph, std::string path);
@@ -77,6 +83,9 @@ class Block {
   Status compile_part(const CoverPart& part, std::uint32_t number, Program& out);
   Status order();
   Status build_bodies();
+  // memories.cpp: what feed_memory and output_memory say, and where bodies read values of this graph.
+  void find_memories();
+  DeviceMemory memory_of(ValueId v) const;
   // block_report.cpp
   std::vector<PlacedCopy> copies(const Cover& cover) const;
   double cost_of(const Cover& cover) const;
@@ -107,6 +116,8 @@ class Block {
   std::vector<ValueId> feeds_;
   std::vector<bool> known_feed_;   // by feed: its elements are part of the signature
   std::map<NodeId, std::vector<std::unique_ptr<Block>>> bodies_;
+  std::vector<DeviceMemory> feed_memory_, output_memory_;
+  std::map<std::pair<NodeId, ValueId>, DeviceMemory> body_reads_;
   std::unique_ptr<LoadTask> plan_task_;
   Growth::Configured growth_;      // what the configuration says of the feeds' sizes
 

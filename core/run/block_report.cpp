@@ -1,7 +1,7 @@
 // What a block says of its placement: nodes with every device's answer, parts, copies, memory.
 #include <algorithm>
 #include <set>
-#include <tuple>
+#include <utility>
 
 #include "core/plan/trace.h"
 #include "core/run/block.h"
@@ -80,8 +80,8 @@ void Block::report(PlacementReport& out) const {
       for (const auto& body : it->second) body->report(out);
 }
 
-// What a run copies between memories, at the sizes of estimates; each value once for each memory and segment. Evaluated
-// values are copied when a plan is made.
+// What a run copies between memories, at the sizes of estimates; each value once for each memory. Evaluated values are
+// copied when a plan is made.
 std::vector<PlacedCopy> Block::copies(const Cover& cover) const {
   static const DeviceModel host{.name = "host", .domain = "host"};
   std::vector<PlacedCopy> out;
@@ -89,27 +89,30 @@ std::vector<PlacedCopy> Block::copies(const Cover& cover) const {
   for (const CoverPart& p : cover.parts)
     for (std::size_t o = 0; o < p.outputs.size(); ++o)
       if (!p.output_on_host[o]) home[p.outputs[o]] = &placement_.models[p.device];
-  std::set<std::tuple<ValueId, std::string, std::uint32_t>> seen;
-  const auto add = [&](ValueId v, const DeviceModel& to, std::uint32_t segment) {
+  std::set<std::pair<ValueId, std::string>> seen;
+  const auto add = [&](ValueId v, const DeviceModel& to) {
     const DeviceModel& from = *home[v];
     if (const NodeId producer = graph_.values[v].producer; producer != none && graph_.nodes[producer].host_evaluated) return;
-    if (from.domain == to.domain || !seen.emplace(v, to.domain, segment).second) return;
+    if (from.domain == to.domain || !seen.emplace(v, to.domain).second) return;
     out.push_back({graph_.values[v].name, from.name, to.name, static_cast<std::uint64_t>(placement_.value_bytes[v]),
                    copy_cost(from, to, placement_.value_bytes[v])});
   };
   for (const CoverPart& p : cover.parts)
     for (std::size_t i = 0; i < p.inputs.size(); ++i)
-      add(p.inputs[i], p.input_on_host[i] ? host : placement_.models[p.device], p.segment);
+      add(p.inputs[i], p.input_on_host[i] ? host : placement_.models[p.device]);
   for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
     if (!placement_.host_step[n]) continue;
-    for (ValueId v : graph_.nodes[n].inputs)
-      if (v != none) add(v, host, cover.node_segment[n]);
+    const auto step_reads = [&](ValueId v) {
+      const auto body = body_reads_.find({n, v});
+      if (v != none && (body == body_reads_.end() || body->second.uid() != home[v]->domain)) add(v, host);
+    };
+    for (ValueId v : graph_.nodes[n].inputs) step_reads(v);
     for (const GraphPtr& body : graph_.nodes[n].subgraphs())
-      for (const OuterValue& o : body->outer) add(o.parent, host, cover.node_segment[n]);
+      for (const OuterValue& o : body->outer) step_reads(o.parent);
   }
   for (const CoverPart& p : cover.parts)
     for (ValueId v : p.outputs)
-      if (graph_.values[v].is_output) add(v, host, p.segment);
+      if (graph_.values[v].is_output) add(v, host);
   return out;
 }
 

@@ -78,6 +78,43 @@ Status RunContext::grow(const Plan& plan) {
   return {};
 }
 
+const RunContext::Kept* RunContext::kept(ValueId v, const std::string& uid) const {
+  for (const Kept& k : kept_)
+    if (k.value == v && k.uid == uid) return &k;
+  return nullptr;
+}
+
+RunContext::Kept& RunContext::kept_or_new(ValueId v, const std::string& uid) {
+  for (Kept& k : kept_)
+    if (k.value == v && k.uid == uid) return k;
+  return kept_.emplace_back(Kept{v, uid, 0, nullptr, nullptr, nullptr});
+}
+
+const std::shared_ptr<DeviceBuffer>& RunContext::kept_buffer(ValueId v, const std::string& uid) const {
+  const Kept& k = *kept(v, uid);
+  return k.lent ? k.lent : k.now;
+}
+
+void RunContext::lend(const Resident& resident) { kept_or_new(resident.value, resident.memory.uid()).lent = resident.buffer; }
+
+void RunContext::give_back_lent() {
+  for (Kept& k : kept_) k.lent.reset();
+}
+
+Status RunContext::keep(const Plan& plan) {
+  for (const Plan::Kept& wanted : plan.keeps) {
+    const Plan::Domain& domain = plan.domains[wanted.domain];
+    Kept& k = kept_or_new(wanted.value, domain.uid);
+    if (k.alignment < domain.alignment) k.now.reset(), k.spare.reset();
+    k.alignment = std::max(k.alignment, domain.alignment);
+    if (k.now.use_count() > 1) std::swap(k.now, k.spare);
+    if (k.now.use_count() == 1 && k.now->address().bytes >= wanted.bytes) continue;
+    k.now.reset();  // before there is another
+    TENON_SET(k.now, domain.device->alloc(domain.index, std::max<std::uint64_t>(wanted.bytes, 1), k.alignment));
+  }
+  return {};
+}
+
 tenon_address RunContext::address(const Plan& plan, const Storage& s) const {
   tenon_address out{nullptr, 0, 0};
   switch (s.kind) {
@@ -89,6 +126,7 @@ tenon_address RunContext::address(const Plan& plan, const Storage& s) const {
       if (s.slab < at.slabs.size()) out = at.slabs[s.slab].address;  // a buffer of no bytes may have no slab
       break;
     }
+    case Storage::Kind::kept: out = kept_buffer(s.value, plan.domains[s.domain].uid)->address(); break;
     case Storage::Kind::absent: return out;
   }
   out.offset += s.offset;
@@ -113,7 +151,7 @@ Status RunContext::fill(BoundPlan& bound) {
     for (std::uint32_t o = 0; o < program.operands.size(); ++o) {
       const Storage& s = program.operands[o];
       out.addresses[o] = address(plan, s);
-      if (s.kind == Storage::Kind::slot) bound.slots.push_back({p, o, s.value});
+      if (s.kind == Storage::Kind::slot || s.kind == Storage::Kind::kept) bound.slots.push_back({p, o, s.value, s.kind == Storage::Kind::kept});
     }
     const DevicePtr& device = program.program->device;
     if (device->has_bind() && program.handle)
@@ -126,6 +164,27 @@ Status RunContext::fill(BoundPlan& bound) {
 
 void RunContext::forget(const std::shared_ptr<const Plan>& plan) {
   std::erase_if(bound_, [&](const auto& b) { return b->plan == plan; });
+}
+
+Status RunContext::update(BoundPlan& bound) {
+  const Plan& plan = *bound.plan;
+  for (std::size_t i = 0; i < bound.slots.size(); ++i) {
+    const SlotUse& use = bound.slots[i];
+    tenon_address& at = bound.programs[use.program].addresses[use.operand];
+    const tenon_address now = use.kept ? address(plan, plan.programs[use.program].operands[use.operand]) : datum_address(slots[use.value]);
+    tenon_binding* binding = bound.programs[use.program].binding;
+    if (at.handle != now.handle || at.offset != now.offset || at.bytes != now.bytes) {
+      at = now;
+      if (binding) moved_.push_back(use.operand), moved_to_.push_back(now);
+    }
+    if (moved_.empty() || (i + 1 < bound.slots.size() && bound.slots[i + 1].program == use.program)) continue;
+    Status told = plan.programs[use.program].program->device->binding_update(binding, moved_.data(), moved_to_.data(), moved_.size());
+    moved_.clear();
+    moved_to_.clear();
+    if (!told.ok()) bound.arena_version = ~0ull;  // what the binding knows now is not known: it is made anew
+    TENON_TRY(std::move(told));
+  }
+  return {};
 }
 
 Result<BoundPlan*> RunContext::bind(const std::shared_ptr<const Plan>& plan) {
@@ -147,14 +206,7 @@ Result<BoundPlan*> RunContext::bind(const std::shared_ptr<const Plan>& plan) {
     TENON_TRY(fill(bound));
     return &bound;
   }
-  for (const SlotUse& use : bound.slots) {
-    tenon_address& at = bound.programs[use.program].addresses[use.operand];
-    const tenon_address now = datum_address(slots[use.value]);
-    if (at.handle == now.handle && at.offset == now.offset && at.bytes == now.bytes) continue;
-    at = now;
-    if (tenon_binding* binding = bound.programs[use.program].binding)
-      TENON_TRY(plan->programs[use.program].program->device->binding_update(binding, &use.operand, &at, 1));
-  }
+  TENON_TRY(update(bound));
   return &bound;
 }
 

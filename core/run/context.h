@@ -1,4 +1,5 @@
-// RunContext: the memory of one run in flight on one block: arenas, slots, queues, and plans bound to their addresses.
+// RunContext: the memory of one run in flight on one block: arenas, slots, kept values, queues, and plans bound to their
+// addresses.
 //
 // Taken from the block's pool for the length of a run and given back when its queues are idle; grows to its largest plan.
 // One thread at a time.
@@ -6,10 +7,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/plan/box.h"
 #include "core/plan/plan.h"
+#include "core/plan/resident.h"
 #include "core/run/growth.h"
 #include "core/run/queues.h"
 #include "core/tensor/datum.h"
@@ -24,12 +27,13 @@ struct BoundProgram {
 struct SlotUse {
   std::uint32_t program, operand;
   ValueId value;
+  bool kept;  // in a device's memory
 };
 struct BoundPlan {
   std::shared_ptr<const Plan> plan;
   std::uint64_t arena_version = 0;
   std::vector<BoundProgram> programs;
-  std::vector<SlotUse> slots;  // operands whose address changes from run to run
+  std::vector<SlotUse> slots;  // operands whose address changes from run to run, by program
   std::vector<RunQueue*> queues;  // beside the plan's
 
   BoundPlan() = default;
@@ -51,6 +55,14 @@ class RunContext {
   RunQueues& queues() { return queues_; }
   // Gives slot v memory for these dims: what it has, where that is large enough and nobody else holds it.
   Status size_slot(ValueId v, DType dtype, const std::int64_t* dims, std::size_t rank);
+  // Gives what a plan keeps in memories of devices its buffers, before the plan is bound: those of the run before where
+  // they are large enough and nobody else holds them. REQUIRES idle queues.
+  Status keep(const Plan& plan);
+  // The value stands in this buffer of the caller's until it is given back.
+  void lend(const Resident& resident);
+  void give_back_lent();
+  // Where a value is kept. REQUIRES that keep or lend was called for it in this run.
+  const std::shared_ptr<DeviceBuffer>& kept_buffer(ValueId v, const std::string& uid) const;
   std::uint64_t arena_bytes() const;
 
   std::vector<Datum> slots;       // by value
@@ -59,6 +71,7 @@ class RunContext {
   std::vector<std::pair<ValueId, Datum*>> destinations;  // scratch: where the caller wants outputs
   Growth growth;                  // of the feeds' sizes
   std::unique_ptr<BoxPlan> box;   // the plan for sizes that grow, null until some do
+  std::span<const Resident> residents;  // of the run
 
  private:
   struct Slab {
@@ -70,14 +83,28 @@ class RunContext {
     std::string uid;
     std::vector<Slab> slabs;
   };
+  // A value in a device's memory. Two buffers take turns where one is still held by somebody.
+  struct Kept {
+    ValueId value = none;
+    std::string uid;
+    std::uint64_t alignment = 0;
+    std::shared_ptr<DeviceBuffer> now, spare, lent;
+  };
+  // Puts addresses that have changed since the run before into the programs; a binding is told of its own all at once.
+  Status update(BoundPlan& bound);
   Status grow(const Plan& plan);
   Status allocate(Slab& slab, const Plan::Domain& domain, std::uint64_t bytes);
   Status fill(BoundPlan& bound);
   const Arena* arena(const std::string& uid) const;
+  const Kept* kept(ValueId v, const std::string& uid) const;
+  Kept& kept_or_new(ValueId v, const std::string& uid);
 
   std::vector<Arena> arenas_;
+  std::vector<Kept> kept_;
   RunQueues queues_;  // destroyed before the memory that they worked with, after the bindings
   std::uint64_t arena_version_ = 0;
+  std::vector<std::uint32_t> moved_;        // scratch: operands of one program whose addresses have changed
+  std::vector<tenon_address> moved_to_;
   std::vector<std::unique_ptr<BoundPlan>> bound_;  // most recent first
 };
 

@@ -1,4 +1,6 @@
-// If, Loop, Scan and SequenceMap: bodies run as blocks of their own, with the values they take from outside as feeds.
+// If, Loop, Scan and SequenceMap: bodies run as blocks of their own, with the values they take from outside as feeds. What only
+// a device's memory needs stays there from one run of a body to the next.
+#include <chrono>
 #include <cstring>
 
 #include "core/run/execution.h"
@@ -6,32 +8,86 @@
 namespace tenon {
 namespace {
 
-// A body with what it takes from the graph around it; its own inputs are given with every call.
+// A value between runs of a body: its elements are on the host, or in the memory of a device.
+struct Carried {
+  Datum datum;  // without data where they are on the device
+  std::shared_ptr<DeviceBuffer> buffer;
+};
+
+Result<Carried> taken(Execution& e, NodeId n, ValueId v) {
+  Carried out;
+  if ((out.buffer = e.on_device(n, v))) out.datum = e.shape_of(v);
+  else TENON_SET(out.datum, e.datum(v));
+  return out;
+}
+
+// Brings what was carried to the end to the host.
+Result<Datum> on_host(Execution& e, Carried&& c, const DeviceMemory& memory) {
+  if (!c.buffer) return std::move(c.datum);
+  const auto now = [] { return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()); };
+  const std::uint64_t start = now();
+  TENON_ASSIGN(Datum out, Datum::tensor(c.datum.dtype, c.datum.dims));
+  Device& device = *memory.device;
+  const int route = device.route(memory.domain, TENON_ROUTE_HOST);
+  if (route < 0) return internal("device \"{}\" has no route to the host", device.info().name);
+  if (out.bytes) TENON_TRY(device.copy(static_cast<std::uint32_t>(route), nullptr, datum_address(out), c.buffer->address(), out.bytes));
+  if (Profile* profile = e.state().profile) profile->events.push_back({"copy what was carried", "Copy", device.provider().id(), start, now() - start});
+  return out;
+}
+
+// A body with what it takes from the graph around it; its own inputs are given with every call. What only a device reads is
+// copied there in the first run and stays.
 class Body {
  public:
-  Body(Execution& execution, const Block& block) : execution_(execution), block_(block) {}
+  Body(Execution& execution, const Block& block, NodeId node) : execution_(execution), block_(block), node_(node) {}
 
   Status capture() {
-    for (const OuterValue& o : block_.graph().outer) TENON_SET(outer_.emplace_back(), execution_.datum(o.parent));
+    for (const OuterValue& o : block_.graph().outer) TENON_SET(outer_.emplace_back(), taken(execution_, node_, o.parent));
     return {};
   }
+  // Output o is fed as input i to the next run: it may stay where both are.
+  void carry(std::size_t output, std::size_t input) {
+    const Graph& g = block_.graph();
+    if (output < g.outputs.size() && input < g.inputs.size() && block_.output_memory(output).same(block_.feed_memory(input))) carried_.push_back(output);
+  }
   // outputs get memory of their own.
-  Status run(std::span<const Datum* const> inputs, std::vector<Datum>& outputs) {
-    if (inputs.size() != block_.graph().inputs.size())
-      return invalid("its body takes {} inputs, {} are given", block_.graph().inputs.size(), inputs.size());
-    feeds_.assign(inputs.begin(), inputs.end());
-    for (const Datum& d : outer_) feeds_.push_back(&d);
+  Status run(std::span<const Carried* const> inputs, std::vector<Carried>& outputs) {
+    const Graph& g = block_.graph();
+    if (inputs.size() != g.inputs.size()) return invalid("its body takes {} inputs, {} are given", g.inputs.size(), inputs.size());
+    feeds_.clear();
+    residents_.clear();
+    for (const Carried* c : inputs) feeds_.push_back(&c->datum);
+    for (const Carried& c : outer_) feeds_.push_back(&c.datum);
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i]->buffer) residents_.push_back({block_.feeds()[i], block_.feed_memory(i), inputs[i]->buffer});
+    const std::size_t outer = residents_.size();
+    for (std::size_t i = 0; i < outer_.size(); ++i)
+      if (const DeviceMemory& memory = block_.feed_memory(inputs.size() + i); memory.device)
+        residents_.push_back({block_.feeds()[inputs.size() + i], memory, outer_[i].buffer});
+    const std::size_t made = residents_.size();
+    for (std::size_t o : carried_) residents_.push_back({g.outputs[o], block_.output_memory(o), nullptr});
+    data_.clear();
+    data_.resize(g.outputs.size());
+    TENON_TRY(block_.run(execution_.state(), feeds_, data_, nullptr, residents_));
+    for (std::size_t i = 0, r = outer; r < made; ++i)
+      if (block_.feed_memory(inputs.size() + i).device) outer_[i].buffer = residents_[r++].buffer;
     outputs.clear();
-    outputs.resize(block_.graph().outputs.size());
-    return block_.run(execution_.state(), feeds_, outputs);
+    for (Datum& d : data_) outputs.push_back({std::move(d), nullptr});
+    for (std::size_t i = 0; i < carried_.size(); ++i) outputs[carried_[i]].buffer = std::move(residents_[made + i].buffer);
+    return {};
   }
   const Graph& graph() const { return block_.graph(); }
+  const Block& block() const { return block_; }
 
  private:
   Execution& execution_;
   const Block& block_;
-  std::vector<Datum> outer_;
+  const NodeId node_;
+  std::vector<Carried> outer_;
+  std::vector<std::size_t> carried_;
   std::vector<const Datum*> feeds_;
+  std::vector<Resident> residents_;
+  std::vector<Datum> data_;
 };
 
 template <class T>
@@ -88,11 +144,11 @@ Status run_if(Execution& e, NodeId id) {
   const Node& node = e.graph().nodes[id];
   TENON_ASSIGN(const Datum condition, e.datum(node.inputs[0]));
   TENON_ASSIGN(const std::uint8_t yes, scalar<std::uint8_t>(condition, TENON_DTYPE_BOOL, "its condition"));
-  Body body(e, *e.block().body(id, yes ? 1 : 0));  // attributes are sorted: else_branch, then_branch
+  Body body(e, *e.block().body(id, yes ? 1 : 0), id);  // attributes are sorted: else_branch, then_branch
   TENON_TRY(body.capture());
-  std::vector<Datum> outputs;
+  std::vector<Carried> outputs;
   TENON_TRY(body.run({}, outputs));
-  for (std::size_t i = 0; i < outputs.size(); ++i) set_output(e, node, i, std::move(outputs[i]));
+  for (std::size_t i = 0; i < outputs.size(); ++i) set_output(e, node, i, std::move(outputs[i].datum));
   return {};
 }
 
@@ -108,30 +164,34 @@ Status run_loop(Execution& e, NodeId id) {
     TENON_ASSIGN(const Datum d, e.datum(node.inputs[1]));
     TENON_SET(go, scalar<std::uint8_t>(d, TENON_DTYPE_BOOL, "its condition"));
   }
-  Body body(e, *e.block().body(id, 0));
+  Body body(e, *e.block().body(id, 0), id);
   TENON_TRY(body.capture());
   const std::size_t carried = body.graph().inputs.size() - 2;
   const std::size_t scans = body.graph().outputs.size() - 1 - carried;
-  std::vector<Datum> state(carried);
-  for (std::size_t i = 0; i < carried; ++i) TENON_SET(state[i], e.datum(node.inputs[i + 2]));
+  std::vector<Carried> state(carried), outputs;
+  for (std::size_t i = 0; i < carried; ++i) {
+    TENON_SET(state[i], taken(e, id, node.inputs[i + 2]));
+    body.carry(i + 1, i + 2);
+  }
   std::vector<std::vector<Datum>> collected(scans);
-  std::vector<Datum> outputs;
-  std::vector<const Datum*> inputs(carried + 2);
+  std::vector<const Carried*> inputs(carried + 2);
   bool ran = false;
   for (std::int64_t trip = 0; trip < trips && go; ++trip) {
     if (e.state().control.stop()) return e.state().control.take();
-    const Datum iteration = scalar_datum(trip, TENON_DTYPE_INT64), condition = scalar_datum(go, TENON_DTYPE_BOOL);
+    const Carried iteration{scalar_datum(trip, TENON_DTYPE_INT64), nullptr}, condition{scalar_datum(go, TENON_DTYPE_BOOL), nullptr};
     inputs[0] = &iteration, inputs[1] = &condition;
     for (std::size_t i = 0; i < carried; ++i) inputs[i + 2] = &state[i];
     TENON_TRY(body.run(inputs, outputs));
-    TENON_SET(go, scalar<std::uint8_t>(outputs[0], TENON_DTYPE_BOOL, "the condition that its body makes"));
+    TENON_SET(go, scalar<std::uint8_t>(outputs[0].datum, TENON_DTYPE_BOOL, "the condition that its body makes"));
     for (std::size_t i = 0; i < carried; ++i) state[i] = std::move(outputs[i + 1]);
-    for (std::size_t i = 0; i < scans; ++i) collected[i].push_back(std::move(outputs[carried + 1 + i]));
+    for (std::size_t i = 0; i < scans; ++i) collected[i].push_back(std::move(outputs[carried + 1 + i].datum));
     ran = true;
   }
   for (std::size_t i = 0; i < carried; ++i) {
-    if (!ran) TENON_SET(state[i], copy_datum(state[i]));  // still the caller's
-    set_output(e, node, i, std::move(state[i]));
+    const bool callers = !ran && !state[i].buffer;
+    TENON_ASSIGN(Datum last, on_host(e, std::move(state[i]), body.block().feed_memory(i + 2)));
+    if (callers) TENON_SET(last, copy_datum(last));
+    set_output(e, node, i, std::move(last));
   }
   for (std::size_t i = 0; i < scans; ++i) {
     TENON_ASSIGN(Datum all, stack(collected[i], body.graph().values[body.graph().outputs[carried + 1 + i]].type, 0, false));
@@ -164,7 +224,7 @@ Result<Datum> slice(const Datum& from, std::size_t axis, std::int64_t index) {
 
 Status run_scan(Execution& e, NodeId id) {
   const Node& node = e.graph().nodes[id];
-  Body body(e, *e.block().body(id, 0));
+  Body body(e, *e.block().body(id, 0), id);
   TENON_TRY(body.capture());
   const auto scanned = static_cast<std::size_t>(node.int_or("num_scan_inputs", 0));
   const std::size_t states = node.inputs.size() - scanned, scans = body.graph().outputs.size() - states;
@@ -172,10 +232,14 @@ Status run_scan(Execution& e, NodeId id) {
     const auto* values = node.ints(name);
     return values && i < values->size() ? (*values)[i] : 0;
   };
-  std::vector<Datum> state(states), sequence(scanned), part(scanned), outputs;
+  std::vector<Carried> state(states), part(scanned), outputs;
+  std::vector<Datum> sequence(scanned);
   std::vector<std::size_t> axes(scanned);
   std::int64_t length = -1;
-  for (std::size_t i = 0; i < states; ++i) TENON_SET(state[i], e.datum(node.inputs[i]));
+  for (std::size_t i = 0; i < states; ++i) {
+    TENON_SET(state[i], taken(e, id, node.inputs[i]));
+    body.carry(i, i);
+  }
   for (std::size_t i = 0; i < scanned; ++i) {
     TENON_SET(sequence[i], e.datum(node.inputs[states + i]));
     const auto rank = static_cast<std::int64_t>(sequence[i].dims.size());
@@ -188,21 +252,23 @@ Status run_scan(Execution& e, NodeId id) {
     length = n;
   }
   std::vector<std::vector<Datum>> collected(scans);
-  std::vector<const Datum*> inputs(states + scanned);
+  std::vector<const Carried*> inputs(states + scanned);
   for (std::int64_t t = 0; t < length; ++t) {
     if (e.state().control.stop()) return e.state().control.take();
     for (std::size_t i = 0; i < states; ++i) inputs[i] = &state[i];
     for (std::size_t i = 0; i < scanned; ++i) {
-      TENON_SET(part[i], slice(sequence[i], axes[i], list("scan_input_directions", i) ? length - 1 - t : t));
+      TENON_SET(part[i].datum, slice(sequence[i], axes[i], list("scan_input_directions", i) ? length - 1 - t : t));
       inputs[states + i] = &part[i];
     }
     TENON_TRY(body.run(inputs, outputs));
     for (std::size_t i = 0; i < states; ++i) state[i] = std::move(outputs[i]);
-    for (std::size_t i = 0; i < scans; ++i) collected[i].push_back(std::move(outputs[states + i]));
+    for (std::size_t i = 0; i < scans; ++i) collected[i].push_back(std::move(outputs[states + i].datum));
   }
   for (std::size_t i = 0; i < states; ++i) {
-    if (length <= 0) TENON_SET(state[i], copy_datum(state[i]));
-    set_output(e, node, i, std::move(state[i]));
+    const bool callers = length <= 0 && !state[i].buffer;
+    TENON_ASSIGN(Datum last, on_host(e, std::move(state[i]), body.block().feed_memory(i)));
+    if (callers) TENON_SET(last, copy_datum(last));
+    set_output(e, node, i, std::move(last));
   }
   for (std::size_t i = 0; i < scans; ++i) {
     TENON_ASSIGN(Datum all, stack(collected[i], body.graph().values[body.graph().outputs[states + i]].type, list("scan_output_axes", i),
@@ -214,24 +280,29 @@ Status run_scan(Execution& e, NodeId id) {
 
 Status run_sequence_map(Execution& e, NodeId id) {
   const Node& node = e.graph().nodes[id];
-  Body body(e, *e.block().body(id, 0));
+  Body body(e, *e.block().body(id, 0), id);
   TENON_TRY(body.capture());
-  std::vector<Datum> in(node.inputs.size()), outputs;
+  std::vector<Datum> in(node.inputs.size());
+  std::vector<Carried> given(node.inputs.size()), outputs;
   for (std::size_t i = 0; i < in.size(); ++i) TENON_SET(in[i], e.datum(node.inputs[i]));
   std::vector<Datum> made(node.outputs.size());
   for (std::size_t o = 0; o < made.size(); ++o) {
     made[o].kind = TENON_KIND_SEQUENCE;
     made[o].dtype = body.graph().values[body.graph().outputs[o]].type.dtype;
   }
-  std::vector<const Datum*> inputs(in.size());
+  std::vector<const Carried*> inputs(in.size());
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    given[i].datum = in[i];
+    inputs[i] = &given[i];
+  }
   for (std::size_t t = 0; t < in[0].items.size(); ++t) {
     if (e.state().control.stop()) return e.state().control.take();
     for (std::size_t i = 0; i < in.size(); ++i) {
       if (in[i].kind == TENON_KIND_SEQUENCE && t >= in[i].items.size()) return invalid("input {} has {} elements, input 0 has {}", i, in[i].items.size(), in[0].items.size());
-      inputs[i] = in[i].kind == TENON_KIND_SEQUENCE ? &in[i].items[t] : &in[i];
+      if (in[i].kind == TENON_KIND_SEQUENCE) given[i].datum = in[i].items[t];
     }
     TENON_TRY(body.run(inputs, outputs));
-    for (std::size_t o = 0; o < made.size(); ++o) made[o].items.push_back(std::move(outputs[o]));
+    for (std::size_t o = 0; o < made.size(); ++o) made[o].items.push_back(std::move(outputs[o].datum));
   }
   for (std::size_t o = 0; o < made.size(); ++o) set_output(e, node, o, std::move(made[o]));
   return {};

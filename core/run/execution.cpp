@@ -76,7 +76,8 @@ static void let_go(Datum& d) {
   d.string_keys.clear();
 }
 
-Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) const {
+Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted,
+                  std::span<Resident> residents) const {
   for (const Program& p : programs_)
     if (p.device->lost())
       return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost; load the model again", p.device->provider().id(), p.device->info().uid);
@@ -84,7 +85,7 @@ Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::spa
   Status status;
   {
     Execution execution(*this, state, *context);
-    status = execution.run(feeds, outputs, wanted);
+    status = execution.run(feeds, outputs, wanted, residents);
     // A run that failed or was cancelled may have work in its queues, which uses the caller's memory, the context's and the
     // run's task.
     Status late = context->queues().drain();
@@ -96,6 +97,7 @@ Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::spa
         state.refused.push_back({graph_.values[made[0]].name, p->device->provider().id(), p->device->info().uid});
   // Nothing of the caller's stays behind: feeds and handed-out outputs.
   for (ValueId v : feeds_) let_go(context->slots[v]);
+  if (!residents.empty()) context->residents = {}, context->give_back_lent();
   if (!context->queues().broken()) give_back(std::move(context));
   return status;
 }
@@ -107,7 +109,10 @@ Execution::Execution(const Block& block, RunState& state, RunContext& context)
   task_.destinations = &destinations_;
 }
 
-Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted) {
+Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted, std::span<Resident> residents) {
+  context_.residents = residents;
+  for (const Resident& r : residents)
+    if (r.buffer) context_.lend(r);
   for (std::size_t i = 0; i < feeds.size(); ++i) context_.slots[block_.feeds_[i]] = *feeds[i];  // into the capacity that is there
   TENON_TRY(signature(feeds));
   place_outputs(outputs, wanted);
@@ -120,10 +125,38 @@ Status Execution::run(std::span<const Datum* const> feeds, std::span<Datum> outp
     if (segment == 0 && state_.outputs_may_move) move_apart(*plan, feeds, outputs);
     TENON_TRY(prepare_slots(*plan));
     if (segment == 0) TENON_TRY(check_overlap(*plan, feeds, outputs));
+    TENON_TRY(context_.keep(*plan));
     TENON_ASSIGN(BoundPlan * bound, context_.bind(plan));
     TENON_TRY(items(*bound));
   }
-  return finish(outputs, wanted);
+  TENON_TRY(finish(outputs, wanted));
+  if (!residents.empty()) hand_over(outputs, residents);
+  return {};
+}
+
+// What stays in memories of devices.
+void Execution::hand_over(std::span<Datum> outputs, std::span<Resident> residents) {
+  for (Resident& r : residents) {
+    r.buffer.reset();
+    for (const Plan::Kept& k : plan_->standing)
+      if (k.value == r.value && plan_->domains[k.domain].uid == r.memory.uid()) r.buffer = context_.kept_buffer(k.value, r.memory.uid());
+    for (std::size_t o = 0; r.buffer && o < outputs.size(); ++o)
+      if (graph().outputs[o] == r.value) outputs[o] = shape_of(r.value);
+  }
+}
+
+Datum Execution::shape_of(ValueId v) const {
+  Datum out;
+  out.dtype = graph().values[v].type.dtype;
+  out.dims = plan_->shapes.values[v].dims;
+  out.bytes = exact_bytes(out);
+  return out;
+}
+
+std::shared_ptr<DeviceBuffer> Execution::on_device(NodeId n, ValueId v) const {
+  for (const Plan::BodyRead& r : plan_->body_reads)
+    if (r.node == n && r.value == v) return context_.kept_buffer(v, plan_->domains[r.domain].uid);
+  return nullptr;
 }
 
 // Sizes of all feeds, and the elements of those that inference reads.
@@ -146,6 +179,7 @@ Status Execution::signature(std::span<const Datum* const> feeds) {
     key.resize(at + (bytes + 7) / 8);
     if (bytes) std::memcpy(key.data() + at, d.data, bytes);
   }
+  for (const Resident& r : context_.residents) key.push_back(static_cast<std::int64_t>(r.value) << 1 | (r.buffer ? 1 : 0));
   return {};
 }
 
@@ -283,6 +317,7 @@ Result<Datum> Execution::datum(ValueId v) const {
       out.bytes = s.bytes;
       out.keep = std::const_pointer_cast<Constant>(plan_->shapes.values[v].known);
       return out;
+    case Storage::Kind::kept:
     case Storage::Kind::arena: {
       const tenon_address a = context_.address(*plan_, s);
       out.dims = plan_->shapes.values[v].dims;

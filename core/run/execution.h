@@ -41,7 +41,7 @@ class Execution {
  public:
   Execution(const Block& block, RunState& state, RunContext& context);
 
-  Status run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted);
+  Status run(std::span<const Datum* const> feeds, std::span<Datum> outputs, const std::vector<bool>* wanted, std::span<Resident> residents);
 
   // ---- for host steps ----
   const Graph& graph() const { return block_.graph_; }
@@ -49,6 +49,10 @@ class Execution {
   RunState& state() { return state_; }
   // The value as a datum that shares its bytes; REQUIRES that it is on the host and made by now.
   Result<Datum> datum(ValueId v) const;
+  // Where host step n reads the value in a device's memory; null: it is on the host. Of the former shape_of is a datum
+  // without data.
+  std::shared_ptr<DeviceBuffer> on_device(NodeId n, ValueId v) const;
+  Datum shape_of(ValueId v) const;
   // Gives a value made by a host step its place. The datum's bytes must not belong to the caller of run.
   void set(ValueId v, Datum datum);
 
@@ -66,6 +70,7 @@ class Execution {
   Status steps(const PlannedProgram& planned, BoundProgram& bound, RunQueue* queue, std::uint64_t first, std::uint64_t count, bool spmd);
   Status copy(const Plan& plan, const PlannedCopy& copy, RunQueue* queue);
   Status finish(std::span<Datum> outputs, const std::vector<bool>* wanted);
+  void hand_over(std::span<Datum> outputs, std::span<Resident> residents);
 
   const Block& block_;
   RunState& state_;

@@ -23,11 +23,13 @@ Status Execution::items(BoundPlan& bound) {
       case PlannedItem::Kind::program: {
         const PlannedProgram& p = plan.programs[item.index];
         TENON_TRY(program(p, bound.programs[item.index], queue(p.queue)));
+        if (item.mark != none) TENON_TRY(context_.queues().mark(*queue(p.queue), item.mark));
         break;
       }
       case PlannedItem::Kind::copy: {
         const PlannedCopy& c = plan.copies[item.index];
         TENON_TRY(copy(plan, c, queue(c.queue)));
+        if (item.mark != none) TENON_TRY(context_.queues().mark(*queue(c.queue), item.mark));
         break;
       }
       case PlannedItem::Kind::host_step: {
@@ -49,7 +51,7 @@ Status Execution::wait(const BoundPlan& bound, const PlannedItem& item) {
   RunQueues& queues = context_.queues();
   for (const PlannedWait& w : item.waits) {
     RunQueue& queue = *bound.queues[w.queue];
-    TENON_TRY(w.by == none ? queues.wait(queue) : queues.order(queue, *bound.queues[w.by]));
+    TENON_TRY(w.by == none ? queues.wait(queue, w.mark) : queues.order(queue, w.mark, *bound.queues[w.by]));
   }
   return {};
 }

@@ -42,9 +42,10 @@ std::shared_ptr<const Plan> Block::cached(const std::vector<std::int64_t>& key, 
 Result<std::shared_ptr<const Plan>> Block::plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent,
                                                 RunContext& context, std::span<const Datum* const> feeds) const {
   const std::uint64_t hash = hash_of(key);
-  if (context.box && segment == 0 && context.box->at(feeds)) return std::shared_ptr<const Plan>(context.box->plan());
+  const bool alone = context.residents.empty();
+  if (alone && context.box && segment == 0 && context.box->at(feeds)) return std::shared_ptr<const Plan>(context.box->plan());
   if (auto found = cached(key, hash)) return found;
-  if (segment == 0 && segments_ == 1)
+  if (alone && segment == 0 && segments_ == 1)
     if (auto box = boxed(context, feeds)) return box;
   std::lock_guard making(plan_mutex_);
   if (auto found = cached(key, hash)) return found;  // made while we waited
@@ -84,6 +85,7 @@ PlanInput Block::plan_input() const {
   input.max_workers = environment_.max_workers;
   input.limits = environment_.config->limits;
   input.load = plan_task_.get();
+  input.body_reads = &body_reads_;
   return input;
 }
 
@@ -106,6 +108,8 @@ Result<std::shared_ptr<const Plan>> Block::make(std::uint32_t segment, const Pla
     for (ValueId v : parent->fetched) TENON_TRY(take(v, true));
   PlanInput input = plan_input();
   input.refused = &context.refused;
+  input.parent = parent;
+  input.residents = context.residents;
   TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(input, segment, std::move(shapes)));
   made->serial = ++plans_made_;
   log_debug("plan", "{}plan {} of segment {}: {} items", path_.empty() ? "" : path_ + ": ", made->serial, segment, made->items.size());

@@ -5,8 +5,11 @@
 namespace tenon {
 
 RunQueues::~RunQueues() {
-  for (auto& q : queues_)
+  for (auto& q : queues_) {
     if (q->event) q->device->event_destroy(q->event);
+    for (tenon_event* m : q->marks)
+      if (m) q->device->event_destroy(m);
+  }
   for (auto& q : queues_) q->device->stream_destroy(q->stream);
 }
 
@@ -42,11 +45,28 @@ Status RunQueues::wait(RunQueue& queue) {
   return std::move(status).at("device \"" + queue.device->info().uid + "\"");
 }
 
-Status RunQueues::order(RunQueue& queue, RunQueue& by) {
+Status RunQueues::mark(RunQueue& queue, std::uint32_t mark) {
+  if (queue.marks.size() <= mark) queue.marks.resize(mark + 1);
+  tenon_event*& event = queue.marks[mark];
+  if (!event) TENON_SET(event, queue.device->event_create());
+  return queue.device->event_record(event, queue.stream);
+}
+
+Status RunQueues::wait(RunQueue& queue, std::uint32_t mark) {
+  if (mark == none) return wait(queue);
+  if (!queue.busy) return {};
+  Status status = queue.device->event_host_wait(queue.marks[mark], UINT64_MAX);
+  if (status.ok()) return {};
+  broken_ = true;
+  return std::move(status).at("device \"" + queue.device->info().uid + "\"");
+}
+
+Status RunQueues::order(RunQueue& queue, std::uint32_t mark, RunQueue& by) {
   if (!queue.busy || queue.native == by.native) return {};
   const std::string& family = queue.device->info().sync_family;
   const bool related = !family.empty() && family == by.device->info().sync_family && &queue.device->provider() == &by.device->provider();
-  if (!related || !queue.device->has_events()) return wait(queue);
+  if (!related || !queue.device->has_events()) return wait(queue, mark);
+  if (mark != none) return queue.device->event_wait(queue.marks[mark], by.stream);
   if (!queue.event) TENON_SET(queue.event, queue.device->event_create());
   TENON_TRY(queue.device->event_record(queue.event, queue.stream));
   return queue.device->event_wait(queue.event, by.stream);

@@ -27,6 +27,9 @@ struct Port {
   Type type;
   std::vector<std::string> dim_names;  // one per dim; "" where fixed or anonymous
   bool optional = false;               // an input with a default
+  // The memory where alone a run reads or makes it, as its devices say it: "host" where that is the host's, or several.
+  std::string memory = "host";
+  std::int32_t dlpack_type = 1, dlpack_id = 0;  // of that memory, as DLPack numbers devices; type 0: it has no such number
 };
 
 struct NamedDatum {

@@ -62,6 +62,8 @@ struct Session::Impl {
   bool kept_output(std::size_t o) const { return form && form->kept_output[o]; }
   Port port(ValueId v) const;
   void ports();
+  // Once the graph is placed: where a run wants them.
+  void port_memories();
   void describe();
 
   // ---- session_run.cpp -----------------------------------------------------------------------------------------------------

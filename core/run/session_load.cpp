@@ -100,6 +100,7 @@ Status Session::Impl::build() {
   (void)dim_bounds(config.shapes, model->symbols, &unknown);
   for (const std::string& name : unknown) notes.push_back(fmt::format("/shapes/{}: the model has no dimension of that name", name));
   TENON_SET(block, Block::build(environment, graph, ""));
+  port_memories();
   load.finish();
   if (load.bundle && !options.made)
     for (std::string& note : load.bundle->notes()) {
@@ -176,6 +177,22 @@ void Session::Impl::ports() {
     }
     outputs.push_back(port(v));
   }
+}
+
+void Session::Impl::port_memories() {
+  if (!environment.unsupported.ok()) return;
+  const auto set = [](Port& port, const DeviceMemory& memory) {
+    if (!memory.device) return;
+    const DomainInfo& domain = memory.device->info().domains[memory.domain];
+    port.memory = domain.uid;
+    port.dlpack_type = domain.dlpack_type, port.dlpack_id = domain.dlpack_id;
+  };
+  std::size_t shown = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (!kept_input(i)) set(shown_inputs[shown++], block->feed_memory(i));
+  shown = 0;
+  for (std::size_t o = 0; o < outputs.size(); ++o)
+    if (!kept_output(o)) set(shown_outputs[shown++], block->output_memory(o));
 }
 
 void Session::Impl::describe() {

@@ -6,7 +6,7 @@
 // A node whose name begins with "late_", "other_" or "host_" goes to that device, every other one to the first, or, with
 // the option "all", to whichever device is asked.
 //
-// Memory is never what it was before: buffers come and go full of garbage, and what touches a freed one fails. A device
+// Every value begins at a multiple of 256 bytes, as there are no views. Memory is never what it was before: buffers come and go full of garbage, and what touches a freed one fails. A device
 // that is closed while its buffers, streams or events live ends the process. TENON_TEST_ASYNC_FAIL=n in the environment
 // lets the n-th call fail that may fail in a run, counted from when it was set; with TENON_TEST_ASYNC_LOST it is for good.
 #include <cstdio>
@@ -23,6 +23,7 @@ namespace {
 using namespace async;
 
 constexpr unsigned char garbage = 0x5b;
+constexpr std::uint64_t base_align = 256;
 
 struct Device {
   std::uint32_t index = 0;
@@ -70,6 +71,7 @@ unsigned char* own(const tenon_address& a, std::uint64_t bytes) {
   Buffer* b = buffers().find(a.handle);
   if (!b) raise(TENON_INTERNAL, "an address of the host where one of the device is due");
   if (b->freed) raise(TENON_INTERNAL, "a buffer was used after it was freed");
+  if (a.offset % base_align != 0) raise(TENON_INTERNAL, "an address inside of what the device can begin at");
   if (a.offset + bytes > b->bytes.size()) raise(TENON_INTERNAL, "an address beyond the end of its buffer");
   return b->bytes.data() + a.offset;
 }
@@ -330,6 +332,8 @@ Async& provider() {
       k->domains[m] = k->domain;
       if (m == 2) continue;  // the host's
       k->domains[m].kind = TENON_DOMAIN_DEVICE;
+      k->domains[m].base_align = base_align;
+      k->domains[m].view_align = 0;
       k->domains[m].uid = str(m == 0 ? "async:memory" : "async:other-memory");
       k->domains[m].max_alloc = m == 0 ? 4096 : 0;
     }

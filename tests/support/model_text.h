@@ -42,7 +42,7 @@ inline Config with_providers(const std::vector<std::string>& folders, const std:
   std::string use, paths;
   for (const std::string& f : folders) {
     const bool own = f == "cpu";
-    const std::string id = f == "second" || f == "custom" || own ? f : "hostile";
+    const std::string id = f == "second" || f == "shared" || f == "custom" || own ? f : "hostile";
     use += (use.empty() ? "" : ",") + ("{\"use\":\"" + id + "\"}");
     if (!own) paths += (paths.empty() ? "\"" : ",\"") + std::string(TENON_BINARY_DIR) + "/test_providers/" + f + "\"";
   }

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <thread>
 
-#include "tests/support/model_text.h"
+#include "tests/support/async_device.h"
 
 namespace tenon {
 namespace {
@@ -13,45 +13,6 @@ namespace {
 using namespace test;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// devices: "0" the lazy one alone, "*" all four.
-Config async_config(const std::string& devices, bool cpu_listed = false, const std::string& more = "") {
-  return config("{\"providers\":[{\"use\":\"async\",\"device\":\"" + devices + "\"}" + (cpu_listed ? ",{\"use\":\"cpu\"}" : "") +
-                "],\"provider_paths\":[\"" + std::string(TENON_BINARY_DIR) + "/test_providers/async\"]" + (more.empty() ? "" : "," + more) + "}");
-}
-
-std::string device_of(const Session& s, std::string_view op) {
-  for (const PlacedNode& n : s.placement().nodes)
-    if (n.op_type == op) return n.device;
-  return "";
-}
-
-std::vector<float> ramp(std::size_t n, float step = 0.01f) {
-  std::vector<float> x(n);
-  for (std::size_t i = 0; i < n; ++i) x[i] = step * static_cast<float>(i % 97) - 0.3f;
-  return x;
-}
-
-// The model on the async devices, several times and sizes, against the CPU alone.
-void agrees(const std::string& bytes, const std::string& devices, const std::vector<Dims>& shapes) {
-  auto s = session(bytes, async_config(devices));
-  auto reference = session(bytes, with_providers({"cpu"}));
-  ASSERT_TRUE(s && reference);
-  for (const Dims& dims : shapes) {
-    std::size_t count = 1;
-    for (std::int64_t d : dims) count *= static_cast<std::size_t>(d);
-    const auto x = tensor<float>(dims, ramp(count));
-    const auto got = run(*s, {{"x", x}});
-    const auto want = run(*reference, {{"x", x}});
-    ASSERT_EQ(got.size(), want.size());
-    for (std::size_t o = 0; o < got.size(); ++o) {
-      ASSERT_EQ(got[o].datum.dims, want[o].datum.dims);
-      if (got[o].datum.dtype != TENON_DTYPE_FLOAT) continue;
-      const auto a = values<float>(got[o].datum), b = values<float>(want[o].datum);
-      for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5) << got[o].name << " at " << i << "\n" << s->plan_text();
-    }
-  }
-}
 
 TEST(AsyncDevice, RunsAWholeModel) {
   agrees(graph_bytes("g (float[N,M] x) => (float[N,M] y, float[N,M] z) { a = Relu(x) b = Neg(a) y = Exp(b) c = Add(y, x) z = Mul(c, a) }"), "0",

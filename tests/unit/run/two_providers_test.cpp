@@ -141,5 +141,29 @@ TEST(CustomOperators, RequiredAttributesAndInferenceErrorsNameTheNode) {
               HasSubstr("no schema for this operator in domain \"test.acme\""));
 }
 
+TEST(TwoProviders, MemoryThatTheHostReadsIsNotCopiedForIt) {
+  const std::string bytes = graph_bytes("g (float[N] x) => (float[N] y) { a = Exp(x) b = Sin(a) c = Neg(b) d = Neg(a) e = Cos(d) y = Mul(c, e) }");
+  const std::vector<NamedDatum> feeds{{"x", tensor<float>({3}, {0, 1, 2})}};
+  auto reference = session(bytes, with_providers({"cpu"}));
+  ASSERT_TRUE(reference);
+  for (const auto& [provider, expected] : {std::pair{"second", 6}, std::pair{"shared", 4}}) {
+    auto s = session(bytes, with_providers({provider}));
+    ASSERT_TRUE(s);
+    Profile profile;
+    RunOptions options;
+    options.profile = &profile;
+    std::vector<NamedDatum> out;
+    const Status status = s->run(feeds, {}, out, options);
+    ASSERT_TRUE(status.ok()) << status.text();
+    EXPECT_THAT(values<float>(out[0].datum), ::testing::Pointwise(::testing::FloatNear(1e-5f), values<float>(run(*reference, feeds)[0].datum)));
+    EXPECT_EQ(std::count_if(profile.events.begin(), profile.events.end(), [](const ProfileEvent& e) { return e.op_type == "Copy"; }), expected) << provider;
+  }
+  auto s = session(bytes, with_providers({"shared"}));
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->inputs().at(0).memory, "shared:memory");
+  EXPECT_EQ(s->inputs().at(0).dlpack_type, 12);
+  EXPECT_EQ(s->outputs().at(0).dlpack_id, 3);
+}
+
 }  // namespace
 }  // namespace tenon
