@@ -71,7 +71,10 @@ def main(out):
     write(out / "tensor", "text", onnx.numpy_helper.from_array(np.array(["a", "bc"], object)).SerializeToString())
     write(out / "tensor", "sequence", onnx.numpy_helper.from_list([np.ones(2), np.ones(3)]).SerializeToString())
     write(out / "tensor", "optional", onnx.numpy_helper.from_optional([np.ones(2)]).SerializeToString())
-    write(out / "tensor", "map", onnx.numpy_helper.from_dict({"a": np.array(1.0), "b": np.array(2.0)}).SerializeToString())
+    numbered = onnx.numpy_helper.from_dict({1: np.array(1.0), 2: np.array(2.0)})
+    write(out / "tensor", "map", numbered.SerializeToString())
+    named = onnx.MapProto(key_type=onnx.TensorProto.STRING, string_keys=[b"a", b"b"], values=numbered.values)
+    write(out / "tensor", "map_named", named.SerializeToString())  # from_dict takes "a" for the name of a type
 
 
 main(pathlib.Path(sys.argv[1]))
