@@ -249,7 +249,7 @@ struct ScatterSumStep {
   // Several rows for a target: numbers that are put in order are fewer bytes than a target that is read and written each time.
   bool worth_lists() const {
     constexpr std::int64_t most = std::int64_t{1} << 30;
-    return inner >= 16 && rows >= 2 * space.size && rows < most && (!source.ref.present() || source_space.size < most);
+    return inner >= 4 && rows >= 2 * space.size && rows < most && (!source.ref.present() || source_space.size < most);
   }
 
   void operator()(const StepContext& c) const {

@@ -6,6 +6,7 @@
 // After simd.h.
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "plugins/cpu/ops/norm_simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tenon::cpu {
@@ -34,11 +35,11 @@ HWY_ATTR void add_rows_kernel(float* to, const float* from, std::int64_t row, co
   }
 }
 
-// Columns [j, j + N vectors) of one target and the rows first to last of its list; of the rows that come next, `width` floats are fetched.
+constexpr std::int32_t ahead = 8;  // rows of lists, which stand anywhere
+
+// N vectors of one target and of the rows first to last of its list, which stand where `from` says.
 template <int N, class D>
-HWY_INLINE void add_columns(D d, float* to, const float* from, std::int64_t row, const RowLists& lists, std::int32_t first, std::int32_t last,
-                            std::int64_t width) {
-  constexpr std::int32_t ahead = 8;  // rows, which stand anywhere
+HWY_INLINE void add_columns(D d, float* to, const float* from, std::int64_t row, const RowLists& lists, std::int32_t first, std::int32_t last) {
   constexpr std::int64_t line = 16;
   const std::int32_t all = lists.ends[lists.targets - 1];
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -48,7 +49,7 @@ HWY_INLINE void add_columns(D d, float* to, const float* from, std::int64_t row,
   for (std::int32_t i = first; i < last; ++i) {
     if (i + ahead < all) {
       const float* next = from + lists.from[i + ahead] * row;
-      for (std::int64_t at = 0; at < width; at += line) __builtin_prefetch(next + at);
+      for (std::int64_t at = 0; at < N * lanes; at += line) __builtin_prefetch(next + at);
     }
     const float* f = from + lists.from[i] * row;
 #pragma GCC unroll 4
@@ -58,18 +59,30 @@ HWY_INLINE void add_columns(D d, float* to, const float* from, std::int64_t row,
   for (int u = 0; u < N; ++u) hn::StoreU(sum[u], d, to + u * lanes);
 }
 
+// The same of `count` columns, fewer than a vector has.
+template <class D>
+HWY_INLINE void add_last_columns(D d, float* to, const float* from, std::int64_t row, const RowLists& lists, std::int32_t first,
+                                 std::int32_t last, std::int64_t count) {
+  const std::int32_t all = lists.ends[lists.targets - 1];
+  auto sum = norm_math::load_tail(d, to, count, hn::Zero(d));
+  for (std::int32_t i = first; i < last; ++i) {
+    if (i + ahead < all) __builtin_prefetch(from + lists.from[i + ahead] * row);
+    sum = hn::Add(sum, norm_math::load_tail(d, from + lists.from[i] * row, count, hn::Zero(d)));
+  }
+  norm_math::store_tail(sum, d, to, count);
+}
+
 HWY_ATTR void add_row_lists_kernel(float* to, const float* from, std::int64_t row, const RowLists& lists, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> one;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int32_t first = 0;
   for (std::int64_t t = 0; t < lists.targets; ++t, to += row) {
     const std::int32_t last = lists.ends[t];
     if (first == last) continue;
     std::int64_t j = begin;
-    for (; j + 4 * lanes <= end; j += 4 * lanes) add_columns<4>(d, to + j, from + j, row, lists, first, last, 4 * lanes);
-    for (; j + lanes <= end; j += lanes) add_columns<1>(d, to + j, from + j, row, lists, first, last, lanes);
-    for (; j < end; ++j) add_columns<1>(one, to + j, from + j, row, lists, first, last, 0);
+    for (; j + 4 * lanes <= end; j += 4 * lanes) add_columns<4>(d, to + j, from + j, row, lists, first, last);
+    for (; j + lanes <= end; j += lanes) add_columns<1>(d, to + j, from + j, row, lists, first, last);
+    if (j < end) add_last_columns(d, to + j, from + j, row, lists, first, last, end - j);
     first = last;
   }
 }

@@ -154,6 +154,34 @@ TEST(ConvNorm, LargeWeightsAreMadeWhenTheyAreRead) {
   }
 }
 
+// Packed forms on disk are found by the name of what they were made of: never by that of other factors.
+TEST(ConvNorm, MadeWeightsAreNamedByTheirPlaceInTheFileAndTheFactors) {
+  const auto name = [](const std::string& factor, std::uint64_t offset) {
+    auto model = parse_graph(R"(graph _(x: float32[N,64,4,4]) -> (y)
+  w: float32[64,64,3,3] = {1}
+  factor: float32[64,1,1] = {)" + factor + R"(}
+  c = Conv(x, w) {kernel_shape=[3, 3]}
+  y = Mul(c, factor)
+)");
+    Graph& g = (*model)->graph;
+    for (Value& v : g.values) {
+      if (!v.constant || v.name != "w") continue;
+      auto mapped = std::make_shared<Constant>(*v.constant);
+      mapped->file = "a.onnx";
+      mapped->offset = offset;
+      v.constant = std::move(mapped);
+    }
+    EXPECT_TRUE(infer_types(**model, g, nullptr).ok());
+    EXPECT_TRUE(run_passes(**model, g, Optimize::all).ok());
+    return place_of(*g.values[g.nodes[0].inputs[1]].constant);
+  };
+  const std::string one = name("0.5, 3", 64);
+  EXPECT_EQ(one.find("a.onnx@64+147456 by "), 0u) << one;
+  EXPECT_EQ(one, name("0.5, 3", 64));
+  EXPECT_NE(one, name("0.5, 4", 64));
+  EXPECT_NE(one, name("0.5, 3", 128));
+}
+
 TEST(ConvNorm, BatchNormalizationGoesIntoTheWeights) {
   EXPECT_EQ(rewrite("conv_norm", R"(graph _(x: float32[N,1,4,4]) -> (y)
   w: float32[2,1,1,1] = {1, 2}
