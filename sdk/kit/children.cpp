@@ -27,8 +27,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::json;
 
-constexpr std::size_t most_in_company = 120;  // cases that share a process
-
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 void write_all(int fd, const std::string& text) {
@@ -140,6 +138,9 @@ class Runner {
   Runner(const Target& target, const std::vector<Case>& cases, const Limits& limits,
          const std::function<void(std::size_t, const Outcome&)>& done)
       : target_(target), cases_(cases), limits_(limits), done_(done), reported_(cases.size(), false) {
+    // Few processes, since each has its own start and end, and some for every job.
+    const auto shared = static_cast<std::size_t>(std::ranges::count_if(cases, [](const Case& c) { return c.shared; }));
+    const std::size_t most_in_company = std::clamp<std::size_t>(shared / (4 * static_cast<std::size_t>(std::max(1, limits.jobs))), 40, 400);
     std::vector<std::size_t> batch;
     const auto flush = [&] {
       if (!batch.empty()) waiting_.push_back(std::move(batch));

@@ -54,7 +54,7 @@ std::string head(const Report& r) {
   const auto machine = nlohmann::json::parse(r.machine, nullptr, false);
   std::string where;
   if (machine.is_object() && machine.contains("cpu"))
-    where = fmt::format("{}, {} processors, Linux {}", machine["cpu"].value("model", "?"), machine["cpu"].value("usable", 0), machine.value("kernel", "?"));
+    where = fmt::format("{}, {} processors, {}", machine["cpu"].value("model", "?"), machine["cpu"].value("usable", 0), machine.value("kernel", "?"));
   const std::size_t bad = static_cast<std::size_t>(
       std::ranges::count_if(r.entries, [](const Entry& e) { return is_failure(e.outcome.verdict); }));
   const std::size_t passed = r.count(Verdict::pass);
@@ -67,6 +67,8 @@ std::string head(const Report& r) {
   out += "<table>\n" + row("library", r.library) + row("manifest", r.manifest);
   for (const std::string& device : r.devices) out += row("device", device);
   out += row("tenon", r.tenon_version) + row("machine", where) + row("run", fmt::format("{}, {:.1f} s", r.began, r.seconds));
+  for (const Entry& e : r.entries)
+    if (e.outcome.verdict == Verdict::pass && !e.outcome.text.empty()) out += row(e.suite, e.outcome.text);
   return out + row("skip file", r.skip_file) + row("command", r.command) + "</table>\n";
 }
 

@@ -56,7 +56,8 @@ Drawn draw(const Row& row, std::int32_t dtype, std::uint64_t seed) {
 // What came of the rows of one operator and type.
 struct Tried {
   bool valid = false, claimed = false;
-  bool unknown = false;  // the provider has no such operator
+  bool unknown = false;     // the provider has no such operator
+  bool impossible = false;  // the operator has no such type, in no row of it
   std::string why;  // not claimed
 };
 
@@ -73,7 +74,10 @@ bool check_row(Subject& s, const Row& row, std::int32_t dtype, std::uint64_t see
   try {
     session = s.tested(drawn.model);
   } catch (const Error& e) {
-    if (!s.asked() && e.code() == TENON_INVALID_ARGUMENT) return false;  // no such operator and type
+    if (!s.asked() && e.code() == TENON_INVALID_ARGUMENT) {
+      tried.impossible = true;
+      return false;
+    }
     try {
       (void)Subject::oracle(drawn.model);
     } catch (const Error& of_oracle) {
@@ -109,7 +113,7 @@ void check_operator(Subject& s, const std::string& op, std::int32_t dtype) {
   for (const Row& row : operator_rows())
     if (row.op == op)
       for (std::uint64_t seed = 1; seed <= (row.specials && is_float(dtype) ? seeds : seeds - 1); ++seed)
-        if (tried.unknown || !check_row(s, row, dtype, seed, tried)) break;
+        if (tried.unknown || tried.impossible || !check_row(s, row, dtype, seed, tried)) break;
   if (!tried.valid) throw NoCase();
   if (!tried.claimed && tried.why.empty()) throw NoCase();
   if (!tried.claimed) throw NotClaimed(tried.why);
