@@ -32,10 +32,11 @@ DeviceInfo::DeviceInfo(const Candidate& c, const DeviceOptions& options) : uid(c
   const Profile& p = c.profile;
   const bool host = shares_host_memory(p, options);
   domain.struct_size = sizeof domain;
-  domain.kind = host ? TENON_DOMAIN_HOST : p.unified ? TENON_DOMAIN_SHARED : TENON_DOMAIN_DEVICE;
+  domain.kind = host ? TENON_DOMAIN_HOST : TENON_DOMAIN_DEVICE;  // a cl_mem is no address, whatever memory is behind it
   domain.uid = str(host ? std::string_view("host") : std::string_view(domain_uid));
   domain.base_align = 64;
   domain.view_align = 64;
+  if (!host) domain.dlpack_type = 4;  // kDLOpenCL
   domain.max_alloc = p.max_alloc;
   domain.total_bytes = p.total;
   const Speeds speeds = speeds_of(p, Tuning(options.cache, p.identity()));

@@ -33,6 +33,9 @@ std::vector<PortText> describe(const std::vector<Port>& ports) {
     to.port.dims = to.dims.data();
     to.port.dim_names = to.dim_names.data();
     to.port.optional = from.optional;
+    to.port.memory = from.memory.c_str();
+    to.port.dlpack_type = from.dlpack_type;
+    to.port.dlpack_id = from.dlpack_id;
   }
   return out;
 }

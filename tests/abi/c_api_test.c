@@ -192,6 +192,7 @@ static void sessions(void) {
   OK(tenon_session_input(s, 1, &port));
   CHECK(strcmp(port.name, "y") == 0 && strcmp(port.type, "tensor(float)") == 0 && port.dtype == TENON_DTYPE_FLOAT && port.rank == 2);
   CHECK(port.dims[0] == -1 && port.dims[1] == 3 && strcmp(port.dim_names[0], "batch") == 0 && !port.optional);
+  CHECK(strcmp(port.memory, "host") == 0 && port.dlpack_type == 1 && port.dlpack_id == 0);
   FAILS(TENON_OUT_OF_RANGE, "input 2 of 2", tenon_session_input(s, 2, &port));
   CHECK(strcmp(tenon_session_metadata(s, "key"), "value") == 0 && tenon_session_metadata(s, "other") == NULL);
   CHECK(tenon_session_provider_count(s) > 0 && tenon_session_provider(s, 99) == NULL);

@@ -2,6 +2,7 @@
 
 Every kernel is compiled by the driver at its first launch, so cases are run in batches (tests/ops/batch.py) and in processes of their own.
 """
+import json
 import os
 import pathlib
 import re
@@ -61,6 +62,24 @@ def test_networks(name, memory):
         got = session.run(None, feeds)
         for a, b in zip(got, want, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
+
+
+def test_what_the_device_reads_again_stays_in_its_memory(tmp_path):
+    data = model("""g (float[N] x, int64 n) => (float[N] y) {
+      t = Constant<value = bool {1}>() a = Exp(x)
+      b = Loop(n, t, a) <body = inner (int64 i, bool c, float[N] v) => (bool c2, float[N] w) { c2 = Identity(c) u = Tanh(v) w = Add(u, a) }>
+      k = NonZero(b) f = Cast<to = 1>(k) m = ReduceMax(f) d = Mul(a, m) y = Add(d, b) }""", opset=18)
+    reference = rt.InferenceSession(data, providers=["CPUExecutionProvider"])
+    options = rt.SessionOptions()
+    options.enable_profiling = True
+    options.profile_file_prefix = str(tmp_path / "profile")
+    session = rt.InferenceSession(data, options, providers=[("OpenCLExecutionProvider", {"memory": "device"})])
+    for size, rounds in [(5, 4), (300, 4), (5, 0), (5, 9)]:
+        feeds = {"x": np.linspace(-1, 1, size, dtype=np.float32), "n": np.int64(rounds)}
+        np.testing.assert_allclose(session.run(None, feeds)[0], reference.run(None, feeds)[0], rtol=1e-4, atol=1e-5)
+    trace = json.loads(pathlib.Path(session.end_profiling()).read_text())
+    names = [e["name"] for e in (trace["traceEvents"] if isinstance(trace, dict) else trace)]
+    assert names.count("copy x") == 4 and not {"copy a", "copy v", "copy w"} & set(names), [n for n in names if n.startswith("copy")]
 
 
 def test_the_device_is_named_and_refusals_have_reasons():

@@ -136,7 +136,7 @@ class Session {
         }
         shape = std::move(dims);
       }
-      all.append(nb::make_tuple(p.name, p.type, shape, p.optional != 0));
+      all.append(nb::make_tuple(p.name, p.type, shape, p.optional != 0, p.memory, nb::make_tuple(p.dlpack_type, p.dlpack_id)));
     }
     return all;
   }

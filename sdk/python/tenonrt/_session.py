@@ -22,16 +22,28 @@ _BUILT_IN = ("cpu", "CPUExecutionProvider")
 class NodeArg:
     """An input or output of a model: name, type as ONNX writes it, shape of int, str (a named dim) or None.
 
-    shape is empty for scalars, for what is no tensor, and where the rank is unknown; rank is None in the last case."""
+    shape is empty for scalars, for what is no tensor, and where the rank is unknown; rank is None in the last case. memory is
+    where a run wants it, or makes it: "host", or the memory of a device; dlpack_device is what __dlpack_device__ would say
+    there, None where DLPack has no number for it."""
 
-    __slots__ = ("name", "shape", "type", "optional", "rank")
+    __slots__ = ("name", "shape", "type", "optional", "rank", "memory", "dlpack_device")
 
-    def __init__(self, name: str, type: str, shape: list[int | str | None] | None, optional: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        shape: list[int | str | None] | None,
+        optional: bool = False,
+        memory: str = "host",
+        dlpack_device: tuple[int, int] = (1, 0),
+    ) -> None:
         self.name = name
         self.type = type
         self.shape = shape if shape is not None else []
         self.rank = len(shape) if shape is not None else None
         self.optional = optional
+        self.memory = memory
+        self.dlpack_device = dlpack_device if dlpack_device[0] else None
 
     def __repr__(self) -> str:
         return f"NodeArg(name='{self.name}', type='{self.type}', shape={self.shape})"

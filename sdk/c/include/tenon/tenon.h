@@ -216,6 +216,11 @@ typedef struct tenon_port {
   const int64_t* dims;          /* -1: not fixed */
   const char* const* dim_names; /* "" where fixed or anonymous */
   int32_t optional;             /* 1: an input that need not be fed */
+  /* Where a run wants it, or makes it: the DLPack device of that memory, type 1 (the CPU) for the host; 0 where the memory has
+   * no such number. "host", or the uid of the memory. */
+  int32_t dlpack_type;
+  const char* memory;
+  int32_t dlpack_id;
   uint32_t reserved;
 } tenon_port;
 

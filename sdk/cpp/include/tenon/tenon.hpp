@@ -178,6 +178,8 @@ struct Port {
   std::optional<Dims> dims;                 // -1: not fixed; nullopt: rank unknown
   std::vector<std::string_view> dim_names;  // "" where fixed or anonymous
   bool optional = false;
+  std::string_view memory = "host";  // where a run wants it, or makes it
+  std::int32_t dlpack_type = 1, dlpack_id = 0;  // DLPack's number of that memory; type 0: none
 };
 
 // Where one node runs, and why there.
@@ -341,7 +343,7 @@ class Session {
     tenon_port raw{};
     raw.struct_size = sizeof raw;
     detail::check(get(session, index, &raw));
-    Port port{raw.name, raw.type, raw.kind, raw.dtype, std::nullopt, {}, raw.optional != 0};
+    Port port{raw.name, raw.type, raw.kind, raw.dtype, std::nullopt, {}, raw.optional != 0, raw.memory, raw.dlpack_type, raw.dlpack_id};
     if (raw.rank >= 0) port.dims = Dims(raw.dims, raw.dims + raw.rank);
     for (std::int32_t d = 0; d < raw.rank; ++d) port.dim_names.emplace_back(raw.dim_names[d]);
     return port;
