@@ -18,7 +18,7 @@ Json device_json(const PlacedDevice& d, const PlacementReport& report) {
   for (const PlacedNode& n : report.nodes)
     if (n.provider == d.provider && n.device == d.uid) ++nodes, cost += n.cost_ns;
   return {{"provider", d.provider}, {"version", d.version},   {"device", d.uid},          {"name", d.name},
-          {"memory", d.memory},     {"fallback", d.fallback}, {"launch_ns", d.launch_ns}, {"measured_claims", d.measured},
+          {"memory", d.memory},     {"fallback", d.fallback}, {"isolated", d.isolated}, {"launch_ns", d.launch_ns}, {"measured_claims", d.measured},
           {"node_count", nodes},    {"cost_ns", cost}};
 }
 

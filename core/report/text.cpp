@@ -28,7 +28,7 @@ std::string devices_text(const PlacementReport& report) {
                              : measured == nodes ? "measured"
                              : measured == 0     ? "estimates"
                                                  : fmt::format("measured for {} of {}", measured, nodes);
-    table.row({d.provider + (d.fallback ? " (fallback)" : ""), d.uid, std::to_string(nodes), std::to_string(parts), ns_text(cost),
+    table.row({d.provider + (d.fallback ? " (fallback)" : d.isolated ? " (isolated)" : ""), d.uid, std::to_string(nodes), std::to_string(parts), ns_text(cost),
                share(cost, report.cost_ns), from});
   }
   std::map<std::string, std::size_t> core, nobody;

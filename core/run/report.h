@@ -27,6 +27,7 @@ struct PlacedDevice {
   bool fallback = false;     // nobody named it: it takes only what no other device claims
   double launch_ns = 0;      // fixed cost of one part
   std::uint64_t measured = 0;  // claims whose cost was measured before instead of estimated
+  bool isolated = false;       // its provider is in a process of its own
 };
 
 // Why one device does not run one node.

@@ -28,7 +28,8 @@ const PlacementReport& Session::placement() const {
     made->weight_bytes = impl_->load.packed_bytes();
     for (const SessionDevice& d : impl_->environment.devices) {
       const DeviceInfo& info = d.device->info();
-      made->devices.push_back({d.provider(), d.device->provider().version(), info.uid, info.name, info.domains[0].uid, d.fallback, info.launch_ns, 0});
+      made->devices.push_back({d.provider(), d.device->provider().version(), info.uid, info.name, info.domains[0].uid, d.fallback, info.launch_ns, 0,
+                               d.device->provider().isolated()});
     }
     impl_->block->report(*made);
     impl_->report = std::move(made);
