@@ -74,10 +74,4 @@ void forget_pages(const void* data, std::uint64_t bytes) {
   if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
-void expect_pages(const void* data, std::uint64_t bytes) {
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(data), begin = at / page * page;
-  if (bytes > 0) ::madvise(reinterpret_cast<void*>(begin), at + bytes - begin, MADV_WILLNEED);
-}
-
 }  // namespace tenon

@@ -18,7 +18,4 @@ void prefer_large_pages(void* memory, std::uint64_t bytes);
 // Gives the whole pages inside a read-only file mapping back to the system: they are read again if anyone asks.
 void forget_pages(const void* begin, std::uint64_t bytes);
 
-// Has the system read these bytes of a file mapping from the disk meanwhile, if they are not in memory.
-void expect_pages(const void* begin, std::uint64_t bytes);
-
 }  // namespace tenon

@@ -306,7 +306,6 @@ Result<std::shared_ptr<const PackedWeight>> LoadTask::make_packed(const tenon_pa
       found = cache->get(key, context_.check);
     }
     if (fits(found)) {
-      expect_pages(found->bytes.data(), found->bytes.size());
       made->address = {const_cast<std::byte*>(found->bytes.data()), 0, request.bytes};
       made->memory = std::move(found->keep);
       return std::shared_ptr<const PackedWeight>(std::move(made));
