@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tenon/host.h>
@@ -24,13 +25,26 @@ struct OperandRule {
   std::int32_t append_axis = -1;
 };
 
+// Where the cost of a claim is from.
+enum class CostFrom : std::uint8_t {
+  hint,      // the provider's est_ns
+  speed,     // work over the speed of the device: the claim's flops and bytes, else the bytes of its operands
+  rank,      // nothing is known: the position of the device
+  measured,  // this computation, in runs (costs.h)
+  near,      // the same computation of other sizes was measured
+};
+// "provider's hint", "device's speed", "default", "measured", "measured nearby".
+std::string_view cost_from_name(CostFrom from);
+
 struct Claim {
   std::uint32_t device = 0;
   std::vector<NodeId> nodes;  // ascending
   std::uint64_t token = 0;
   std::uint64_t flags = 0;  // TENON_CLAIM_*
   double cost_ns = 0;
-  bool measured = false;      // the cost was learned from runs (costs.h), else it is the provider's estimate
+  CostFrom from = CostFrom::hint;
+  double hint_ns = 0;         // the cost before anything learned took its place
+  double bytes = 0;           // of its operands at the sizes of estimates, values inside left out
   std::uint64_t workspace_bytes = 0;
   std::uint64_t weight_bytes = 0;
   std::vector<OperandRule> rules;

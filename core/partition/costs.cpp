@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <unordered_map>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -17,13 +18,13 @@ namespace tenon {
 namespace {
 
 constexpr std::uint64_t folder_limit = std::uint64_t{64} << 20;
-constexpr std::string_view header = "tenon costs 1\n";
+constexpr std::string_view header = "tenon costs 2\n";
 constexpr double longest = 1e15;  // ns
 
 // What distinguishes one computation from another, as bytes.
 class Signature {
  public:
-  explicit Signature(const tenon_graph& graph) : graph_(graph), values_(static_cast<const tenon_value*>(graph.values.data)) {}
+  Signature(const tenon_graph& graph, bool sizes) : graph_(graph), sizes_(sizes), values_(static_cast<const tenon_value*>(graph.values.data)) {}
 
   void node(NodeId n) {
     const tenon_node& node = static_cast<const tenon_node*>(graph_.nodes.data)[n];
@@ -50,7 +51,7 @@ class Signature {
     if (v == TENON_NO_VALUE) return number(std::int32_t{-2});
     const tenon_value& value = values_[v];
     number(value.dtype), number(value.rank), number(value.const_id != 0);
-    for (std::int32_t d = 0; d < value.rank; ++d) number(value.dim_opt[d]);
+    for (std::int32_t d = 0; sizes_ && d < value.rank; ++d) number(value.dim_opt[d]);
   }
   // Tensors and bodies count by their presence: what they hold seldom changes the time, and may be large.
   void attribute(const tenon_attr& a) {
@@ -68,6 +69,7 @@ class Signature {
   }
 
   const tenon_graph& graph_;
+  bool sizes_;
   const tenon_value* values_;
   std::string bytes_;
 };
@@ -75,7 +77,7 @@ class Signature {
 Result<std::string> file_key(const SessionDevice& device, std::uint32_t workers) {
   TENON_ASSIGN(const std::string fingerprint, device.device->fingerprint());
   const Provider& provider = device.device->provider();
-  return fmt::format("costs\n{}\n{}\n{}\n{}\n{} workers", provider.id(), provider.version(), fingerprint,
+  return fmt::format("costs 2\n{}\n{}\n{}\n{}\n{} workers", provider.id(), provider.version(), fingerprint,
                      device.device->info().uid, workers);
 }
 
@@ -115,13 +117,14 @@ void CostTable::set(const CostKey& key, LearnedCost cost) {
 std::string CostTable::text() const {
   std::string out(header);
   for (const auto& [key, cost] : entries_)
-    out += fmt::format("{:016x} {:016x} {:.6g} {} {}\n", key[0], key[1], cost.ns, cost.samples, cost.operators);
+    out += fmt::format("{:016x} {:016x} {:.6g} {} {:016x} {:.9g} {:.6g} {}\n", key[0], key[1], cost.ns, cost.samples, cost.family, cost.bytes, cost.hint_ns,
+                       cost.operators);
   return out;
 }
 
 Result<CostTable> CostTable::parse(std::string_view text) {
   const auto damaged = [](std::size_t line) {
-    return error(TENON_DATA_LOSS, "a table of costs: line {} is not \"hash hash ns samples operators\"", line);
+    return error(TENON_DATA_LOSS, "a table of costs: line {} is not \"hash hash ns samples family bytes hint operators\"", line);
   };
   if (!text.starts_with(header)) return error(TENON_DATA_LOSS, "not a table of costs, or one of another version");
   text.remove_prefix(header.size());
@@ -131,7 +134,9 @@ Result<CostTable> CostTable::parse(std::string_view text) {
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     CostKey key{};
     LearnedCost cost;
-    if (!read(line, key[0], 16) || !read(line, key[1], 16) || !read(line, cost.ns) || !read(line, cost.samples) || line.empty() ||
+    if (!read(line, key[0], 16) || !read(line, key[1], 16) || !read(line, cost.ns) || !read(line, cost.samples) ||
+        !read(line, cost.family, 16) || !read(line, cost.bytes) || !read(line, cost.hint_ns) || line.empty() ||
+        !(cost.bytes >= 0 && cost.bytes < 1e18 && cost.hint_ns >= 0 && cost.hint_ns < longest) ||
         !(cost.ns > 0 && cost.ns < longest) || out.entries_.size() >= most_entries)
       return damaged(number);
     cost.operators = line;
@@ -193,6 +198,10 @@ Result<std::uint64_t> LearnedCosts::forget(const std::string& folder, const std:
 void LearnedCosts::apply(std::uint32_t device, const tenon_graph& graph, std::vector<Claim>& claims) const {
   const CostTable& table = tables_[device];
   if (table.entries().empty()) return;
+  std::unordered_map<std::uint64_t, std::vector<const LearnedCost*>> families;
+  for (const auto& [key, cost] : table.entries()) families[cost.family].push_back(&cost);
+  for (auto& [family, measured] : families)
+    std::stable_sort(measured.begin(), measured.end(), [](auto* a, auto* b) { return a->bytes < b->bytes; });
   for (Claim& claim : claims) {
     double ns = 0;
     if (const LearnedCost* whole = table.find(cost_key(graph, claim.nodes))) {
@@ -203,7 +212,13 @@ void LearnedCosts::apply(std::uint32_t device, const tenon_graph& graph, std::ve
         ns = one && ns >= 0 ? ns + one->ns : -1;
       }
     }
-    if (ns > 0) claim.cost_ns = ns, claim.measured = true;
+    claim.from = ns > 0 ? CostFrom::measured : claim.from;
+    if (ns <= 0)
+      if (const auto family = families.find(cost_family(graph, claim.nodes)); family != families.end()) {
+        ns = nearby_cost(family->second, claim.bytes, claim.hint_ns);
+        claim.from = ns > 0 ? CostFrom::near : claim.from;
+      }
+    if (ns > 0) claim.cost_ns = ns;
   }
 }
 
@@ -212,9 +227,34 @@ bool LearnedCosts::empty() const {
 }
 
 CostKey cost_key(const tenon_graph& graph, std::span<const NodeId> nodes) {
-  Signature signature(graph);
+  Signature signature(graph, true);
   for (NodeId n : nodes) signature.node(n);
   return signature.key();
+}
+
+std::uint64_t cost_family(const tenon_graph& graph, std::span<const NodeId> nodes) {
+  Signature signature(graph, false);
+  for (NodeId n : nodes) signature.node(n);
+  return signature.key()[0];
+}
+
+double nearby_cost(std::span<const LearnedCost* const> measured, double bytes, double hint_ns) {
+  constexpr double reach = 16;
+  const auto above = std::lower_bound(measured.begin(), measured.end(), bytes, [](auto* m, double b) { return m->bytes < b; });
+  const LearnedCost* hi = above == measured.end() ? nullptr : *above;
+  const LearnedCost* lo = above == measured.begin() ? nullptr : *std::prev(above);
+  if (lo && !(lo->bytes > 0 && bytes <= reach * lo->bytes)) lo = nullptr;
+  if (hi && !(bytes > 0 && hi->bytes <= reach * bytes)) hi = nullptr;
+  if (!lo && !hi) return 0;
+  if (!lo || !hi || hi->bytes == bytes) {
+    const LearnedCost& one = hi ? *hi : *lo;
+    const double hints = one.hint_ns > 0 && hint_ns > 0 ? hint_ns / one.hint_ns : 1, sizes = bytes / one.bytes;
+    return one.ns * (std::abs(hints - 1) > 0.01 ? hints : sizes);
+  }
+  const double at = std::log(bytes / lo->bytes) / std::log(hi->bytes / lo->bytes);
+  const auto between = [at](double a, double b) { return std::exp((1 - at) * std::log(a) + at * std::log(b)); };
+  const bool hinted = hint_ns > 0 && lo->hint_ns > 0 && hi->hint_ns > 0 && std::abs(hi->hint_ns / lo->hint_ns - 1) > 0.01;
+  return hinted ? hint_ns * between(lo->ns / lo->hint_ns, hi->ns / hi->hint_ns) : between(lo->ns, hi->ns);
 }
 
 std::string cost_operators(const tenon_graph& graph, std::span<const NodeId> nodes) {

@@ -2,7 +2,8 @@
 //
 // One table a device, known by provider, version, fingerprint, device and number of workers; a table is a file of a FileCache
 // (whole or not at all, of the user alone). A claim is known by its signature: operators, attributes, element types, and the
-// sizes that estimates are made for; names do not count, so layers that are alike share one entry, and so do models.
+// sizes that estimates are made for; names do not count, so layers that are alike share one entry, and so do models. Without the
+// sizes the signature names a family: what was measured of it at other sizes corrects the estimate of a claim that never was.
 // Owned by a session while it loads, or by whoever learns. Threads: like any value.
 #pragma once
 
@@ -27,7 +28,14 @@ struct LearnedCost {
   double ns = 0;              // of one execution of the whole claim
   std::uint32_t samples = 0;
   std::string operators;      // "Conv+Relu": for people
+  std::uint64_t family = 0;   // the signature without sizes
+  double bytes = 0, hint_ns = 0;  // Claim::bytes and hint_ns when it was measured
 };
+
+// What a computation takes by others of its family: `measured` by ascending bytes, at most sixteen times smaller or larger, else
+// 0. Where the provider's hints grow with the sizes, they are scaled by what was wrong with them; where they do not, times
+// follow bytes. Between two sizes on a straight line of logarithms.
+double nearby_cost(std::span<const LearnedCost* const> measured, double bytes, double hint_ns);
 
 class CostTable {
  public:
@@ -59,7 +67,7 @@ class LearnedCosts {
   static Result<std::uint64_t> forget(const std::string& folder, const std::vector<SessionDevice>& devices, std::uint32_t workers);
 
   // Replaces the estimates of claims whose cost is known. A claim of several nodes that was never measured as one counts what
-  // its nodes took alone, where all of them are known.
+  // its nodes took alone, where all of them are known; else what was measured of its family counts (nearby_cost).
   void apply(std::uint32_t device, const tenon_graph& graph, std::vector<Claim>& claims) const;
   void set(std::uint32_t device, const CostKey& key, LearnedCost cost) { tables_[device].set(key, std::move(cost)); }
   const CostTable& table(std::uint32_t device) const { return tables_[device]; }
@@ -70,6 +78,7 @@ class LearnedCosts {
 };
 
 CostKey cost_key(const tenon_graph& graph, std::span<const NodeId> nodes);
+std::uint64_t cost_family(const tenon_graph& graph, std::span<const NodeId> nodes);
 // "Conv+Relu".
 std::string cost_operators(const tenon_graph& graph, std::span<const NodeId> nodes);
 

@@ -101,6 +101,7 @@ class Placer {
     allowed_.assign(graph_.nodes.size(), all);
     rule_of_.assign(graph_.nodes.size(), -1);
     const auto& list = in_.config->placement.rules;
+    std::vector<std::size_t> fitting(list.size(), 0);  // nodes
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
       const Node& node = graph_.nodes[n];
       const auto fits = [](const std::string& pattern, std::string_view text) { return pattern.empty() || glob_match(pattern, text); };
@@ -110,13 +111,16 @@ class Placer {
         std::uint64_t mask = 0;
         for (std::uint32_t d = 0; d < devices_.size(); ++d) {
           const Manifest& manifest = devices_[d].device->provider().manifest();
-          const auto named = [&](const std::string& name) { return name == devices_[d].provider() || manifest.answers_to(name); };
+          const auto named = [&](const std::string& name) {
+            return name == devices_[d].provider() || name == devices_[d].device->info().uid || manifest.answers_to(name);
+          };
           const bool used = list[r].use.empty() || named(list[r].use);
           if (used && std::none_of(list[r].deny.begin(), list[r].deny.end(), named)) mask |= 1ull << d;
         }
         for (std::uint32_t d = 0; d < devices_.size(); ++d)
           if (!(mask >> d & 1)) out_.refusals[n].push_back({d, TENON_REJECT_CONFIG, fmt::format("/placement/rules/{} keeps it away", r)});
         allowed_[n] = mask;
+        ++fitting[r];
         rule_of_[n] = static_cast<int>(r);
         break;
       }
@@ -126,6 +130,29 @@ class Placer {
           out_.refusals[n].push_back({device, TENON_REJECT_OTHER, "it refused this node when it was compiled or planned"});
         }
     }
+    if (std::exchange(first_, false) && banned_.empty()) useless_rules(fitting);  // later, bodies stand where nodes that fitted did
+  }
+
+  // A rule that says nothing about this model is a slip of the pen more often than not. Bodies of If and Loop are placed by
+  // themselves, and a rule may mean those.
+  void useless_rules(const std::vector<std::size_t>& fitting) {
+    const auto& list = in_.config->placement.rules;
+    if (&graph_ != &in_.model->graph) return;
+    const bool bodies = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), [](const Node& n) { return !n.subgraphs().empty(); });
+    for (std::size_t r = 0; r < list.size(); ++r) {
+      if (fitting[r] == 0 && !bodies) note(fmt::format("/placement/rules/{} fits no node of the placed graph that no rule before it fits", r));
+      const auto unused = [&](const std::string& name) {
+        return std::none_of(devices_.begin(), devices_.end(), [&](const SessionDevice& d) {
+          return name == d.provider() || name == d.device->info().uid || d.device->provider().manifest().answers_to(name);
+        });
+      };
+      if (!list[r].use.empty() && unused(list[r].use))
+        note(fmt::format("/placement/rules/{} wants \"{}\", which is no provider or device of this session", r, list[r].use));
+    }
+  }
+  void note(std::string text) {
+    log_info("partition", "{}", text);
+    notes_.push_back(std::move(text));
   }
 
   // ---- function bodies, offered to each device that lacks the op ---------------------------------------------------------
@@ -296,6 +323,7 @@ class Placer {
   std::vector<std::uint64_t> withheld_;  // per node: fallback devices that may not bid for it
   std::uint64_t fallbacks_ = 0;
   std::vector<int> rule_of_;
+  bool first_ = true;  // the first round
   std::vector<std::string> notes_;
   Bodies bodies_;
 };

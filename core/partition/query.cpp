@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/provider/host.h"
+#include "core/tensor/dtype.h"
 
 namespace tenon {
 namespace {
@@ -24,7 +25,8 @@ struct QuerySink final : tenon_query_sink {
     c.flags = raw.flags;
     c.workspace_bytes = raw.workspace_bytes;
     c.weight_bytes = raw.weight_bytes;
-    c.cost_ns = cost(raw);
+    c.bytes = traffic(c.nodes);
+    c.cost_ns = c.hint_ns = cost(raw, c);
     for (const tenon_operand_rule& rule : full_copies<tenon_operand_rule>(raw.rules)) {
       if (rule.value >= graph.values.count) return malformed(fmt::format("an operand rule for value {} of {}", rule.value, graph.values.count));
       c.rules.push_back({rule.value, rule.place, rule.alias, rule.alias_value, rule.append_axis});
@@ -49,13 +51,42 @@ struct QuerySink final : tenon_query_sink {
   }
   void malformed(std::string text) override { answer.faults.push_back(std::move(text)); }
 
-  double cost(const tenon_claim& raw) const {
+  double cost(const tenon_claim& raw, Claim& c) const {
     const auto sane = [](double x) { return std::isfinite(x) && x > 0 ? x : 0.0; };
+    c.from = CostFrom::hint;
     if (const double ns = sane(raw.est_ns)) return ns;
+    c.from = CostFrom::speed;
     const double compute = info.flops_per_ns > 0 ? sane(raw.est_flops) / info.flops_per_ns : 0;
-    const double traffic = info.bytes_per_ns > 0 ? sane(raw.est_bytes) / info.bytes_per_ns : 0;
-    const double ns = std::max(compute, traffic);
-    return ns > 0 ? ns : 1000.0 * (number + 1);
+    const double bytes = raw.est_bytes > 0 ? sane(raw.est_bytes) : c.bytes;
+    const double ns = std::max(compute, info.bytes_per_ns > 0 ? bytes / info.bytes_per_ns : 0);
+    if (ns > 0) return ns;
+    c.from = CostFrom::rank;
+    return 1000.0 * (number + 1);
+  }
+  // Bytes that the nodes read from outside and make for others, at the sizes of estimates; what has no rank counts nothing.
+  double traffic(const std::vector<NodeId>& claimed_nodes) const {
+    const auto* values = static_cast<const tenon_value*>(graph.values.data);
+    const auto* nodes = static_cast<const tenon_node*>(graph.nodes.data);
+    std::vector<std::uint32_t> read, made;
+    for (NodeId n : claimed_nodes) {
+      if (n >= graph.nodes.count) return 0;
+      read.insert(read.end(), nodes[n].inputs, nodes[n].inputs + nodes[n].input_count);
+      made.insert(made.end(), nodes[n].outputs, nodes[n].outputs + nodes[n].output_count);
+    }
+    for (auto* list : {&read, &made}) {
+      std::sort(list->begin(), list->end());
+      list->erase(std::unique(list->begin(), list->end()), list->end());
+    }
+    double sum = 0;
+    const auto add = [&](std::uint32_t v, const std::vector<std::uint32_t>& inside) {
+      if (v == TENON_NO_VALUE || v >= graph.values.count || values[v].rank < 0 || std::binary_search(inside.begin(), inside.end(), v)) return;
+      double bytes = dtype_bits(values[v].dtype) / 8.0;
+      for (std::int32_t d = 0; d < values[v].rank; ++d) bytes *= static_cast<double>(values[v].dim_opt[d]);
+      sum += bytes;
+    };
+    for (std::uint32_t v : read) add(v, made);
+    for (std::uint32_t v : made) add(v, read);
+    return sum;
   }
   // NEEDS_STATIC: every dim of the claim is fixed, or cannot vary.
   bool is_static(const Claim& c) {
@@ -98,6 +129,16 @@ struct QuerySink final : tenon_query_sink {
 };
 
 }  // namespace
+
+std::string_view cost_from_name(CostFrom from) {
+  switch (from) {
+    case CostFrom::hint: return "provider's hint";
+    case CostFrom::speed: return "device's speed";
+    case CostFrom::rank: return "default";
+    case CostFrom::measured: return "measured";
+    default: return "measured nearby";
+  }
+}
 
 Result<QueryAnswer> query_device(const SessionDevice& device, std::uint32_t number, const GraphView& view, std::uint32_t max_workers,
                                  tenon_task& load) {

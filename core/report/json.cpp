@@ -31,6 +31,7 @@ Json node_json(const PlacedNode& n) {
                       {"cost_ns", o.cost_ns},
                       {"nodes", o.nodes},
                       {"measured", o.measured},
+                      {"cost_from", o.cost_from},
                       {"allowed", o.allowed},
                       {"chosen", o.chosen}});
   return {{"name", n.name},
@@ -89,6 +90,7 @@ std::string placement_json(const ModelInfo& model, const PlacementReport& report
                       {"node_count", model.node_count},
                       {"weight_bytes", model.weight_bytes}}},
                     {"cost_ns", report.cost_ns},
+                    {"costs_folder", report.costs_folder},
                     {"devices", std::move(devices)},
                     {"nodes", std::move(nodes)},
                     {"parts", std::move(parts)},

@@ -39,7 +39,7 @@ void Block::report(PlacementReport& out) const {
   std::vector<std::vector<std::uint32_t>> claims(graph_.nodes.size());  // by node
   for (std::uint32_t c = 0; c < placement_.claims.size(); ++c) {
     for (NodeId n : placement_.claims[c].nodes) claims[n].push_back(c);
-    if (placement_.claims[c].measured) ++out.devices[placement_.claims[c].device].measured;
+    if (placement_.claims[c].from == CostFrom::measured) ++out.devices[placement_.claims[c].device].measured;
   }
   for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
     const Node& node = graph_.nodes[n];
@@ -56,7 +56,7 @@ void Block::report(PlacementReport& out) const {
       placed.device = device.device->info().uid;
       placed.part = first_part + static_cast<std::int32_t>(cover.node_part[n]);
       placed.cost_ns = placement_.claims[c].cost_ns / static_cast<double>(placement_.claims[c].nodes.size());
-      placed.measured = placement_.claims[c].measured;
+      placed.measured = placement_.claims[c].from == CostFrom::measured;
     }
     for (const Refused& r : placement_.refusals[n])
       placed.refusals.push_back({environment_.devices[r.device].provider(), r.reason, r.text, r.device});
@@ -66,7 +66,7 @@ void Block::report(PlacementReport& out) const {
     indices(node.inputs, placed.inputs), indices(node.outputs, placed.outputs);
     for (std::uint32_t c : claims[n]) {
       const Claim& claim = placement_.claims[c];
-      placed.offers.push_back({claim.device, claim.cost_ns, static_cast<std::uint32_t>(claim.nodes.size()), claim.measured,
+      placed.offers.push_back({claim.device, claim.cost_ns, static_cast<std::uint32_t>(claim.nodes.size()), claim.from == CostFrom::measured, cost_from_name(claim.from),
                                (placement_.allowed[n] >> claim.device & 1) != 0, c == cover.node_claim[n]});
     }
     std::stable_sort(placed.offers.begin(), placed.offers.end(), [](const Offer& a, const Offer& b) { return a.device < b.device; });

@@ -45,7 +45,7 @@ void Block::learn(const Profile& profile, LearnedCosts& costs) const {
       for (NodeId n : claim.nodes) sum += ns[n], seen = std::max(seen, samples[n]);
       if (seen == 0) continue;
       const tenon_graph& graph = *placement_.view->graph();
-      costs.set(claim.device, cost_key(graph, claim.nodes), {sum, seen, cost_operators(graph, claim.nodes)});
+      costs.set(claim.device, cost_key(graph, claim.nodes), {sum, seen, cost_operators(graph, claim.nodes), cost_family(graph, claim.nodes), claim.bytes, claim.hint_ns});
     }
   for (const auto& [node, bodies] : bodies_)
     for (const auto& body : bodies) body->learn(profile, costs);

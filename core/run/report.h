@@ -43,7 +43,8 @@ struct Offer {
   std::uint32_t device = 0;  // index into PlacementReport::devices
   double cost_ns = 0;        // of the whole claim
   std::uint32_t nodes = 1;   // that it computes together
-  bool measured = false;     // else the provider's estimate
+  bool measured = false;     // this computation was; else an estimate
+  std::string_view cost_from;  // "provider's hint", "device's speed", "default", "measured", "measured nearby"
   bool allowed = true;       // false: a rule of the configuration, or a fallback's place, stands against it
   bool chosen = false;
 };
@@ -114,6 +115,7 @@ struct PlacementReport {
   std::vector<PlacedValue> values;
   MemoryReport memory;
   double cost_ns = 0;              // of one run: nodes, launches, copies
+  std::string costs_folder;        // of measured costs, absolute; "" none
 
   // The node of that name, or that makes the value of that name; nodes.size() where there is none.
   std::size_t find(std::string_view name) const;

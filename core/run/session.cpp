@@ -26,6 +26,7 @@ const PlacementReport& Session::placement() const {
     made->notes = impl_->notes;
     made->unsupported = impl_->environment.unsupported.clone();
     made->weight_bytes = impl_->load.packed_bytes();
+    made->costs_folder = impl_->options.config.placement.costs;
     for (const SessionDevice& d : impl_->environment.devices) {
       const DeviceInfo& info = d.device->info();
       made->devices.push_back({d.provider(), d.device->provider().version(), info.uid, info.name, info.domains[0].uid, d.fallback, info.launch_ns, 0,

@@ -52,8 +52,9 @@ std::size_t find_node(const Json& report, const std::string& name) {
     for (const Json& v : n["outputs"])
       if (v.get<int>() >= 0) all.push_back(text_of(report["values"][v.get<std::size_t>()], "name"));
   }
+  const std::string near = did_you_mean(near_names(name, all));
   throw Failure{usage, fmt::format("--node {}: the placed graph has no node or value of that name{}", name,
-                                   did_you_mean(near_names(name, all)))};
+                                   near.empty() ? "; --nodes lists all" : near)};
 }
 
 void print_values(const Json& report, const Json& node, const char* key) {
@@ -135,7 +136,7 @@ void print_node(const Session& session, const Json& report, const std::string& n
     const bool finite = f != forced.end() && std::isfinite(f->second);
     const double more = finite ? f->second - now : 0;
     answers.row({where(devices[d]), together > 1 ? fmt::format("{}, with {} other nodes", answer, together - 1) : answer,
-                 time_text(o["cost_ns"].get<double>()), o["measured"].get<bool>() ? "measured" : "estimate",
+                 time_text(o["cost_ns"].get<double>()), text_of(o, "cost_from"),
                  finite ? time_text(f->second) : "",
                  !finite                ? ""
                  : std::abs(more) < 0.5 ? "the same"
@@ -158,9 +159,11 @@ void print_why_not(const Json& report, const std::string& provider, bool json) {
     for (const Json& note : report["notes"])
       if (note.get<std::string>().starts_with("left out") && note.get<std::string>().find(provider) != std::string::npos)
         left_out += "\n" + note.get<std::string>();
-    throw Failure{usage, fmt::format("--why-not {}: the session does not use it; it uses {}{}{}", provider, all,
-                                     did_you_mean(near_names(provider, ids)),
-                                     left_out.empty() ? fmt::format("; add -p {} to ask it", provider) : left_out)};
+    const std::string near = did_you_mean(near_names(provider, ids));
+    throw Failure{usage, fmt::format("--why-not {}: the session does not use it; it uses {}{}", provider, all,
+                                     !left_out.empty() ? left_out
+                                     : !near.empty()   ? near
+                                                       : fmt::format("; add -p {} to ask it", provider))};
   }
   struct Group {
     std::string reason, op, text, help;
@@ -208,6 +211,14 @@ void print_why_not(const Json& report, const std::string& provider, bool json) {
   if (!table.empty()) fmt::print("\n{}", table.text());
 }
 
+namespace {
+std::string cost_from(const Json& node) {
+  for (const Json& o : node["offers"])
+    if (o["chosen"].get<bool>()) return text_of(o, "cost_from");
+  return "";
+}
+}  // namespace
+
 void print_nodes(const Json& report) {
   Table all({{"node"}, {"operator"}, {"provider"}, {"part", true}, {"cost", true}, {"from"}, {"why"}});
   for (const Json& n : report["nodes"]) {
@@ -215,9 +226,7 @@ void print_nodes(const Json& report) {
     all.row({(text_of(n, "graph").empty() ? "" : text_of(n, "graph") + ": ") + name_of(n), text_of(n, "op_type"),
              text_of(n, "provider"), n["part"].get<int>() < 0 ? "-" : std::to_string(n["part"].get<int>()),
              cost > 0 ? time_text(cost) : "",
-             cost <= 0                   ? ""
-             : n["measured"].get<bool>() ? "measured"
-                                         : "estimate",
+             cost <= 0 ? "" : cost_from(n),
              text_of(n, "why")});
   }
   fmt::print("\n{}", all.text());

@@ -61,8 +61,8 @@ void fill(Value& v, std::mt19937_64& random) {
 }  // namespace
 
 void Inputs::add_to(CLI::App& app) {
-  app.add_option("-i,--input", files, "values: NAME=FILE.npy or .pb, FILE.npz, or a folder of input_N.pb; what is not given is random");
-  app.add_option("-d,--dim", sizes, "size of a named dimension of random inputs: NAME=N; default: 1 in front, 16 elsewhere");
+  app.add_option("-i,--input", files, "values: NAME=FILE.npy or .pb, FILE.npz, or a folder of input_N.pb; what is not given is random")->allow_extra_args(false);
+  app.add_option("-d,--dim", sizes, "size of a named dimension of random inputs: NAME=N; default: 1 in front, 16 elsewhere")->allow_extra_args(false);
   app.add_option("--seed", seed, "of random inputs");
 }
 

@@ -11,13 +11,14 @@
 
 namespace tenon::cli {
 
+// Options that may be repeated take one value each time: what follows is the model, not another value.
 void SessionArgs::add_to(CLI::App& app, bool with_model, bool short_option) {
   if (with_model) app.add_option("model", model, "the ONNX file, or a bundle that tenon compile made")->required()->check(CLI::ExistingFile);
-  app.add_option("-p,--provider", providers, "a provider to use: id, alias or path, \":N\" for its device N; may be repeated, the preferred one first");
-  app.add_option("--provider-path", provider_paths, "a folder, manifest or library in which providers are looked for first")->check(CLI::ExistingPath);
-  app.add_option(short_option ? "-o,--option" : "--option", options, "an option of a provider named with -p: ID.NAME=VALUE, such as cpu.plain=true");
+  app.add_option("-p,--provider", providers, "a provider to use: id, alias or path, \":N\" for its device N; may be repeated, the preferred one first")->allow_extra_args(false);
+  app.add_option("--provider-path", provider_paths, "a folder, manifest or library in which providers are looked for first")->check(CLI::ExistingPath)->allow_extra_args(false);
+  app.add_option(short_option ? "-o,--option" : "--option", options, "an option of a provider named with -p: ID.NAME=VALUE, such as cpu.plain=true")->allow_extra_args(false);
   app.add_option("-c,--config", config, "configuration file (JSON)")->check(CLI::ExistingFile);
-  app.add_option("--set", settings, "a configuration key: POINTER=VALUE, such as /session/optimize=none");
+  app.add_option("--set", settings, "a configuration key: POINTER=VALUE, such as /session/optimize=none")->allow_extra_args(false);
   app.add_option("-t,--threads", threads, "most threads of one run; default: the CPUs that the process may use")->check(CLI::Range(1, 1024));
   app.add_option("--log", log, "log levels: \"info\", \"warn,loader:debug\"");
 }

@@ -28,7 +28,7 @@ class Costs : public ::testing::Test {
 
 TEST(CostTable, TextAndBack) {
   CostTable table;
-  table.set({1, 0xfedcba9876543210}, {1234.5, 20, "Conv+Relu"});
+  table.set({1, 0xfedcba9876543210}, {1234.5, 20, "Conv+Relu", 77, 4096, 50});
   table.set({2, 3}, {1e6, 1, "MatMul"});
   table.set({2, 3}, {2e6, 2, "MatMul"});  // the newest counts
   for (double bad : {0.0, -1.0, 1e300, std::numeric_limits<double>::quiet_NaN()}) table.set({9, 9}, {bad, 1, "Add"});
@@ -37,20 +37,40 @@ TEST(CostTable, TextAndBack) {
   ASSERT_EQ(back->entries().size(), 2u);
   EXPECT_EQ(back->find({1, 0xfedcba9876543210})->ns, 1234.5);
   EXPECT_EQ(back->find({1, 0xfedcba9876543210})->operators, "Conv+Relu");
+  EXPECT_EQ(back->find({1, 0xfedcba9876543210})->family, 77u);
+  EXPECT_EQ(back->find({1, 0xfedcba9876543210})->bytes, 4096);
+  EXPECT_EQ(back->find({1, 0xfedcba9876543210})->hint_ns, 50);
   EXPECT_EQ(back->find({2, 3})->ns, 2e6);
   EXPECT_EQ(back->find({3, 2}), nullptr);
 }
 
 TEST(CostTable, DamagedTextsAreRefusedWhole) {
-  const std::string good = "tenon costs 1\n0000000000000001 0000000000000002 5 1 Add\n";
+  const std::string good = "tenon costs 2\n0000000000000001 0000000000000002 5 1 0000000000000003 64 7 Add\n";
   EXPECT_TRUE(CostTable::parse(good).ok());
   for (const std::string& bad :
-       {std::string(""), std::string("tenon costs 2\n"), good + "x\n", good + "1 2 -5 1 Add\n", good + "1 2 nan 1 Add\n", good + "1 2 1e99 1 Add\n", good + "1 2 5 1\n", good + "1 2 5\n", good + "g 2 5 1 Add\n"}) {
+       {std::string(""), std::string("tenon costs 1\n"), good + "x\n", good + "1 2 -5 1 3 64 7 Add\n", good + "1 2 nan 1 3 64 7 Add\n", good + "1 2 1e99 1 3 64 7 Add\n", good + "1 2 5 1 3 64 7\n", good + "1 2 5 1 3 -64 7 Add\n",
+        good + "1 2 5 1 3 64 nan Add\n", good + "1 2 5\n", good + "g 2 5 1 3 64 7 Add\n"}) {
     const Result<CostTable> r = CostTable::parse(bad);
     ASSERT_FALSE(r.ok()) << bad;
     EXPECT_EQ(r.status().code(), TENON_DATA_LOSS);
   }
   for (std::size_t cut = 15; cut + 1 < good.size() - 4; ++cut) EXPECT_FALSE(CostTable::parse(good.substr(0, cut)).ok()) << cut;
+}
+
+// Times that grow with bytes, or with whatever the provider's hints grow with.
+TEST(NearbyCost, FollowsHintsThatGrowAndBytesWhereTheyDoNot) {
+  const LearnedCost small{1000, 5, "Exp", 1, 1024, 50}, large{16000, 5, "Exp", 1, 16384, 50};
+  const std::vector<const LearnedCost*> constant{&small, &large};
+  EXPECT_NEAR(nearby_cost(constant, 4096, 50), 4000, 1);   // between
+  EXPECT_NEAR(nearby_cost(constant, 32768, 50), 32000, 1);  // beyond
+  EXPECT_NEAR(nearby_cost(constant, 512, 50), 500, 1);
+  EXPECT_EQ(nearby_cost(constant, 1e6, 50), 0) << "too far away to say";
+  EXPECT_EQ(nearby_cost({}, 1024, 50), 0);
+  const LearnedCost few{300, 5, "MatMul", 2, 1024, 100}, many{30000, 5, "MatMul", 2, 4096, 10000};  // it takes three times its hints
+  const std::vector<const LearnedCost*> hinted{&few, &many};
+  EXPECT_NEAR(nearby_cost(hinted, 2048, 1500), 4500, 1);
+  EXPECT_NEAR(nearby_cost(std::span(hinted).first(1), 2048, 1500), 4500, 1);
+  EXPECT_NEAR(nearby_cost(hinted, 8192, 20000), 60000, 1);
 }
 
 // What a session over this text places, and its claims' costs by operator.
@@ -98,6 +118,14 @@ TEST_F(Costs, AProviderThatPromisesTooMuchLosesItsNodesOnceMeasured) {
     EXPECT_EQ(n.provider, "cpu") << n.op_type;
     EXPECT_TRUE(n.measured);
     for (const Offer& o : n.offers) EXPECT_TRUE(o.measured);
+  }
+  // Half the size was never measured, but its family was: the promise of 50 ns is not believed any more.
+  for (const PlacedNode& n : nodes_of(graph_bytes("g (float[64,1024] x) => (float[64,1024] y) " + chain), key())) {
+    EXPECT_EQ(n.provider, "cpu") << n.op_type;
+    for (const Offer& o : n.offers) {
+      EXPECT_EQ(o.cost_from, "measured nearby");
+      EXPECT_GT(o.cost_ns, 1000);
+    }
   }
   // Other sizes are other computations, and other names are not.
   for (const PlacedNode& n : nodes_of(graph_bytes("g (float[64,1024] x) => (float[64,1024] y) " + chain), key())) EXPECT_FALSE(n.measured);
