@@ -58,7 +58,7 @@ def test_providers_and_paths(monkeypatch, tmp_path):
 
 
 def test_inputs_say_where_they_are_wanted(monkeypatch, tmp_path):
-    s = session(monkeypatch, tmp_path, {"providers": [SECOND, CPU], "provider_paths": PATHS},
+    s = session(monkeypatch, tmp_path, {"providers": [SECOND], "provider_paths": PATHS},
                 model("g (float[2] x, float[2] u) => (float[2] y, float[2] z) { y = Relu(x)\n z = Sin(u) }", opset=18))
     assert [(a.name, a.memory, a.dlpack_device) for a in s.get_inputs()] == [("x", "second:memory", None), ("u", "host", (1, 0))]
     assert [(a.name, a.memory) for a in s.get_outputs()] == [("y", "second:memory"), ("z", "host")]
