@@ -152,6 +152,8 @@ Status Config::read(const Document& document) {
   limits.model_bytes = size_of(get("/limits/model"));
   limits.load = parse_time(get("/limits/load").get<std::string>()).value_or(std::chrono::nanoseconds(0));
   limits.run = parse_time(get("/limits/run").get<std::string>()).value_or(std::chrono::nanoseconds(0));
+  limits.call = parse_time(get("/limits/call").get<std::string>()).value_or(std::chrono::nanoseconds(0));
+  limits.late = parse_time(get("/limits/late").get<std::string>()).value_or(std::chrono::nanoseconds(0));
   limits.nesting = get("/limits/nesting").get<int>();
   limits.rank = get("/limits/rank").get<int>();
   limits.nodes = get("/limits/nodes").get<std::uint64_t>();

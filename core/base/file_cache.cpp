@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "core/base/log.h"
+#include "core/base/owner.h"
 
 namespace tenon {
 namespace {
@@ -67,8 +68,6 @@ bool write_all(int file, const void* from, std::uint64_t bytes) {
 
 }  // namespace
 
-bool only_owner_writes(const struct stat& info) { return info.st_uid == ::geteuid() && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0; }
-
 Result<std::shared_ptr<FileCache>> FileCache::open(const std::string& folder, std::uint64_t limit) {
   std::error_code code;
   const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
@@ -80,9 +79,8 @@ Result<std::shared_ptr<FileCache>> FileCache::open(const std::string& folder, st
   struct stat info {};
   if (cache->directory_ < 0 || ::fstat(cache->directory_, &info) != 0)
     return error(TENON_PERMISSION_DENIED, "the cache's folder \"{}\" cannot be opened: {}", folder, std::strerror(errno));
-  if (!only_owner_writes(info))
-    return error(TENON_PERMISSION_DENIED, "the cache's folder \"{}\" is another user's, or others may write to it (mode {:o}): what is in it cannot be trusted",
-                 folder, info.st_mode & 07777);
+  if (const char* why = not_ours(info))
+    return error(TENON_PERMISSION_DENIED, "the cache's folder \"{}\" (mode {:o}): {}; what is in it cannot be trusted", folder, info.st_mode & 07777, why);
   cache->folder_ = folder;
   cache->limit_ = limit;
   return cache;
@@ -97,7 +95,7 @@ int FileCache::open_file(const std::string& name, std::uint64_t& size) const {
   const int file = ::openat(directory_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (file < 0) return -1;
   struct stat info {};
-  if (::fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || !only_owner_writes(info)) {
+  if (::fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || not_ours(info)) {
     ::close(file);
     return -1;
   }

@@ -17,13 +17,7 @@
 
 #include "core/base/status.h"
 
-struct stat;
-
 namespace tenon {
-
-// Whether the file or folder belongs to the user of this process and nobody else may write to it: only then what is in it can
-// be trusted.
-bool only_owner_writes(const struct stat& info);
 
 class FileCache {
  public:

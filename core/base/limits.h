@@ -15,6 +15,8 @@ struct Limits {
   std::uint64_t model_bytes = 64ull << 30;
   std::chrono::nanoseconds load{0};      // 0: no limit
   std::chrono::nanoseconds run{0};
+  std::chrono::nanoseconds call{std::chrono::minutes(5)};  // of one call of a provider while a model is loaded
+  std::chrono::nanoseconds late{std::chrono::seconds(1)};  // until a device that is past a limit is set aside
 };
 
 }  // namespace tenon

@@ -178,4 +178,12 @@ void Graph::compact() {
   index_producers();
 }
 
+std::string nodes_text(const Graph& graph, const std::vector<NodeId>& nodes) {
+  constexpr std::size_t most = 3;
+  std::string out;
+  for (std::size_t i = 0; i < nodes.size() && i < most; ++i) out += (i ? ", " : "") + graph.nodes[nodes[i]].label();
+  if (nodes.size() > most) out += fmt::format(" and {} more", nodes.size() - most);
+  return out;
+}
+
 }  // namespace tenon

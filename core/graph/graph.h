@@ -114,4 +114,7 @@ struct Model {
   std::string path;  // canonical; empty for bytes
 };
 
+// The first of these nodes by their labels, for messages: node "a" (Relu), node "b" (Add) and 7 more.
+std::string nodes_text(const Graph& graph, const std::vector<NodeId>& nodes);
+
 }  // namespace tenon

@@ -22,13 +22,13 @@ bool can_be(const PlanInput& input) {
 
 }  // namespace
 
-BoxPlan::BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock)
-    : in_(input), graph_(*input.graph), feeds_(feeds), lock_(lock), rules_(graph_), capacity_(graph_.values.size()), elements_(graph_.values.size()),
+BoxPlan::BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, Turn& turn)
+    : in_(input), graph_(*input.graph), feeds_(feeds), turn_(turn), rules_(graph_), capacity_(graph_.values.size()), elements_(graph_.values.size()),
       declared_at_(graph_.values.size(), none), seen_(graph_.values.size()) {}
 
-Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, std::mutex& lock) {
+Result<std::unique_ptr<BoxPlan>> BoxPlan::make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, Turn& turn) {
   if (!can_be(input)) return std::unique_ptr<BoxPlan>();
-  std::unique_ptr<BoxPlan> box(new BoxPlan(input, feeds, lock));
+  std::unique_ptr<BoxPlan> box(new BoxPlan(input, feeds, turn));
   PlanInput boxed = input;
   boxed.box = true;
   TENON_ASSIGN(std::unique_ptr<Plan> made, make_plan(boxed, 0, std::move(largest)));
@@ -183,7 +183,7 @@ Status BoxPlan::infer(NodeId n) {
   std::vector<ShapeTable::Entry> before;
   for (ValueId v : node.outputs) before.push_back(v == none ? ShapeTable::Entry() : values[v]);
   {
-    std::lock_guard lock(lock_);
+    TENON_ASSIGN(const Turn::Hold held, turn_.take());
     TENON_TRY(in_.inference->run_node(n, plan_->shapes));
   }
   for (std::size_t o = 0; o < node.outputs.size(); ++o) {

@@ -6,21 +6,21 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "core/plan/planner.h"
 #include "core/plan/size_rules.h"
+#include "core/provider/watch.h"
 #include "core/tensor/datum.h"
 
 namespace tenon {
 
 class BoxPlan {
  public:
-  // largest: the feeds at the upper corner of the box. lock guards input.inference and is held by the caller. Null where such
+  // largest: the feeds at the upper corner of the box. turn guards input.inference and is the caller's now. Null where such
   // a plan cannot be. Errors: as make_plan.
-  static Result<std::unique_ptr<BoxPlan>> make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, std::mutex& lock);
+  static Result<std::unique_ptr<BoxPlan>> make(const PlanInput& input, const std::vector<ValueId>& feeds, ShapeTable largest, Turn& turn);
 
   const std::shared_ptr<Plan>& plan() const { return plan_; }
   // These are the sizes (and elements) that it is set to.
@@ -32,7 +32,7 @@ class BoxPlan {
   Status set(std::span<const Datum* const> feeds);
 
  private:
-  BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, std::mutex& lock);
+  BoxPlan(const PlanInput& input, const std::vector<ValueId>& feeds, Turn& turn);
   Status infer(NodeId node);
   void follow_reads();
   Status changed(ValueId v);
@@ -41,7 +41,7 @@ class BoxPlan {
   PlanInput in_;
   const Graph& graph_;
   std::vector<ValueId> feeds_;
-  std::mutex& lock_;
+  Turn& turn_;
   SizeRules rules_;
   std::shared_ptr<Plan> plan_;
   std::vector<Dims> most_;                  // by feed

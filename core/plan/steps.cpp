@@ -94,6 +94,8 @@ Result<ProgramSteps> plan_steps(const PlanInput& input, const Plan& plan, const 
     const tenon_symbol_range range{sizeof(range), TENON_NO_VALUE, 0, 0};
     const tenon_span ranges{&range, input.box ? 1u : 0u, sizeof(range), 0};
     const tenon_plan_args args{sizeof(args), input.max_workers, {values.data(), values.size(), sizeof(tenon_plan_value), 0}, ranges, input.load};
+    const auto nodes = [&] { return nodes_text(*input.graph, program.nodes); };
+    const Watch::Call watched("program_plan", program.device->subject(), nodes);
     Result<tenon_plan*> made = program.device->plan(program.handle, args, sink);
     if (!made.ok()) {
       if (made.status().code() == TENON_UNSUPPORTED_SHAPE && input.refused) *input.refused = &program;

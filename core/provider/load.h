@@ -97,7 +97,10 @@ class LoadTask : public tenon_task {
   LoadTask(LoadContext& context, DevicePtr device) : context_(context), device_(std::move(device)) {}
 
   bool cancelled() override { return query_over() || (context_.cancelled && context_.cancelled()); }
-  void begin_query() override { query_until_ = Clock::now() + context_.query_limit; }
+  std::chrono::nanoseconds begin_query() override {
+    query_until_ = Clock::now() + context_.query_limit;
+    return context_.query_limit;
+  }
   bool end_query() override;
   // Type, dims and place of a constant: what names it in keys. Without a place in a file or a bundle that is its content, which is
   // read only where something outlives the process, a cache on disk or a bundle.
@@ -108,6 +111,7 @@ class LoadTask : public tenon_task {
   LoadContext& context() { return context_; }
   LoadTask* as_load() override { return this; }
   void progress(double fraction) override {
+    Watch::progress();
     if (context_.progress) context_.progress(fraction);
   }
   Status const_data(std::uint64_t const_id, tenon_const_tensor* out) override;

@@ -62,7 +62,8 @@ Result<DeviceInfo> read_device(const tenon_device_info& raw, const Provider& pro
 
 // For calls made before there is a device; see Device::call.
 template <class Fn>
-Status provider_call(Fn&& fn) {
+Status provider_call(const std::string& id, const char* function, Fn&& fn) {
+  const Watch::Call watched(function, {nullptr, id, {}});
   try {
     return take_status(fn());
   } catch (const std::exception& e) {
@@ -113,28 +114,31 @@ Status Device::threw(const char* what) {
   return internal("provider {}: threw an exception across the ABI: {}; a provider must catch its own (provider.hpp does)", provider_->id(), what);
 }
 
-std::unique_lock<std::mutex> Device::serialise() {
-  return provider_->concurrent_compile() ? std::unique_lock<std::mutex>() : std::unique_lock(compile_mutex_);
+Watch::Subject Device::subject() const { return {this, provider_->id(), info_.uid}; }
+
+Result<Turn::Hold> Device::serialise() {
+  if (provider_->concurrent_compile()) return Turn::Hold();
+  return compile_turn_.take();
 }
 
 Result<std::string> Device::fingerprint() {
   if (!api().fingerprint) return std::string();
   std::string text(256, '\0');
   std::uint64_t length = 0;
-  TENON_TRY(call([&] { return api().fingerprint(handle_, text.data(), text.size(), &length); }));
+  TENON_TRY(call("fingerprint", [&] { return api().fingerprint(handle_, text.data(), text.size(), &length); }));
   if (length > text.size()) {
     if (length > 65536) return invalid("provider {}: its fingerprint has {} bytes", provider_->id(), length);
     text.resize(length);
-    TENON_TRY(call([&] { return api().fingerprint(handle_, text.data(), text.size(), &length); }));
+    TENON_TRY(call("fingerprint", [&] { return api().fingerprint(handle_, text.data(), text.size(), &length); }));
   }
   text.resize(std::min<std::uint64_t>(length, text.size()));
   return text;
 }
 
 Status Device::query(const tenon_query& query, tenon_query_sink& sink) {
-  const auto lock = serialise();
-  if (query.load) query.load->begin_query();
-  Status status = call([&] { return api().query(handle_, &query, &sink); });
+  TENON_ASSIGN(const Turn::Hold turn, serialise());
+  const std::chrono::nanoseconds limit = query.load ? query.load->begin_query() : std::chrono::nanoseconds(0);
+  Status status = call("query", [&] { return api().query(handle_, &query, &sink); }, limit);
   if (query.load && !query.load->end_query())
     return error(TENON_DEADLINE_EXCEEDED, "provider {}: query of a graph of {} nodes took too long; it has to return soon after cancelled() says so",
                  provider_->id(), query.graph->nodes.count);
@@ -142,9 +146,9 @@ Status Device::query(const tenon_query& query, tenon_query_sink& sink) {
 }
 
 Result<tenon_program*> Device::compile(const tenon_part& part, const tenon_compile_options& options) {
-  const auto lock = serialise();
+  TENON_ASSIGN(const Turn::Hold turn, serialise());
   tenon_program* program = nullptr;
-  TENON_TRY(call([&] { return api().compile(handle_, &part, &options, &program); }));
+  TENON_TRY(call("compile", [&] { return api().compile(handle_, &part, &options, &program); }));
   if (!program) return internal("provider {}: compile succeeded without a program", provider_->id());
   return program;
 }
@@ -155,14 +159,14 @@ void Device::program_destroy(tenon_program* program) {
 
 Result<tenon_plan*> Device::plan(tenon_program* program, const tenon_plan_args& args, tenon_plan_sink& sink) {
   if (!has_plan()) return absent(*provider_, "program_plan");
-  const auto lock = serialise();
+  TENON_ASSIGN(const Turn::Hold turn, serialise());
   tenon_plan* plan = nullptr;
-  TENON_TRY(call([&] { return api().program_plan(program, &args, &sink, &plan); }));
+  TENON_TRY(call("program_plan", [&] { return api().program_plan(program, &args, &sink, &plan); }));
   return plan;
 }
 
 Status Device::resize(tenon_program* program, tenon_plan* plan, const tenon_resize_args& args) {
-  return call([&] { return resize_->plan_resize(program, plan, &args); });
+  return call("plan_resize", [&] { return resize_->plan_resize(program, plan, &args); });
 }
 
 void Device::plan_destroy(tenon_plan* plan) {
@@ -172,13 +176,13 @@ void Device::plan_destroy(tenon_plan* plan) {
 Result<tenon_binding*> Device::bind(tenon_plan* plan, const tenon_address* addresses, std::uint64_t count, tenon_stream* hint) {
   if (!has_bind()) return absent(*provider_, "plan_bind");
   tenon_binding* binding = nullptr;
-  TENON_TRY(call([&] { return api().plan_bind(plan, addresses, count, hint, &binding); }));
+  TENON_TRY(call("plan_bind", [&] { return api().plan_bind(plan, addresses, count, hint, &binding); }));
   return binding;
 }
 
 Status Device::binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses, std::uint64_t count) {
   if (!api().binding_update) return absent(*provider_, "binding_update");
-  return call([&] { return api().binding_update(binding, changed, addresses, count); });
+  return call("binding_update", [&] { return api().binding_update(binding, changed, addresses, count); });
 }
 
 void Device::binding_destroy(tenon_binding* binding) {
@@ -192,9 +196,13 @@ Result<std::shared_ptr<DeviceBuffer>> Device::alloc(std::uint32_t domain, std::u
   if (d.max_alloc != 0 && bytes > d.max_alloc)
     return error(TENON_RESOURCE_EXHAUSTED, "provider {}: {} bytes are more than the largest buffer of \"{}\" ({})", provider_->id(), bytes, d.uid, d.max_alloc);
   tenon_buffer* buffer = nullptr;
-  TENON_TRY(call([&] { return api().buffer_alloc(handle_, domain, bytes, std::max(alignment, d.base_align), &buffer); }));
+  TENON_TRY(call("buffer_alloc", [&] { return api().buffer_alloc(handle_, domain, bytes, std::max(alignment, d.base_align), &buffer); }));
   if (!buffer) return internal("provider {}: buffer_alloc succeeded without a buffer", provider_->id());
-  return std::make_shared<DeviceBuffer>(shared_from_this(), buffer, tenon_address{api().buffer_handle(handle_, buffer), 0, bytes});
+  void* handle = nullptr;
+  Status status = call("buffer_handle", [&] { return handle = api().buffer_handle(handle_, buffer), nullptr; });
+  auto made = std::make_shared<DeviceBuffer>(shared_from_this(), buffer, tenon_address{handle, 0, bytes});
+  TENON_TRY(std::move(status));
+  return made;
 }
 
 int Device::route(std::uint32_t from, std::uint32_t to) const {
@@ -205,36 +213,41 @@ int Device::route(std::uint32_t from, std::uint32_t to) const {
 
 Status Device::copy(std::uint32_t route, tenon_stream* stream, const tenon_address& dst, const tenon_address& src, std::uint64_t bytes) {
   if (!api().copy) return absent(*provider_, "copy");
-  return call([&] { return api().copy(handle_, route, stream, &dst, &src, bytes); });
+  return call("copy", [&] { return api().copy(handle_, route, stream, &dst, &src, bytes); });
 }
 
 Result<tenon_stream*> Device::stream_create(void* native) {
   if (!api().stream_create) return absent(*provider_, "stream_create");
   tenon_stream* stream = nullptr;
-  TENON_TRY(call([&] { return api().stream_create(handle_, native, &stream); }));
+  TENON_TRY(call("stream_create", [&] { return api().stream_create(handle_, native, &stream); }));
   return stream;
 }
 void Device::stream_destroy(tenon_stream* stream) {
   if (stream && api().stream_destroy) end_handle(*provider_, "stream_destroy", [&] { api().stream_destroy(stream); });
 }
+void* Device::stream_native(tenon_stream* stream) {
+  void* native = nullptr;
+  if (api().stream_native) end_handle(*provider_, "stream_native", [&] { native = api().stream_native(stream); });
+  return native;
+}
 Status Device::stream_sync(tenon_stream* stream) {
-  return call([&] { return api().stream_sync(stream); });
+  return call("stream_sync", [&] { return api().stream_sync(stream); });
 }
 
 Result<tenon_event*> Device::event_create(std::uint64_t flags) {
   if (!api().event_create) return absent(*provider_, "event_create");
   tenon_event* event = nullptr;
-  TENON_TRY(call([&] { return api().event_create(handle_, flags, &event); }));
+  TENON_TRY(call("event_create", [&] { return api().event_create(handle_, flags, &event); }));
   return event;
 }
 void Device::event_destroy(tenon_event* event) {
   if (event && api().event_destroy) end_handle(*provider_, "event_destroy", [&] { api().event_destroy(event); });
 }
-Status Device::event_record(tenon_event* event, tenon_stream* stream) { return call([&] { return api().event_record(event, stream); }); }
+Status Device::event_record(tenon_event* event, tenon_stream* stream) { return call("event_record", [&] { return api().event_record(event, stream); }); }
 Status Device::event_wait(tenon_event* event, tenon_stream* stream) {
-  return call([&] { return api().event_wait(event, stream); });
+  return call("event_wait", [&] { return api().event_wait(event, stream); });
 }
-Status Device::event_host_wait(tenon_event* event, std::uint64_t timeout_ns) { return call([&] { return api().event_host_wait(event, timeout_ns); }); }
+Status Device::event_host_wait(tenon_event* event, std::uint64_t timeout_ns) { return call("event_host_wait", [&] { return api().event_host_wait(event, timeout_ns); }); }
 
 Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrary library, OptionsPtr options) {
   std::shared_ptr<Provider> p(new Provider);
@@ -247,11 +260,12 @@ Result<std::shared_ptr<Provider>> Provider::make(Manifest manifest, LoadedLibrar
   const std::string where = "provider " + p->id();
   tenon_provider* handle = p->library_.created;
   if (!handle)
-    if (Status s = provider_call([&] { return p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle); }); !s.ok()) return std::move(s).at(where);
+    if (Status s = provider_call(p->id(), "create", [&] { return p->api().create(&host_api(), p->host_.get(), p->options_.get(), &handle); }); !s.ok())
+      return std::move(s).at(where);
   if (!handle) return internal("{}: create succeeded without a provider", where);
   p->handle_ = handle;
   tenon_span span{};
-  if (Status s = provider_call([&] { return p->api().enumerate(handle, &span); }); !s.ok()) return std::move(s).at(where);
+  if (Status s = provider_call(p->id(), "enumerate", [&] { return p->api().enumerate(handle, &span); }); !s.ok()) return std::move(s).at(where);
   if (span.count > 4096) return invalid("{}: it reports {} devices", where, span.count);
   for (const tenon_device_info& raw : full_copies<tenon_device_info>(span)) {
     Result<DeviceInfo> device = read_device(raw, *p);
@@ -267,11 +281,11 @@ Provider::~Provider() {
 }
 
 Result<DevicePtr> Provider::open_device(std::uint32_t index) {
-  std::lock_guard lock(mutex_);
+  TENON_ASSIGN(const Turn::Hold turn, turn_.take());
   if (index >= devices_.size()) return error(TENON_OUT_OF_RANGE, "provider {}: it has {} devices, device {} was asked for", id(), devices_.size(), index);
   if (DevicePtr open = open_[index].lock()) return open;
   tenon_device* handle = nullptr;
-  if (Status s = provider_call([&] { return api().device_open(handle_, index, &handle); }); !s.ok()) return std::move(s).at("provider " + id());
+  if (Status s = provider_call(id(), "device_open", [&] { return api().device_open(handle_, index, &handle); }); !s.ok()) return std::move(s).at("provider " + id());
   if (!handle) return internal("provider {}: device_open succeeded without a device", id());
   DevicePtr device = std::make_shared<Device>(shared_from_this(), index, devices_[index], handle);
   open_[index] = device;
@@ -298,6 +312,7 @@ Result<std::vector<std::uint32_t>> Provider::select(const std::string& device) c
 
 const void* Provider::extension(std::string_view name, std::uint32_t version) const {
   const void* found = nullptr;
+  const Watch::Call watched("get_extension", {nullptr, id(), {}});
   if (api().get_extension) end_handle(*this, "get_extension", [&] { found = api().get_extension(handle_, str(name), version); });
   return found;
 }

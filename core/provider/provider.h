@@ -21,6 +21,7 @@
 #include "core/base/status.h"
 #include "core/provider/manifest.h"
 #include "core/provider/options.h"
+#include "core/provider/watch.h"
 
 struct tenon_host;
 
@@ -85,6 +86,9 @@ class Device : public std::enable_shared_from_this<Device> {
   tenon_device* handle() const { return handle_; }
   const tenon_provider_api& api() const;
   bool lost() const { return lost_.load(std::memory_order_relaxed); }
+  // UNAVAILABLE while a call on it does not return (watch.h).
+  Status trouble() const { return Watch::trouble(this); }
+  Watch::Subject subject() const;
   bool has_plan() const { return api().program_plan != nullptr; }
   bool has_bind() const { return has_plan() && api().plan_bind != nullptr; }
   bool can_resize() const { return has_plan() && resize_ != nullptr; }  // extension "tenon.resize"
@@ -106,8 +110,9 @@ class Device : public std::enable_shared_from_this<Device> {
   Status binding_update(tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses,
                         std::uint64_t count);
   void binding_destroy(tenon_binding* binding);
+  // Its Watch::Call is the caller's, who knows which nodes these are, and whose workers call this too.
   Status execute(tenon_program* program, const tenon_execute_args& args) {
-    return call([&] { return api().execute(program, &args); });
+    return guarded([&] { return api().execute(program, &args); });
   }
 
   // Memory of domain `domain` of this device, which is not "host".
@@ -120,7 +125,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   Result<tenon_stream*> stream_create(void* native = nullptr);
   void stream_destroy(tenon_stream* stream);
-  void* stream_native(tenon_stream* stream) { return api().stream_native ? api().stream_native(stream) : nullptr; }
+  void* stream_native(tenon_stream* stream);  // null: there is none
   Status stream_sync(tenon_stream* stream);
   Result<tenon_event*> event_create(std::uint64_t flags = 0);
   void event_destroy(tenon_event* event);
@@ -134,7 +139,7 @@ class Device : public std::enable_shared_from_this<Device> {
   Status took(tenon_status* status);
   // Calls into the provider; an exception that comes out of C code is its fault, not our end, and rounding stays as it was.
   template <class Fn>
-  Status call(Fn&& fn) {
+  Status guarded(Fn&& fn) {
     const FloatMode kept;
     try {
       tenon_status* s = fn();
@@ -145,8 +150,13 @@ class Device : public std::enable_shared_from_this<Device> {
       return threw("of an unknown type");
     }
   }
+  template <class Fn>
+  Status call(const char* function, Fn&& fn, std::chrono::nanoseconds limit = {}) {
+    const Watch::Call watched(function, subject(), limit);
+    return guarded(fn);
+  }
   Status threw(const char* what);
-  std::unique_lock<std::mutex> serialise();
+  Result<Turn::Hold> serialise();
 
   std::shared_ptr<Provider> provider_;
   std::uint32_t index_;
@@ -154,7 +164,7 @@ class Device : public std::enable_shared_from_this<Device> {
   tenon_device* handle_;
   const tenon_resize_extension* resize_ = nullptr;
   std::atomic<bool> lost_{false};
-  std::mutex compile_mutex_;
+  Turn compile_turn_;
 };
 
 struct OpsetRange {
@@ -212,7 +222,7 @@ class Provider : public std::enable_shared_from_this<Provider> {
   std::unique_ptr<tenon_host> host_;
   tenon_provider* handle_ = nullptr;
   std::vector<DeviceInfo> devices_;
-  std::mutex mutex_;
+  Turn turn_;  // of open_ and what opens devices
   std::vector<std::weak_ptr<Device>> open_;
 };
 

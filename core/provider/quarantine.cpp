@@ -1,20 +1,14 @@
 #include "core/provider/quarantine.h"
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <mutex>
-#include <sstream>
+#include <string_view>
+#include <utility>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/base/dynlib.h"
-#include "core/base/file_cache.h"
 #include "core/base/file_map.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
@@ -24,13 +18,13 @@ namespace tenon {
 namespace {
 
 using nlohmann::json;
-namespace fs = std::filesystem;
-constexpr std::size_t largest_record = 65536;
+// Of all records; one takes two pages at most. Those that were used longest ago go first.
+constexpr std::uint64_t most_bytes = std::uint64_t{2} << 20;
 
-// By file: what this process knows, which counts before what stands on disk.
+// By folder and library: what this process knows, which counts before what stands on disk.
 struct Known {
   std::mutex mutex;
-  std::map<std::string, Quarantine::Record> records;
+  std::map<std::pair<std::string, std::string>, Quarantine::Record> records;
 };
 Known& known() {
   static Known* made = new Known;
@@ -42,23 +36,7 @@ std::string hash_of_file(const std::string& path) {
   return file.ok() ? sha256((*file)->bytes()) : std::string();
 }
 
-// A record that another user can write would let him keep a good provider out, or a bad one in.
-std::string read_own(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0) return "";
-  struct stat info {};
-  std::string text;
-  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && only_owner_writes(info) && info.st_size > 0 &&
-      static_cast<std::size_t>(info.st_size) <= largest_record) {
-    text.resize(static_cast<std::size_t>(info.st_size));
-    const ssize_t n = ::read(fd, text.data(), text.size());
-    text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  }
-  ::close(fd);
-  return text;
-}
-
-std::optional<Quarantine::Record> parse(const std::string& text) {
+std::optional<Quarantine::Record> parse(std::string_view text) {
   const json root = json::parse(text, nullptr, false);
   if (!root.is_object()) return std::nullopt;
   const auto get = [&](const char* key) { return root.contains(key) && root[key].is_string() ? root[key].get<std::string>() : std::string(); };
@@ -74,19 +52,28 @@ Quarantine::Quarantine(std::string folder) : folder_(std::move(folder)) {
   if (const std::string cache = expand_variables("${XDG_CACHE_HOME}"); !cache.empty() && cache[0] == '/') folder_ = cache + "/tenon/providers";
 }
 
-std::string Quarantine::file_of(const std::string& library) const {
-  const std::string name = sha256({reinterpret_cast<const std::byte*>(library.data()), library.size()}).substr(0, 32) + ".json";
-  return folder_.empty() ? name : folder_ + "/" + name;
+std::string Quarantine::key_of(const std::string& library) const { return "quarantine\n" + library; }
+
+// Null where there is no folder that can be trusted.
+std::shared_ptr<FileCache> Quarantine::store(bool make) const {
+  std::error_code code;
+  if (folder_.empty() || (!make && !std::filesystem::exists(folder_, code))) return nullptr;
+  Result<std::shared_ptr<FileCache>> opened = FileCache::open(folder_, most_bytes);
+  if (opened.ok()) return *std::move(opened);
+  log_debug("loader", "what providers did is not kept: {}", opened.status().text());
+  return nullptr;
 }
 
 std::optional<Quarantine::Record> Quarantine::find(const std::string& library) const {
-  const std::string file = file_of(library);
   std::optional<Record> found;
   {
     std::lock_guard lock(known().mutex);
-    if (const auto it = known().records.find(file); it != known().records.end()) found = it->second;
+    if (const auto it = known().records.find({folder_, library}); it != known().records.end()) found = it->second;
   }
-  if (!found && !folder_.empty()) found = parse(read_own(file));
+  if (!found)
+    if (const auto records = store(false))
+      if (const auto entry = records->get(key_of(library), FileCache::Check::content))
+        found = parse({reinterpret_cast<const char*>(entry->bytes.data()), entry->bytes.size()});
   if (!found || found->library != library) return std::nullopt;
   if (found->identity == file_identity(library)) return found;
   // Touched or copied, the same bytes all the same: what they did once they would do again.
@@ -102,34 +89,26 @@ void Quarantine::failed(const std::string& library, const std::string& reason) {
 
 bool Quarantine::forget(const std::string& library) {
   const std::optional<Record> record = find(library);
-  const std::string file = file_of(library);
   {
     std::lock_guard lock(known().mutex);
-    known().records.erase(file);
+    known().records.erase({folder_, library});
   }
-  if (!folder_.empty()) ::unlink(file.c_str());
+  if (const auto records = store(false)) records->remove(key_of(library));
   return record && !record->passed;
 }
 
-// Whole or not at all: written aside and renamed. A folder that cannot be written costs the next process a trial, no more.
+// A folder that cannot be written costs the next process a trial, no more.
 void Quarantine::write(Record record) const {
-  const std::string file = file_of(record.library);
   const json root = {{"library", record.library}, {"identity", record.identity}, {"sha256", record.sha256}, {"passed", record.passed}, {"reason", record.reason}};
+  const std::string key = key_of(record.library), text = root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
   {
     std::lock_guard lock(known().mutex);
-    known().records[file] = std::move(record);
+    known().records[{folder_, record.library}] = std::move(record);
   }
-  if (folder_.empty()) return;
-  std::error_code code;
-  fs::create_directories(folder_, code);
-  const std::string aside = fmt::format("{}.{}", file, ::getpid());
-  const std::string text = root.dump(2) + "\n";
-  const int fd = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  if (fd >= 0) ::close(fd);
-  if (written && ::rename(aside.c_str(), file.c_str()) == 0) return;
-  log_debug("loader", "\"{}\" cannot be written: {}", file, std::strerror(errno));
-  ::unlink(aside.c_str());
+  if (const auto records = store(true)) {
+    records->put(key, {reinterpret_cast<const std::byte*>(text.data()), text.size()});
+    records->trim();
+  }
 }
 
 Status quarantined(const std::string& id, const Quarantine::Record& record) {

@@ -1,13 +1,15 @@
 // Quarantine: what became of libraries that were tried out in a process of their own, kept between processes.
 //
-// One small JSON file a library in a folder of the user's ("${XDG_CACHE_HOME}/tenon/providers"), under the hash of its path. A
-// record speaks of one build: another identity (file_identity) and other bytes, and it counts no more. Without a folder that
+// A bounded cache (base/file_cache) of one small JSON record a library in a folder of the user's ("${XDG_CACHE_HOME}/tenon/providers").
+// A record speaks of one build: another identity (file_identity) and other bytes, and it counts no more. Without a folder that
 // only the user can write, records live as long as the process. Any thread, any number of processes.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "core/base/file_cache.h"
 #include "core/base/status.h"
 
 namespace tenon {
@@ -32,7 +34,8 @@ class Quarantine {
   const std::string& folder() const { return folder_; }
 
  private:
-  std::string file_of(const std::string& library) const;
+  std::string key_of(const std::string& library) const;
+  std::shared_ptr<FileCache> store(bool make) const;
   void write(Record record) const;
   std::string folder_;
 };

@@ -17,6 +17,9 @@ namespace {
 // The provider that takes what no other does.
 constexpr std::string_view fallback_id = "cpu";
 
+// Ours, and the host's processor alone: it waits for nothing but itself.
+bool may_not_return(const Found& found) { return found.where != own_installation || found.manifest.devices != std::vector<std::string>{"cpu"}; }
+
 std::string file_of(const Found& found) { return found.manifest.library.empty() ? found.path : found.manifest.library; }
 
 }  // namespace
@@ -47,8 +50,8 @@ std::vector<ProviderInfo> Registry::list(const std::vector<std::string>& paths) 
     } else if (!found.problem.ok()) {
       info.state = "unusable";
       info.reason = found.problem.text();
-    } else if (const auto open = open_.find(file_of(found)); open != open_.end()) {
-      if (const ProviderPtr provider = open->second.lock()) {
+    } else if (const auto slot = slots_.find(file_of(found)); slot != slots_.end()) {
+      if (const ProviderPtr provider = slot->second->open.lock()) {
         info.state = "loaded";
         info.id = provider->id();
         info.version = provider->version();
@@ -64,6 +67,13 @@ std::vector<ProviderInfo> Registry::list(const std::vector<std::string>& paths) 
     out.push_back(std::move(info));
   }
   return out;
+}
+
+Status Registry::quarantine(const std::string& name, const std::string& what, const std::vector<std::string>& paths) {
+  TENON_ASSIGN(const Found found, look_up(name, paths));
+  if (found.where == own_installation) return error(TENON_FAILED_PRECONDITION, "provider {}: it came with this library, which keeps no record of it", name);
+  Quarantine().failed(file_of(found), what);
+  return {};
 }
 
 Status Registry::forget_quarantine(const std::string& name, const std::vector<std::string>& paths) {
@@ -110,12 +120,24 @@ Result<Found> Registry::look_up(const std::string& name, const std::vector<std::
                known.empty() ? "none" : known, broken.empty() ? "" : "\nunusable manifests:" + broken);
 }
 
-Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustPolicy policy, std::optional<std::chrono::milliseconds> isolate) {
-  if (!found.problem.ok()) return std::move(found.problem);
+ProviderPtr Registry::is_open(const std::string& key) {
   std::lock_guard lock(mutex_);
+  const auto slot = slots_.find(key);
+  return slot == slots_.end() ? nullptr : slot->second->open.lock();
+}
+
+Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustPolicy policy, Isolate isolate) {
+  if (!found.problem.ok()) return std::move(found.problem);
   const std::string file = file_of(found), key = isolate ? file + "\nisolated" : file;
-  if (const auto open = open_.find(key); open != open_.end())
-    if (ProviderPtr provider = open->second.lock()) return provider;
+  std::shared_ptr<Slot> slot;
+  {
+    std::lock_guard lock(mutex_);
+    std::shared_ptr<Slot>& at = slots_[key];
+    if (!at) at = std::make_shared<Slot>();
+    slot = at;
+  }
+  TENON_ASSIGN(const Turn::Hold turn, slot->turn.take());
+  if (ProviderPtr provider = is_open(key)) return provider;
   if (!isolate) TENON_TRY(preflight(found.manifest));  // it may load what the library needs
   TENON_TRY(check_writers(found.manifest));
   // What came with this library is as good as this library.
@@ -124,7 +146,10 @@ Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustP
     TENON_TRY(probe_library(found.manifest.id, file, policy.probe_limit, Quarantine()));
   TENON_ASSIGN(LoadedLibrary library, isolate ? load_isolated(found.manifest, policy, options, *isolate) : load_library(found.manifest, policy));
   TENON_ASSIGN(ProviderPtr provider, Provider::make(std::move(found.manifest), std::move(library), std::move(options)));
-  open_[key] = provider;
+  {
+    std::lock_guard lock(mutex_);
+    slot->open = provider;
+  }
   log_info("loader", "provider {} {}: {} devices", provider->id(), provider->version(), provider->devices().size());
   return provider;
 }
@@ -133,6 +158,26 @@ Result<ProviderPtr> Registry::open(const std::string& name, const std::string& o
   TENON_ASSIGN(Found found, look_up(name, paths));
   TENON_ASSIGN(OptionsPtr checked, check_options(found.manifest, options));
   return open_found(std::move(found), std::move(checked), {});
+}
+
+Result<SessionProvider> Registry::open_devices(Found found, OptionsPtr options, TrustPolicy policy, Isolate isolate, const std::string& device,
+                                               const Watch::Limits& limits) {
+  const auto out = std::make_shared<SessionProvider>();
+  out->watched = !isolate && may_not_return(found);  // an isolated one has a limit for each call
+  out->options = options;
+  const bool watched = out->watched;
+  const auto work = [this, out, found = std::make_shared<Found>(std::move(found)), options = std::move(options), policy = std::move(policy), isolate,
+                     device]() -> Status {
+    TENON_SET(out->provider, open_found(std::move(*found), options, policy, isolate));
+    TENON_ASSIGN(const std::vector<std::uint32_t> indices, out->provider->select(device));
+    for (const std::uint32_t index : indices) {
+      TENON_ASSIGN(DevicePtr opened, out->provider->open_device(index));
+      out->devices.push_back(std::move(opened));
+    }
+    return {};
+  };
+  TENON_TRY(watched ? Watch::run(limits, "load", work) : work());
+  return std::move(*out);
 }
 
 Result<OptionsPtr> Registry::session_options(const Manifest& manifest, const Config& config, const std::string& text) const {
@@ -145,7 +190,8 @@ Result<OptionsPtr> Registry::session_options(const Manifest& manifest, const Con
   return check_options(manifest, options_text(merged));
 }
 
-Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, std::vector<std::string>& notes, bool skip_lost) {
+Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, std::vector<std::string>& notes, const Watch::Limits& limits,
+                                                          bool skip_lost) {
   std::vector<ProviderEntry> entries = config.providers;
   if (entries.empty()) {
     // Nobody chose: all that can be used, the one that takes everything last.
@@ -175,17 +221,13 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
       text = options_text(merged);
     }
     TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, text));
-    SessionProvider sp;
-    sp.options = options;
-    TENON_ASSIGN(sp.provider, open_found(std::move(found), options, {entry.sha256, config.trust.require_pinned, config.trust.probe_limit, config.trust.probe},
-                                         entry.isolate ? std::optional(entry.isolate_limit) : std::nullopt));
-    TENON_ASSIGN(const std::vector<std::uint32_t> indices, sp.provider->select(device));
-    for (const std::uint32_t index : indices) {
-      TENON_ASSIGN(DevicePtr device, sp.provider->open_device(index));
-      if (device->lost()) {
-        Status lost = error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid);
-        if (!skip_lost) return lost;
-        notes.push_back(fmt::format("left out: {}", lost.text()));
+    const TrustPolicy policy{entry.sha256, config.trust.require_pinned, config.trust.probe_limit, config.trust.probe};
+    TENON_ASSIGN(SessionProvider sp, open_devices(std::move(found), options, policy, entry.isolate ? Isolate(entry.isolate_limit) : std::nullopt, device, limits));
+    for (DevicePtr& device : std::exchange(sp.devices, {})) {
+      Status gone = device->lost() ? error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid) : device->trouble();
+      if (!gone.ok()) {
+        if (!skip_lost) return gone;
+        notes.push_back(fmt::format("left out: {}", gone.text()));
         continue;
       }
       for (const SessionProvider& other : out)

@@ -5,6 +5,7 @@
 // from it. Threads: as host.h says for each function.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include <tenon/host.h>
@@ -25,7 +26,7 @@ struct tenon_task {
 
   // -- load --
   // The clock of one query: started by core before it calls, read by it afterwards. cancelled() is true once it has run out.
-  virtual void begin_query() {}
+  virtual std::chrono::nanoseconds begin_query() { return {}; }  // how long it may take; 0: no limit
   virtual bool end_query() { return true; }  // false: it had run out
   virtual tenon::Status const_data(std::uint64_t const_id, tenon_const_tensor* out);
   virtual void const_release(std::uint64_t /*const_id*/) {}

@@ -120,6 +120,8 @@ Status Block::compile_part(const CoverPart& part, std::uint32_t number, Program&
   raw.claims = {chosen.data(), chosen.size(), sizeof(tenon_chosen), 0};
   raw.inputs = part.inputs.data(), raw.input_count = part.inputs.size();
   raw.outputs = part.outputs.data(), raw.output_count = part.outputs.size();
+  const auto what = [&] { return fmt::format("part {}{}: {}", number, path_.empty() ? "" : " of \"" + path_ + "\"", nodes_text(graph_, out.nodes)); };
+  const Watch::Call watched("compile", device.device->subject(), what);
   LoadTask task(*environment_.load, device.device);
   TENON_ASSIGN(const std::string key, part_key(raw, device.options.get(), environment_.max_workers, task));
   const tenon_compile_options options{sizeof(options), environment_.max_workers, device.options.get(), str(key), &task};

@@ -4,6 +4,7 @@
 // contexts, which lock. run may be called by any number of threads at once.
 #pragma once
 
+#include <atomic>
 #include <list>
 #include <map>
 #include <memory>
@@ -65,7 +66,7 @@ class Block {
   std::string plan_text() const;
   std::uint64_t arena_bytes() const;
   // Plans made so far: a new signature costs one a segment.
-  std::uint64_t plans_made() const;
+  std::uint64_t plans_made() const { return plans_made_; }
 
   // ---- for host steps (control_flow.cpp) ----
   const Block* body(NodeId node, std::size_t index) const { return bodies_.at(node)[index].get(); }
@@ -129,8 +130,8 @@ class Block {
   mutable std::mutex cache_mutex_;
   mutable std::list<Cached> cache_;  // most recently used first
   mutable std::unordered_multimap<std::uint64_t, std::list<Cached>::iterator> index_;
-  mutable std::uint64_t plans_made_ = 0;
-  mutable std::mutex plan_mutex_;    // inference and planning, one at a time
+  mutable std::atomic<std::uint64_t> plans_made_{0};
+  mutable Turn plan_turn_;           // inference and planning, one at a time
   mutable std::unique_ptr<GraphInference> inference_;
   mutable std::unique_ptr<ShapeTable> constants_;  // what every signature starts from
   mutable std::mutex pool_mutex_;

@@ -156,7 +156,11 @@ MemoryReport Block::memory_report() const {
   PlanTrace trace;
   PlanInput input = plan_input();
   input.trace = &trace;
-  std::lock_guard making(plan_mutex_);
+  const Result<Turn::Hold> turn = plan_turn_.take();
+  if (!turn.ok()) {
+    out.note = std::string(turn.status().text());
+    return out;
+  }
   const Result<std::unique_ptr<Plan>> plan = make_plan(input, 0, std::move(shapes));
   if (!plan.ok()) {
     out.note = fmt::format("no plan for the sizes of estimates: {}", plan.status().text());

@@ -88,15 +88,16 @@ std::unique_ptr<BoxPlan> Block::make_box(RunContext& context, std::span<const Da
     for (std::size_t k = 0; k < corner[i].more.size(); ++k) add((*known)->dtype, const_cast<std::byte*>((*known)->data), k, corner[i].more[k]);
     e.known = *std::move(known);
   }
-  std::lock_guard making(plan_mutex_);
-  Result<std::unique_ptr<BoxPlan>> made = BoxPlan::make(plan_input(), feeds_, std::move(shapes), plan_mutex_);
+  const auto turn = plan_turn_.take();
+  if (!turn.ok()) return nullptr;
+  Result<std::unique_ptr<BoxPlan>> made = BoxPlan::make(plan_input(), feeds_, std::move(shapes), plan_turn_);
   if (!made.ok() || !*made) {
     log_debug("plan", "{}no plan for growing sizes: {}", path_.empty() ? "" : path_ + ": ", made.ok() ? "it would not consist of programs alone" : made.status().text());
     context.growth.failed();
     return nullptr;
   }
   ++plans_made_;
-  log_debug("plan", "{}plan {} for sizes up to {}", path_.empty() ? "" : path_ + ": ", plans_made_, dims_text(corner.back().dims));
+  log_debug("plan", "{}plan {} for sizes up to {}", path_.empty() ? "" : path_ + ": ", plans_made_.load(), dims_text(corner.back().dims));
   return *std::move(made);
 }
 

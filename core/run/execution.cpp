@@ -81,6 +81,8 @@ Status Block::run(RunState& state, std::span<const Datum* const> feeds, std::spa
   for (const Program& p : programs_)
     if (p.device->lost())
       return error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost; load the model again", p.device->provider().id(), p.device->info().uid);
+  if (Watch::outstanding() > 0)
+    for (const Program& p : programs_) TENON_TRY(p.device->trouble());
   std::unique_ptr<RunContext> context = take_context();
   Status status;
   {

@@ -103,6 +103,8 @@ Status Execution::steps(const PlannedProgram& planned, BoundProgram& bound, RunQ
   args.run = &task_;
   Device& device = *planned.program->device;
   tenon_program* program = planned.program->handle;
+  const auto nodes = [&] { return nodes_text(graph(), planned.program->nodes); };
+  const Watch::Call watched("execute", device.subject(), nodes);
   if (queue) {  // the call only gives work away: no gang
     args.stream = queue->stream;
     queue->busy = true;

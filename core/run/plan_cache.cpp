@@ -47,7 +47,7 @@ Result<std::shared_ptr<const Plan>> Block::plan(const std::vector<std::int64_t>&
   if (auto found = cached(key, hash)) return found;
   if (alone && segment == 0 && segments_ == 1)
     if (auto box = boxed(context, feeds)) return box;
-  std::lock_guard making(plan_mutex_);
+  TENON_ASSIGN(const Turn::Hold turn, plan_turn_.take());
   if (auto found = cached(key, hash)) return found;  // made while we waited
   TENON_ASSIGN(std::shared_ptr<const Plan> made, make(segment, parent, context));
   std::lock_guard lock(cache_mutex_);
@@ -151,11 +151,6 @@ std::uint64_t Block::arena_bytes() const {
   if (!cache_.empty())
     for (const Plan::Domain& d : cache_.front().plan->domains) bytes += d.bytes();
   return bytes;
-}
-
-std::uint64_t Block::plans_made() const {
-  std::lock_guard lock(plan_mutex_);
-  return plans_made_;
 }
 
 }  // namespace tenon

@@ -4,7 +4,7 @@
 
 namespace tenon {
 
-Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 
 const std::vector<Port>& Session::inputs() const { return impl_->shown_inputs; }
@@ -13,30 +13,45 @@ const ModelInfo& Session::model() const { return impl_->info; }
 const std::vector<std::string>& Session::providers() const { return impl_->provider_ids; }
 
 State* Session::state() const { return impl_->state.get(); }
-Result<std::unique_ptr<State>> Session::make_state() const {
+Result<std::shared_ptr<State>> Session::make_state() const {
   if (!impl_->form) return error(TENON_FAILED_PRECONDITION, "the session keeps no state; /session/state names the inputs that it should keep");
-  return std::make_unique<State>(impl_->form);
+  return std::make_shared<State>(impl_->form);
+}
+
+std::vector<std::string> Session::Impl::troubles() const {
+  std::vector<std::string> out;
+  if (Watch::outstanding() == 0) return out;
+  for (const SessionDevice& d : environment.devices)
+    if (!d.device->trouble().ok()) out.push_back(fmt::format("provider {}: device \"{}\" is set aside: a call on it does not return", d.provider(), d.device->info().uid));
+  return out;
+}
+
+PlacementReport Session::Impl::make_report() const {
+  PlacementReport made;
+  made.notes = notes;
+  made.unsupported = environment.unsupported.clone();
+  made.weight_bytes = load.packed_bytes();
+  made.costs_folder = options.config.placement.costs;
+  for (const SessionDevice& d : environment.devices) {
+    const DeviceInfo& info = d.device->info();
+    made.devices.push_back({d.provider(), d.device->provider().version(), info.uid, info.name, info.domains[0].uid, d.fallback, info.launch_ns, 0,
+                            d.device->provider().isolated()});
+  }
+  block->report(made);
+  return made;
 }
 
 const PlacementReport& Session::placement() const {
   if (const Session* instead = impl_->replacements->instead()) return instead->placement();
+  const std::vector<std::string> troubles = impl_->troubles();
   std::lock_guard lock(impl_->report_mutex);
-  if (!impl_->report) {
-    auto made = std::make_unique<PlacementReport>();
-    made->notes = impl_->notes;
-    made->unsupported = impl_->environment.unsupported.clone();
-    made->weight_bytes = impl_->load.packed_bytes();
-    made->costs_folder = impl_->options.config.placement.costs;
-    for (const SessionDevice& d : impl_->environment.devices) {
-      const DeviceInfo& info = d.device->info();
-      made->devices.push_back({d.provider(), d.device->provider().version(), info.uid, info.name, info.domains[0].uid, d.fallback, info.launch_ns, 0,
-                               d.device->provider().isolated()});
-    }
-    impl_->block->report(*made);
-    impl_->report = std::move(made);
+  std::unique_ptr<PlacementReport>& report = impl_->reports[troubles];  // one that was given out stays
+  if (!report) {
+    report = std::make_unique<PlacementReport>(impl_->make_report());
+    report->notes.insert(report->notes.end(), troubles.begin(), troubles.end());
   }
-  impl_->report->arena_bytes = impl_->block->arena_bytes();
-  return *impl_->report;
+  report->arena_bytes = impl_->block->arena_bytes();
+  return *report;
 }
 
 Result<double> Session::cost_if(std::size_t node, std::uint32_t device) const {

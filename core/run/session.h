@@ -82,11 +82,13 @@ class Session {
   // The session's own state; null where /session/state names nothing.
   State* state() const;
   // Another one, for another conversation; runs say which they use. Errors: FAILED_PRECONDITION where nothing is kept.
-  Result<std::unique_ptr<State>> make_state() const;
+  Result<std::shared_ptr<State>> make_state() const;
 
   // Runs the model. feeds are by name; outputs are written in the order of names (all when names is empty). An output
   // whose Datum has data already is written in place: its dtype and size must fit. feeds' bytes must stay valid during
   // the call. Errors name the input or the node.
+  // A run with a deadline (the options' or limits.run) on devices that may not come back works on copies of the memory that its
+  // caller lends, and returns soon after the deadline whatever they do.
   Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
              const RunOptions& options = {}) const;
 
@@ -109,8 +111,13 @@ class Session {
  private:
   struct Impl;
   static Result<std::unique_ptr<Session>> load_shared(std::shared_ptr<const std::vector<std::byte>> bytes, LoadOptions options);
-  explicit Session(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  // `read` gives the model, once providers are there.
+  template <class Read>
+  static Result<std::shared_ptr<Impl>> load(LoadOptions options, std::string where, Read read);
+  Status run_here(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs, const RunOptions& options,
+                  std::vector<NodeBan>& refused) const;
+  explicit Session(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;  // a run that was left behind holds it too
 };
 
 }  // namespace tenon

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,20 +35,22 @@ struct Session::Impl {
   std::vector<Port> inputs, outputs;              // of the graph
   std::vector<Port> shown_inputs, shown_outputs;  // those that are the caller's
   std::shared_ptr<const StateForm> form;          // null: nothing is kept
-  std::unique_ptr<State> state;
+  std::shared_ptr<State> state;
   std::vector<std::string> provider_ids;
   std::unordered_map<std::string, std::size_t> input_index, output_index;
   std::vector<ConstantPtr> defaults;  // by input; null where there is none
   ModelInfo info;
   mutable std::unique_ptr<Replacements> replacements;
+  bool watched = false;  // a device is used that may not come back: what can end at a limit is done by threads of its own
   mutable std::mutex report_mutex;
-  mutable std::unique_ptr<PlacementReport> report;  // made when it is first asked for
+  mutable std::map<std::vector<std::string>, std::unique_ptr<PlacementReport>> reports;  // by what is set aside; made when first asked for
   Clock::time_point deadline = Clock::time_point::max();
 
   // ---- session_load.cpp ----------------------------------------------------------------------------------------------------
 
   // Says how far the load is; stops it when it was cancelled or took too long.
   Status step(double fraction, const char* what);
+  Watch::Limits load_limits() const;
   Status open_providers();
   ImportOptions import_options() const { return {options.config.limits, &custom}; }
   // The model, and the bundle that it is in.
@@ -66,6 +69,12 @@ struct Session::Impl {
   void port_memories();
   void describe();
 
+  // ---- session.cpp --------------------------------------------------------------------------------------------------------
+
+  PlacementReport make_report() const;
+  // Of devices that do not come back.
+  std::vector<std::string> troubles() const;
+
   // ---- session_run.cpp -----------------------------------------------------------------------------------------------------
 
   // A fed value against what the model takes.
@@ -75,6 +84,7 @@ struct Session::Impl {
   Result<State*> state_of(const RunOptions& run) const;
   Status run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& results, const RunOptions& run,
              std::vector<NodeBan>& refused) const;
+  Clock::time_point deadline_of(const RunOptions& run) const;
 };
 
 }  // namespace tenon

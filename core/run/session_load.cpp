@@ -13,10 +13,21 @@
 namespace tenon {
 
 Status Session::Impl::step(double fraction, const char* what) {
-  if (options.progress) options.progress(fraction, what);
+  Watch::at(what);
+  if (options.progress) Watch::on_caller([&] { options.progress(fraction, what); });
   if (options.cancel && options.cancel->cancelled()) return error(TENON_CANCELLED, "load: cancelled by the caller while {}", what);
   if (Clock::now() >= deadline) return error(TENON_DEADLINE_EXCEEDED, "load: over limits.load while {}", what);
   return {};
+}
+
+Watch::Limits Session::Impl::load_limits() const {
+  Watch::Limits out;
+  out.deadline = deadline;
+  out.deadline_name = "/limits/load is over";
+  out.call = options.config.limits.call;
+  out.late = options.config.limits.late;
+  if (options.cancel) out.cancelled = [token = options.cancel] { return token->cancelled(); };
+  return out;
 }
 
 Status Session::Impl::open_providers() {
@@ -24,25 +35,23 @@ Status Session::Impl::open_providers() {
   if (config.limits.load.count() > 0) deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(config.limits.load);
   config.apply_log();
   TENON_TRY(step(0, "loading providers"));
-  TENON_SET(providers, Registry::instance().open_all(config, notes, options.skip_lost));
+  TENON_SET(providers, Registry::instance().open_all(config, notes, load_limits(), options.skip_lost));
   for (const SessionProvider& p : providers) {
-    TENON_TRY(read_schemas(p.provider, custom));
     provider_ids.push_back(p.provider->id());
     for (const DevicePtr& device : p.devices) environment.devices.push_back({device, p.options, p.fallback});
+    watched = watched || p.watched;
   }
   if (environment.devices.size() > 64) return invalid("a session may use at most 64 devices, the configuration names {}", environment.devices.size());
   return {};
 }
 
 Status Session::Impl::read(const std::string& path) {
-  TENON_TRY(step(0.05, "reading the model"));
   TENON_SET(bundle, Bundle::find(path));
   TENON_SET(model, bundle ? import_bundle(*bundle, import_options()) : import_file(path, import_options()));
   return {};
 }
 
 Status Session::Impl::read(std::span<const std::byte> bytes, std::shared_ptr<const void> keep) {
-  TENON_TRY(step(0.05, "reading the model"));
   if (!Bundle::is_one(bytes)) {
     TENON_SET(model, import_bytes(bytes, std::move(keep), import_options()));
     return {};
@@ -76,6 +85,7 @@ Status Session::Impl::build() {
   describe();
   TENON_TRY(step(0.2, "rewriting the graph"));
   TENON_TRY(run_passes(*model, graph, config.optimize, {&custom, {}}));
+  if (config.limits.call.count() > 0) load.query_limit = std::min<std::chrono::nanoseconds>(load.query_limit, config.limits.call);
   const unsigned threads = config.threads > 0 ? static_cast<unsigned>(config.threads) : ThreadPool::instance().size();
   ThreadPool::instance().reserve(threads);
   load.cancelled = [this] { return (options.cancel && options.cancel->cancelled()) || Clock::now() >= deadline; };
@@ -212,12 +222,25 @@ void Session::Impl::describe() {
     if (v.constant) info.weight_bytes += v.constant->bytes;
 }
 
-Result<std::unique_ptr<Session>> Session::load_file(const std::string& path, LoadOptions options) {
-  auto impl = std::make_unique<Impl>();
+// What providers are asked is asked on a thread that can be left behind, where one of them may not come back.
+template <class Read>
+Result<std::shared_ptr<Session::Impl>> Session::load(LoadOptions options, std::string where, Read read) {
+  auto impl = std::make_shared<Impl>();
   impl->options = std::move(options);
   TENON_TRY(impl->open_providers());
-  TENON_TRY(impl->read(path));
-  if (Status s = impl->build(); !s.ok()) return std::move(s).at("model \"" + path + "\"");
+  const auto rest = [impl, where = std::move(where), read = std::move(read)]() -> Status {
+    for (const SessionProvider& p : impl->providers) TENON_TRY(read_schemas(p.provider, impl->custom));
+    TENON_TRY(impl->step(0.05, "reading the model"));
+    TENON_TRY(read(*impl));
+    Status built = impl->build();
+    return built.ok() ? std::move(built) : std::move(built).at(where);
+  };
+  TENON_TRY(impl->watched ? Watch::run(impl->load_limits(), "load", rest) : rest());
+  return impl;
+}
+
+Result<std::unique_ptr<Session>> Session::load_file(const std::string& path, LoadOptions options) {
+  TENON_ASSIGN(auto impl, load(std::move(options), "model \"" + path + "\"", [path](Impl& impl) { return impl.read(path); }));
   const auto again = [path, identity = file_identity(path)](LoadOptions o) -> Result<std::unique_ptr<Session>> {
     if (file_identity(path) != identity) return error(TENON_FAILED_PRECONDITION, "model \"{}\" has changed since it was loaded", path);
     return load_file(path, std::move(o));
@@ -232,11 +255,7 @@ Result<std::unique_ptr<Session>> Session::load_bytes(std::span<const std::byte> 
 }
 
 Result<std::unique_ptr<Session>> Session::load_shared(std::shared_ptr<const std::vector<std::byte>> owned, LoadOptions options) {
-  auto impl = std::make_unique<Impl>();
-  impl->options = std::move(options);
-  TENON_TRY(impl->open_providers());
-  TENON_TRY(impl->read(*owned, owned));
-  if (Status s = impl->build(); !s.ok()) return std::move(s).at("model");
+  TENON_ASSIGN(auto impl, load(std::move(options), "model", [owned](Impl& impl) { return impl.read(*owned, owned); }));
   impl->replacements = std::make_unique<Replacements>([owned](LoadOptions o) { return load_shared(owned, std::move(o)); }, impl->options);
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }

@@ -157,9 +157,7 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
   run_state.max_workers = environment.max_workers;
   run_state.profile = run_options.profile;
   run_state.outputs_may_move = kept != nullptr;
-  Clock::time_point until = run_options.deadline;
-  if (const auto limit = options.config.limits.run; limit.count() > 0)
-    until = std::min(until, Clock::now() + std::chrono::duration_cast<Clock::duration>(limit));
+  const Clock::time_point until = deadline_of(run_options);
   const CancelToken* cancel = run_options.cancel.get();
   if (cancel) run_state.control.reset([cancel] { return cancel->cancelled(); }, until);
   else run_state.control.reset({}, until);
@@ -188,6 +186,11 @@ Status Session::Impl::run(std::span<const NamedDatum> feeds, std::span<const std
   return status;
 }
 
+Session::Impl::Clock::time_point Session::Impl::deadline_of(const RunOptions& run) const {
+  const auto limit = options.config.limits.run;
+  return limit.count() > 0 ? std::min(run.deadline, Clock::now() + std::chrono::duration_cast<Clock::duration>(limit)) : run.deadline;
+}
+
 Status Session::run(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
                     const RunOptions& options) const {
   Replacements& others = *impl_->replacements;
@@ -195,8 +198,9 @@ Status Session::run(std::span<const NamedDatum> feeds, std::span<const std::stri
   if (others.has_signatures())
     if (const Session* other = others.for_signature(signature_of(feeds))) return other->run(feeds, names, outputs, options);
   std::vector<NodeBan> refused;
-  Status status = impl_->run(feeds, names, outputs, options, refused);
-  const bool lost = status.code() == TENON_DEVICE_LOST && impl_->options.config.placement.replace_lost;
+  Status status = run_here(feeds, names, outputs, options, refused);
+  const bool gone = status.code() == TENON_DEVICE_LOST || (status.code() == TENON_UNAVAILABLE && Watch::outstanding() > 0);
+  const bool lost = gone && impl_->options.config.placement.replace_lost;
   if (status.ok() || (!lost && (status.code() != TENON_UNSUPPORTED_SHAPE || refused.empty()))) return status;
   if (impl_->form) return error(status.code(), "{}; the model is not placed anew, as what the session keeps between runs would be forgotten", status.text());
   const Result<const Session*> other = lost ? others.without_lost() : others.without(signature_of(feeds), std::move(refused));

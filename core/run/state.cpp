@@ -64,9 +64,9 @@ Result<Datum> State::value(const std::string& name) const {
   return error(TENON_NOT_FOUND, "the state keeps no input \"{}\"", name);
 }
 
-Result<std::unique_ptr<State>> State::copy() const {
+Result<std::shared_ptr<State>> State::copy() const {
   if (busy_.load(std::memory_order_acquire)) return error(TENON_FAILED_PRECONDITION, "a run uses the state");
-  auto other = std::make_unique<State>(form_);
+  auto other = std::make_shared<State>(form_);
   for (std::size_t p = 0; p < kept_.size(); ++p) {
     if (!kept_[p].keep) continue;
     if (form_->pairs[p].axis < 0) {

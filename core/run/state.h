@@ -1,8 +1,8 @@
 // State: what a session keeps from run to run for one conversation: the caches of a decoder and whatever else a model takes
 // back in (core/passes/state_pairs.h).
 //
-// Made by a session and used by its runs alone; it may outlive neither a run nor need to be outlived by the session. Its
-// memory is its own. One run at a time: a second is an error. Threads: the other functions not during a run.
+// Made by a session and used by its runs alone; a run that its caller has left behind keeps it (provider/watch.h). Its memory is
+// its own. One run at a time: a second is an error. Threads: the other functions not during a run.
 #pragma once
 
 #include <atomic>
@@ -31,7 +31,7 @@ struct StateForm {
   std::int64_t capacity = 0;         // rows that there is room for from the start; 0: as many as are needed, rounded up
 };
 
-class State {
+class State : public std::enable_shared_from_this<State> {
  public:
   explicit State(std::shared_ptr<const StateForm> form);
   const std::shared_ptr<const StateForm>& form() const { return form_; }
@@ -46,7 +46,11 @@ class State {
   // A copy of what input `name` would be fed with: of a cache, the rows that count. Errors: NOT_FOUND.
   Result<Datum> value(const std::string& name) const;
   // Another state that goes on from here; memory of its own.
-  Result<std::unique_ptr<State>> copy() const;
+  Result<std::shared_ptr<State>> copy() const;
+
+  // For handles that are plain pointers: it lives until it is let go, whoever else holds it.
+  void hold_itself() { itself_ = shared_from_this(); }
+  void let_itself_go() { const std::shared_ptr<State> last = std::move(itself_); }
 
   // ---- for the session's run: take, then begin, then finish where the run was good, then give_back -------------------------
 
@@ -71,6 +75,7 @@ class State {
   Dims dims_;                     // scratch
   std::int64_t rows_ = 0, capacity_ = 0, added_ = 0;
   std::atomic<bool> busy_{false};
+  std::shared_ptr<State> itself_;
 };
 
 }  // namespace tenon

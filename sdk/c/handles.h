@@ -13,16 +13,18 @@
 #include <tenon/tenon.h>
 
 #include "core/run/session.h"
+#include "sdk/c/live.h"
 
-struct tenon_configuration {
+struct tenon_configuration : tenon::sdk::Live<tenon_configuration, 0x434f4e46> {
+  explicit tenon_configuration(tenon::Config made) : config(std::move(made)) {}
   tenon::Config config;
 };
 
-struct tenon_cancel_token {
+struct tenon_cancel_token : tenon::sdk::Live<tenon_cancel_token, 0x544f4b4e> {
   std::shared_ptr<tenon::CancelToken> token = std::make_shared<tenon::CancelToken>();
 };
 
-struct tenon_profile {
+struct tenon_profile : tenon::sdk::Live<tenon_profile, 0x50524f46> {
   mutable std::mutex mutex;
   tenon::Profile profile;
 };
@@ -80,6 +82,8 @@ tenon_status* guard(Fn&& fn) noexcept {
 }
 
 inline Status missing(const char* what) { return invalid("{} is NULL", what); }
+// For handles that are not live.
+inline Status none_such(const char* what) { return invalid("{} is NULL, was released already, or is an object of another kind", what); }
 
 // A copy for tenon_text_release.
 Status give_text(const std::string& text, char** out_text);
@@ -89,7 +93,7 @@ std::string model_json(const ModelInfo& model);
 
 }  // namespace tenon::sdk
 
-struct tenon_session {
+struct tenon_session : tenon::sdk::Live<tenon_session, 0x53455353> {
   std::unique_ptr<tenon::Session> session;
   std::vector<tenon::sdk::PortText> inputs, outputs;
 };

@@ -26,8 +26,11 @@ const char* device_kind_name(std::int32_t kind) {
   }
 }
 
-std::vector<std::string> paths_of(const tenon_configuration* configuration) {
-  return configuration ? configuration->config.provider_paths : std::vector<std::string>();
+// configuration: may be null.
+Result<std::vector<std::string>> paths_of(const tenon_configuration* configuration) {
+  if (!configuration) return std::vector<std::string>();
+  if (!live(configuration)) return none_such("configuration");
+  return configuration->config.provider_paths;
 }
 
 }  // namespace
@@ -56,25 +59,37 @@ tenon_status* tenon_provider_path_add(const char* path) {
 
 tenon_status* tenon_provider_list(const tenon_configuration* configuration, char** out_text) {
   return guard([&]() -> Status {
+    TENON_ASSIGN(const std::vector<std::string> paths, paths_of(configuration));
     Json all = Json::array();
-    for (const ProviderInfo& p : Registry::instance().list(paths_of(configuration)))
+    for (const ProviderInfo& p : Registry::instance().list(paths))
       all.push_back({{"id", p.id}, {"aliases", p.aliases}, {"version", p.version}, {"path", p.path}, {"where", p.where},
                      {"state", p.state}, {"reason", p.reason}, {"devices", p.devices}});
     return give_text(text(all), out_text);
   });
 }
 
+tenon_status* tenon_provider_quarantine(const char* name, const char* what, const tenon_configuration* configuration) {
+  return guard([&]() -> Status {
+    if (!name) return missing("name");
+    if (!what) return missing("what");
+    TENON_ASSIGN(const std::vector<std::string> paths, paths_of(configuration));
+    return Registry::instance().quarantine(name, what, paths);
+  });
+}
+
 tenon_status* tenon_provider_forget_quarantine(const char* name, const tenon_configuration* configuration) {
   return guard([&]() -> Status {
     if (!name) return missing("name");
-    return Registry::instance().forget_quarantine(name, paths_of(configuration));
+    TENON_ASSIGN(const std::vector<std::string> paths, paths_of(configuration));
+    return Registry::instance().forget_quarantine(name, paths);
   });
 }
 
 tenon_status* tenon_provider_devices(const char* name, const tenon_configuration* configuration, char** out_text) {
   return guard([&]() -> Status {
     if (!name) return missing("name");
-    TENON_ASSIGN(const ProviderPtr provider, Registry::instance().open(name, "{}", paths_of(configuration)));
+    TENON_ASSIGN(const std::vector<std::string> paths, paths_of(configuration));
+    TENON_ASSIGN(const ProviderPtr provider, Registry::instance().open(name, "{}", paths));
     Json devices = Json::array();
     for (const DeviceInfo& info : provider->devices())
       devices.push_back({{"uid", info.uid}, {"name", info.name}, {"kind", device_kind_name(info.kind)},
@@ -88,7 +103,7 @@ tenon_status* tenon_session_placement_text(const tenon_session* session, char** 
 
 tenon_status* tenon_session_explain(const tenon_session* session, const char* format, char** out_text) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
+    if (!live(session)) return none_such("session");
     const std::string_view name = format ? format : "text";
     const PlacementReport& report = session->session->placement();
     const ModelInfo& model = session->session->model();
@@ -103,14 +118,14 @@ size_t tenon_session_node_count(const tenon_session* session) {
   size_t count = 0;
   // A failure is told by tenon_session_node, which has a status for it.
   tenon_status_release(guard([&]() -> Status {
-    if (session) count = session->session->placement().nodes.size();
+    if (live(session)) count = session->session->placement().nodes.size();
     return {};
   }));
   return count;
 }
 tenon_status* tenon_session_node(const tenon_session* session, size_t index, tenon_placed_node* out_node) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
+    if (!live(session)) return none_such("session");
     if (!out_node) return missing("out_node");
     const std::uint32_t size = out_node->struct_size;
     if (size < 2 * sizeof(std::uint32_t)) return invalid("out_node->struct_size is {}: set it to sizeof the struct", size);
@@ -125,7 +140,7 @@ tenon_status* tenon_session_node(const tenon_session* session, size_t index, ten
 
 tenon_status* tenon_session_cost_if(const tenon_session* session, size_t node, size_t device, double* out_ns) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
+    if (!live(session)) return none_such("session");
     if (!out_ns) return missing("out_ns");
     TENON_SET(*out_ns, session->session->cost_if(node, static_cast<std::uint32_t>(std::min<size_t>(device, 0xffffffffu))));
     return {};
@@ -134,8 +149,8 @@ tenon_status* tenon_session_cost_if(const tenon_session* session, size_t node, s
 
 tenon_status* tenon_session_learn(const tenon_session* session, const tenon_profile* profile, int32_t keep, char** out_text) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
-    if (!profile) return missing("profile");
+    if (!live(session)) return none_such("session");
+    if (!live(profile)) return none_such("profile");
     std::vector<LearnedLine> lines;
     {
       std::lock_guard lock(profile->mutex);
@@ -150,7 +165,7 @@ tenon_status* tenon_session_learn(const tenon_session* session, const tenon_prof
 
 tenon_status* tenon_session_forget_costs(const tenon_session* session, uint64_t* out_count) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
+    if (!live(session)) return none_such("session");
     TENON_ASSIGN(const std::uint64_t count, session->session->forget_costs());
     if (out_count) *out_count = count;
     return {};

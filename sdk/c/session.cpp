@@ -108,10 +108,12 @@ Status read_load(const tenon_load_options* options, const char* path, LoadOption
   tenon_load_options asked;
   TENON_TRY(read_options(options, asked));
   if (asked.configuration) {
+    if (!live(asked.configuration)) return none_such("options->configuration");
     load.config = asked.configuration->config;
   } else {
     TENON_SET(load.config, Config::find("", path ? path : ""));
   }
+  if (asked.cancel && !live(asked.cancel)) return none_such("options->cancel");
   if (asked.cancel) load.cancel = asked.cancel->token;
   if (asked.progress)
     load.progress = [fn = asked.progress, user = asked.progress_user](double fraction, const char* what) { fn(user, fraction, what); };
@@ -129,41 +131,41 @@ tenon_status* tenon_session_load_bytes(const void* data, size_t bytes, const ten
     return load(options, nullptr, {static_cast<const std::byte*>(data), bytes}, out_session);
   });
 }
-void tenon_session_release(tenon_session* session) { delete session; }
+void tenon_session_release(tenon_session* session) { release(session, "tenon_session_release"); }
 
-size_t tenon_session_input_count(const tenon_session* session) { return session ? session->inputs.size() : 0; }
-size_t tenon_session_output_count(const tenon_session* session) { return session ? session->outputs.size() : 0; }
+size_t tenon_session_input_count(const tenon_session* session) { return live(session) ? session->inputs.size() : 0; }
+size_t tenon_session_output_count(const tenon_session* session) { return live(session) ? session->outputs.size() : 0; }
 tenon_status* tenon_session_input(const tenon_session* session, size_t index, tenon_port* out_port) {
-  return guard([&]() -> Status { return session ? port(session->inputs, index, "input", out_port) : missing("session"); });
+  return guard([&]() -> Status { return live(session) ? port(session->inputs, index, "input", out_port) : none_such("session"); });
 }
 tenon_status* tenon_session_output(const tenon_session* session, size_t index, tenon_port* out_port) {
-  return guard([&]() -> Status { return session ? port(session->outputs, index, "output", out_port) : missing("session"); });
+  return guard([&]() -> Status { return live(session) ? port(session->outputs, index, "output", out_port) : none_such("session"); });
 }
-size_t tenon_session_provider_count(const tenon_session* session) { return session ? session->session->providers().size() : 0; }
+size_t tenon_session_provider_count(const tenon_session* session) { return live(session) ? session->session->providers().size() : 0; }
 const char* tenon_session_provider(const tenon_session* session, size_t index) {
   return index < tenon_session_provider_count(session) ? session->session->providers()[index].c_str() : nullptr;
 }
 const char* tenon_session_metadata(const tenon_session* session, const char* key) {
-  if (session && key)
+  if (live(session) && key)
     for (const auto& [name, value] : session->session->model().metadata)
       if (name == key) return value.c_str();
   return nullptr;
 }
 tenon_status* tenon_session_model_text(const tenon_session* session, char** out_text) {
-  return guard([&]() -> Status { return session ? give_text(model_json(session->session->model()), out_text) : missing("session"); });
+  return guard([&]() -> Status { return live(session) ? give_text(model_json(session->session->model()), out_text) : none_such("session"); });
 }
 tenon_status* tenon_session_graph_text(const tenon_session* session, char** out_text) {
-  return guard([&]() -> Status { return session ? give_text(session->session->graph_text(), out_text) : missing("session"); });
+  return guard([&]() -> Status { return live(session) ? give_text(session->session->graph_text(), out_text) : none_such("session"); });
 }
 tenon_status* tenon_session_plan_text(const tenon_session* session, char** out_text) {
-  return guard([&]() -> Status { return session ? give_text(session->session->plan_text(), out_text) : missing("session"); });
+  return guard([&]() -> Status { return live(session) ? give_text(session->session->plan_text(), out_text) : none_such("session"); });
 }
 
 tenon_status* tenon_session_run(const tenon_session* session, const char* const* input_names, const tenon_datum* const* inputs,
                                 size_t input_count, const char* const* output_names, size_t output_count,
                                 const tenon_run_options* options, tenon_datum** outputs) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
+    if (!live(session)) return none_such("session");
     if (input_count && (!input_names || !inputs)) return missing("input_names or inputs");
     const size_t all = session->outputs.size();
     if (!output_names && output_count && output_count != all)
@@ -175,6 +177,8 @@ tenon_status* tenon_session_run(const tenon_session* session, const char* const*
     tenon_run_options asked;
     TENON_TRY(read_options(options, asked));
     RunOptions run;
+    if (asked.cancel && !live(asked.cancel)) return none_such("options->cancel");
+    if (asked.profile && !live(asked.profile)) return none_such("options->profile");
     if (asked.cancel) run.cancel = asked.cancel->token;
     run.state = unwrap(asked.state);
     if (asked.timeout_ns) {

@@ -4,14 +4,15 @@
 using namespace tenon;
 using namespace tenon::sdk;
 
-tenon_state* tenon_session_state(const tenon_session* session) { return session ? wrap(session->session->state()) : nullptr; }
+tenon_state* tenon_session_state(const tenon_session* session) { return live(session) ? wrap(session->session->state()) : nullptr; }
 
 tenon_status* tenon_state_create(const tenon_session* session, tenon_state** out_state) {
   return guard([&]() -> Status {
-    if (!session) return missing("session");
+    if (!live(session)) return none_such("session");
     if (!out_state) return missing("out_state");
-    TENON_ASSIGN(std::unique_ptr<State> made, session->session->make_state());
-    *out_state = wrap(made.release());
+    TENON_ASSIGN(const std::shared_ptr<State> made, session->session->make_state());
+    made->hold_itself();
+    *out_state = wrap(made.get());
     return {};
   });
 }
@@ -19,12 +20,15 @@ tenon_status* tenon_state_copy(const tenon_state* state, tenon_state** out_state
   return guard([&]() -> Status {
     if (!state) return missing("state");
     if (!out_state) return missing("out_state");
-    TENON_ASSIGN(std::unique_ptr<State> made, unwrap(state)->copy());
-    *out_state = wrap(made.release());
+    TENON_ASSIGN(const std::shared_ptr<State> made, unwrap(state)->copy());
+    made->hold_itself();
+    *out_state = wrap(made.get());
     return {};
   });
 }
-void tenon_state_release(tenon_state* state) { delete unwrap(state); }
+void tenon_state_release(tenon_state* state) {
+  if (state) unwrap(state)->let_itself_go();
+}
 
 int64_t tenon_state_rows(const tenon_state* state) { return state ? unwrap(state)->rows() : 0; }
 int64_t tenon_state_capacity(const tenon_state* state) { return state ? unwrap(state)->capacity() : 0; }

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/owner.h"
 #include "sdk/cli/commands.h"
 #include "sdk/cli/libraries.h"
 #include "sdk/cli/probe.h"
@@ -36,10 +37,8 @@ Json folder_facts(const std::string& path) {
   struct stat info {};
   if (path.empty() || ::stat(path.c_str(), &info) != 0) return out;
   out["mode"] = fmt::format("{:o}", info.st_mode & 07777);
-  const bool own = info.st_uid == ::geteuid(), others = (info.st_mode & (S_IWGRP | S_IWOTH)) != 0;
-  out["state"] = !own     ? "refused: it is another user's"
-                 : others ? fmt::format("refused: others may write to it; chmod go-w {}", path)
-                          : "ok";
+  const char* why = not_ours(info);
+  out["state"] = !why ? "ok" : fmt::format("refused: {}; {} {}", why, info.st_uid == ::geteuid() ? "chmod go-w" : "set another folder than", path);
   std::uint64_t files = 0, bytes = 0;
   std::error_code code;
   for (fs::directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
@@ -146,10 +145,22 @@ struct Doctor {
         const Json found = probe(session, name, std::chrono::milliseconds(static_cast<std::int64_t>(limit * 1000)));
         for (const char* key : {"state", "text", "stage", "devices", "output", "ns"}) row[key] = found[key];
         if (row["version"] == "") row["version"] = found["version"];
+        if (found["died"].get<bool>()) keep_out(config, name, row);
       }
       out.push_back(std::move(row));
     }
     return out;
+  }
+
+  // What ended its process would end the next one: sessions do not load it before somebody says so.
+  static void keep_out(const Config& config, const std::string& name, Json& row) {
+    const std::string what = text_of(row, "text");
+    try {
+      detail::check(tenon_provider_quarantine(name.c_str(), what.c_str(), static_cast<const tenon_configuration*>(config.handle())));
+      row["text"] = fmt::format("{}. It is in quarantine now; `tenon providers --forget-quarantine {}` lets it be tried again", what, text_of(row, "id"));
+    } catch (const Error& e) {
+      if (e.code() != TENON_FAILED_PRECONDITION) throw;
+    }
   }
 
   // Libraries that the provider of a manifest needs and the loader does not find: those of its file, and those it opens.

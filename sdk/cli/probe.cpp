@@ -1,6 +1,7 @@
 #include "sdk/cli/probe.h"
 
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <sstream>
 
@@ -123,7 +124,8 @@ Json probe(const SessionArgs& args, const std::string& provider, std::chrono::mi
   Json out = {{"state", "ok"},       {"text", ""},
               {"stage", "starting"}, {"version", ""},
               {"path", ""},          {"devices", Json::array()},
-              {"output", child.err}, {"ns", 1e6 * static_cast<double>(child.time.count())}};
+              {"output", child.err}, {"ns", 1e6 * static_cast<double>(child.time.count())},
+              {"died", false}};
   bool complete = false, wrong = false;
   std::string failure, faults;
   std::istringstream lines(child.out);
@@ -157,6 +159,10 @@ Json probe(const SessionArgs& args, const std::string& provider, std::chrono::mi
     return out;
   };
   const std::string where = out["stage"].get<std::string>();
+  // By its own doing, as far as one can tell.
+  const bool begun = where != "starting" && where != "reading the configuration";
+  out["died"] = begun && failure.empty() &&
+                ((child.end == ChildResult::End::signalled && child.code != SIGKILL) || (child.end == ChildResult::End::exited && (!complete || child.code != 0)));
   if (child.end == ChildResult::End::timed_out) return end("hung", fmt::format("{} while {}", child.text(), where));
   if (child.end == ChildResult::End::signalled) return end("crashed", fmt::format("{} while {}", child.text(), where));
   if (child.end == ChildResult::End::not_started) return end("failed", child.text());

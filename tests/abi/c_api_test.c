@@ -95,6 +95,8 @@ static void configurations(void) {
   OK(tenon_log_configure("warn,loader:debug"));
   FAILS(TENON_INVALID_ARGUMENT, "", tenon_log_configure("loud"));
   FAILS(TENON_NOT_FOUND, "nobody", tenon_provider_forget_quarantine("nobody", NULL));
+  FAILS(TENON_NOT_FOUND, "nobody", tenon_provider_quarantine("nobody", "killed", NULL));
+  FAILS(TENON_FAILED_PRECONDITION, "came with this library", tenon_provider_quarantine("cpu", "killed", NULL));
   OK(tenon_provider_list(NULL, &text));
   CHECK(strstr(text, "\"id\":\"cpu\"") && lines > 0);
   tenon_text_release(text);
@@ -320,8 +322,104 @@ static void deadlines(void) {
   tenon_session_release(s);
 }
 
+/* Every function that takes a session, configuration, token or profile, with none, one that was released, and one of another kind. */
+static void misuse_of(void* h, int released) {
+  tenon_session* s = h;
+  tenon_configuration* c = h;
+  tenon_cancel_token* t = h;
+  tenon_profile* p = h;
+  tenon_state* state = NULL;
+  char* text = NULL;
+  tenon_port port = {.struct_size = sizeof port};
+  tenon_placed_node node = {.struct_size = sizeof node};
+  double ns = 0;
+  uint64_t count = 0;
+  tenon_datum* out[2] = {NULL, NULL};
+  tenon_configuration* copy = NULL;
+#define NO(call) FAILS(TENON_INVALID_ARGUMENT, "is NULL, was released already, or is an object of another kind", call)
+  NO(tenon_session_input(s, 0, &port));
+  NO(tenon_session_output(s, 0, &port));
+  NO(tenon_session_run(s, NULL, NULL, 0, NULL, 0, NULL, out));
+  NO(tenon_session_model_text(s, &text));
+  NO(tenon_session_graph_text(s, &text));
+  NO(tenon_session_plan_text(s, &text));
+  NO(tenon_session_placement_text(s, &text));
+  NO(tenon_session_explain(s, NULL, &text));
+  NO(tenon_session_node(s, 0, &node));
+  NO(tenon_session_cost_if(s, 0, 0, &ns));
+  NO(tenon_session_learn(s, p, 0, &text));
+  NO(tenon_session_forget_costs(s, &count));
+  NO(tenon_state_create(s, &state));
+  CHECK(!tenon_session_input_count(s) && !tenon_session_output_count(s) && !tenon_session_provider_count(s) && !tenon_session_node_count(s));
+  CHECK(!tenon_session_provider(s, 0) && !tenon_session_metadata(s, "key") && !tenon_session_state(s));
+  NO(tenon_configuration_copy(c, &copy));
+  NO(tenon_configuration_set(c, "/session/threads", "1"));
+  NO(tenon_configuration_add_provider(c, "cpu", NULL, NULL, 1));
+  NO(tenon_configuration_clear_providers(c));
+  NO(tenon_configuration_text(c, &text));
+  NO(tenon_configuration_origins(c, &text));
+  CHECK(!tenon_configuration_provider_count(c));
+  tenon_cancel_token_cancel(t);
+  CHECK(!tenon_cancel_token_cancelled(t));
+  NO(tenon_profile_trace(p, &text));
+  CHECK(!tenon_profile_event_count(p));
+  if (h) {
+    /* Where NULL is allowed. */
+    const tenon_load_options with_c = {.struct_size = sizeof with_c, .configuration = c}, with_t = {.struct_size = sizeof with_t, .cancel = t};
+    tenon_session* made = NULL;
+    NO(tenon_session_load_bytes(sums_model, sizeof sums_model, &with_c, &made));
+    NO(tenon_session_load_bytes(sums_model, sizeof sums_model, &with_t, &made));
+    CHECK(!made);
+    NO(tenon_provider_list(c, &text));
+    NO(tenon_provider_devices("cpu", c, &text));
+    NO(tenon_provider_quarantine("cpu", "x", c));
+    NO(tenon_provider_forget_quarantine("cpu", c));
+  }
+  if (!released) return;
+  tenon_session_release(s);
+  tenon_configuration_release(c);
+  tenon_cancel_token_release(t);
+  tenon_profile_release(p);
+#undef NO
+}
+static void misuse(void) {
+  tenon_session* s = NULL;
+  tenon_configuration* c = NULL;
+  tenon_cancel_token* t = NULL;
+  tenon_profile* p = NULL;
+  OK(tenon_session_load_bytes(sums_model, sizeof sums_model, NULL, &s));
+  OK(tenon_configuration_create(&c));
+  OK(tenon_cancel_token_create(&t));
+  OK(tenon_profile_create(&p));
+  tenon_datum* d = NULL;
+  OK(tenon_datum_create_optional(NULL, &d));
+  tenon_log_set_sink(&count_lines, &lines);
+  lines = 0;
+  misuse_of(NULL, 1);
+  CHECK(lines == 0);
+  misuse_of(d, 0);
+  tenon_session_release((tenon_session*)(void*)c);
+  tenon_configuration_release((tenon_configuration*)(void*)s);
+  tenon_profile_release((tenon_profile*)(void*)t);
+  tenon_cancel_token_release((tenon_cancel_token*)(void*)p);
+  CHECK(lines == 4); /* nothing was done */
+  CHECK(tenon_session_input_count(s) == 2 && !tenon_cancel_token_cancelled(t) && tenon_profile_event_count(p) == 0);
+  tenon_session_release(s);
+  tenon_configuration_release(c);
+  tenon_cancel_token_release(t);
+  tenon_profile_release(p);
+  misuse_of(s, 1);
+  misuse_of(c, 1);
+  misuse_of(t, 1);
+  misuse_of(p, 1);
+  CHECK(lines == 4 + 16);
+  tenon_log_set_sink(NULL, NULL);
+  tenon_datum_release(d);
+}
+
 int main(void) {
   conventions();
+  misuse();
   configurations();
   data();
   sessions();

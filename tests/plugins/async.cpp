@@ -9,14 +9,19 @@
 // Every value begins at a multiple of 256 bytes, as there are no views. Memory is never what it was before: buffers come and go full of garbage, and what touches a freed one fails. A device
 // that is closed while its buffers, streams or events live ends the process. TENON_TEST_ASYNC_FAIL=n in the environment
 // lets the n-th call fail that may fail in a run, counted from when it was set; with TENON_TEST_ASYNC_LOST it is for good.
+// TENON_TEST_ASYNC_THROW=function lets that function of the table throw, TENON_TEST_ASYNC_HANG=function:file not return before
+// there is such a file.
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 
+#include <unistd.h>
+
 #include "async_kernels.h"
 #include "async_queue.h"
+#include "every_entry.h"
 
 namespace {
 
@@ -65,6 +70,18 @@ void may_fail(const char* function) {
   if (set != (now ? now : "")) set = now ? now : "", left = std::atoi(set.c_str());
   if (left > 0 && --left == 0)
     raise(std::getenv("TENON_TEST_ASYNC_LOST") ? TENON_DEVICE_LOST : TENON_RESOURCE_EXHAUSTED, std::string(function) + " was told to fail");
+}
+
+// Before each call of a function of the table.
+void before(const char* entry) {
+  const auto asked = [entry](const char* variable) -> std::string {
+    const char* value = std::getenv(variable);
+    const std::string text = value ? value : "", name = entry;
+    return text.starts_with(name) && (text.size() == name.size() || text[name.size()] == ':') ? text.substr(std::min(text.size(), name.size() + 1)) + "!" : "";
+  };
+  if (!asked("TENON_TEST_ASYNC_THROW").empty()) throw std::runtime_error(std::string("boom in ") + entry);
+  if (std::string file = asked("TENON_TEST_ASYNC_HANG"); !file.empty())
+    for (file.pop_back(); ::access(file.c_str(), F_OK) != 0;) ::usleep(1000);
 }
 
 unsigned char* own(const tenon_address& a, std::uint64_t bytes) {
@@ -364,6 +381,7 @@ TENON_EXPORT const tenon_provider_desc* tenon_provider_query(const tenon_query_a
     p.run_now = p.api.execute;
     p.compile_now = p.api.compile;
     set_functions(p.api);
+    every_entry::wrap(p.api, before);
   }
   return p.describe(args);
 }

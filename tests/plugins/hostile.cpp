@@ -1,5 +1,6 @@
 // A provider that does wrong in one way: that of the folder it lies in. A host must refuse each with a reason and go on.
 // tests/plugins/README.md lists the ways.
+#include "every_entry.h"
 #include "hostile.h"
 
 #include <cstdlib>
@@ -9,20 +10,43 @@
 #include <thread>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace hostile {
 
-bool is(std::string_view way) {
-  static const std::string mine = [] {
+namespace {
+
+const std::filesystem::path& folder() {
+  static const std::filesystem::path mine = [] {
     Dl_info info{};
     ::dladdr(reinterpret_cast<const void*>(&is), &info);
-    return std::filesystem::absolute(info.dli_fname).parent_path().filename().string();
+    return std::filesystem::absolute(info.dli_fname).parent_path();
   }();
+  return mine;
+}
+
+}  // namespace
+
+bool is(std::string_view way) {
+  static const std::string mine = folder().filename().string();
   return way == mine;
 }
 
+// Does not return before there is a file "return" in that folder.
+void hang() {
+  for (const std::string until = (folder() / "return").string(); ::access(until.c_str(), F_OK) != 0;) ::usleep(1000);
+}
+
+// Before each call of a function of the table.
+void before(const char* entry) {
+  if (const char* asked = std::getenv("TENON_TEST_HOSTILE_THROW"); asked && std::string_view(asked) == entry) throw std::runtime_error(std::string("boom in ") + entry);
+  if (is(std::string("hang_in_") + entry)) hang();
+}
+
 void misbehave_when_loaded() {
+  if (const char* mark = std::getenv("TENON_TEST_PLANTED"); mark && is("planted"))
+    if (const int fd = ::open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); fd >= 0) ::close(fd);
   if (is("constructor_throws")) throw std::runtime_error("boom in a constructor");
   if (is("constructor_aborts")) std::abort();
   if (is("constructor_crashes")) *static_cast<volatile int*>(nullptr) = 1;
@@ -39,6 +63,8 @@ Kernels& provider() {
                   for (std::int64_t i = 0; i < c.inputs[0].count(); ++i) c.outputs[0].as<float>()[i] = std::max(0.0f, c.inputs[0].as<float>()[i]);
                 }};
     auto* k = new Kernels("hostile", "1.0", {relu});
+    if (is("hang_in_fingerprint") || is("binds")) k->api.fingerprint = [](tenon_device*, char*, std::uint64_t, std::uint64_t* length) -> tenon_status* { return *length = 0, nullptr; };
+    if (is("hang_in_get_extension") || is("binds")) k->api.get_extension = [](tenon_provider*, tenon_str, std::uint32_t) -> const void* { return nullptr; };
     spoil_devices(k->api);
     spoil_query(k->api);
     spoil_program(k->api);
@@ -53,6 +79,7 @@ TENON_EXPORT const tenon_provider_desc* tenon_provider_query(const tenon_query_a
   using namespace hostile;
   if (is("refuse_host")) return tenon_refuse(args, "only on Sundays"), nullptr;
   if (is("silent_refusal")) return nullptr;
+  if (is("entry_hangs")) hang();
   if (is("entry_crashes")) *static_cast<volatile int*>(nullptr) = 1;
   const tenon_provider_desc* good = provider().describe(args);
   if (!good) return nullptr;
@@ -82,6 +109,8 @@ TENON_EXPORT const tenon_provider_desc* tenon_provider_query(const tenon_query_a
       throw std::runtime_error("boom in program_destroy");
     };
   }
+  if (is("binds")) add_bindings(api);
+  every_entry::wrap(api, before);
   if (is("no_table")) desc.api = nullptr;
   return &desc;
 }

@@ -28,6 +28,7 @@ inline tenon_claim claim_of(const std::uint32_t* nodes, std::uint32_t count) {
 void spoil_devices(tenon_provider_api& api);  // create, enumerate, open, close
 void spoil_query(tenon_provider_api& api);
 void spoil_program(tenon_provider_api& api);  // compile, plan, execute, and what ends them
+void add_bindings(tenon_provider_api& api);   // well-behaved ones: for what happens around them
 void misbehave_when_loaded();                 // in a constructor of the library
 void misbehave_in_kernel();
 

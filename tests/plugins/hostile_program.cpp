@@ -4,6 +4,7 @@
 #include <chrono>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "hostile.h"
 
@@ -100,6 +101,27 @@ void spoil_program(tenon_provider_api& api) {
       if (tenon_status* s = host().alloc_output(args->run, 77, 2, dims, &out)) return s;
       return nullptr;
     };
+}
+
+void add_bindings(tenon_provider_api& api) {
+  using Addresses = std::vector<tenon_address>;
+  static tenon_status* (*execute)(tenon_program*, const tenon_execute_args*);
+  execute = api.execute;
+  api.plan_bind = [](tenon_plan*, const tenon_address* addresses, std::uint64_t count, tenon_stream*, tenon_binding** out) -> tenon_status* {
+    *out = reinterpret_cast<tenon_binding*>(new Addresses(addresses, addresses + count));
+    return nullptr;
+  };
+  api.binding_update = [](tenon_binding* binding, const std::uint32_t* changed, const tenon_address* addresses, std::uint64_t count) -> tenon_status* {
+    for (std::uint64_t i = 0; i < count; ++i) (*reinterpret_cast<Addresses*>(binding))[changed[i]] = addresses[i];
+    return nullptr;
+  };
+  api.binding_destroy = [](tenon_binding* binding) { delete reinterpret_cast<Addresses*>(binding); };
+  api.execute = [](tenon_program* program, const tenon_execute_args* args) {
+    tenon_execute_args bound = *args;
+    const auto& addresses = *reinterpret_cast<const Addresses*>(args->binding);
+    bound.addresses = addresses.data(), bound.address_count = addresses.size();
+    return execute(program, &bound);
+  };
 }
 
 }  // namespace hostile

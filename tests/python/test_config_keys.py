@@ -133,6 +133,19 @@ def test_growing_shapes(monkeypatch, tmp_path, capfd, grow, plans):
     assert capfd.readouterr().err.count("plan ") == plans
 
 
+def test_limits_of_providers_that_hang(monkeypatch, tmp_path):
+    folder = tmp_path / "hang_in_compile"  # its way of being wrong
+    shutil.copytree(PROVIDERS / folder.name, folder)
+    hostile = {"providers": [{"use": "hostile"}], "provider_paths": [str(folder)], "trust": {"probe": "never"}}
+    try:
+        with pytest.raises(Exception, match="compile of part 0: .* has not returned .* /limits/call is over"):
+            session(monkeypatch, tmp_path, {"limits": {"call": "100ms", "late": "0s"}, **hostile})
+        with pytest.raises(Exception, match="the device is set aside"):
+            session(monkeypatch, tmp_path, hostile)
+    finally:
+        (folder / "return").touch()  # lets it go on
+
+
 def test_limits(monkeypatch, tmp_path):
     big = model("g (float[n] x, int64[1] s) => (float[m] y) { y = Expand(x, s) }")
     s = session(monkeypatch, tmp_path, {"limits": {"memory": "1MiB"}}, big)

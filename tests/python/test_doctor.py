@@ -56,9 +56,14 @@ def test_a_crash_is_named_by_signal_and_stage():
     assert any("wild" in p for p in report["problems"])
     bad, _ = wild("crash_in_kernel")
     assert bad["state"] == "crashed" and "Relu on device" in bad["text"]
-    # One that nobody needs is a row and no failure.
-    report = doctor("--provider-path", WILD / "wild_crash_in_create", "--set", '/providers=[{"use": "wild", "required": false}, {"use": "cpu"}]')
-    assert row(report, "wild")["state"] == "crashed"
+    assert "--forget-quarantine wild" in bad["text"], "no session loads it before somebody says so"
+    # One that nobody needs is a row and no failure; and nobody tries again what ended its process.
+    wild_one = ["--provider-path", WILD / "wild_crash_in_create"]
+    optional = ["--set", '/providers=[{"use": "wild", "required": false}, {"use": "cpu"}]']
+    report = doctor(*wild_one, *optional)
+    assert row(report, "wild")["state"] == "quarantined" and "SIGSEGV" in row(report, "wild")["text"]
+    assert "tried again" in tenon("providers", *wild_one, "--forget-quarantine", "wild").stdout
+    assert row(doctor(*wild_one, *optional), "wild")["state"] == "crashed"
 
 
 def test_a_hang_ends_at_the_limit():

@@ -126,7 +126,7 @@ TEST_P(Quarantined, BecauseOfWhatItDidInAProcessOfItsOwn) {
 INSTANTIATE_TEST_SUITE_P(Hostile, Quarantined,
                          ::testing::Values(Case{"constructor_throws", "SIGABRT"}, Case{"constructor_aborts", "SIGABRT"}, Case{"constructor_crashes", "while loading"},
                                            Case{"constructor_exits", "exited with 0 while loading"}, Case{"constructor_hangs", "still running"},
-                                           Case{"entry_crashes", "while describing itself"}),
+                                           Case{"entry_crashes", "while describing itself"}, Case{"entry_hangs", "still running after 1"}),
                          name_of);
 
 // ---- files that are no libraries -----------------------------------------------------------------------------------------------

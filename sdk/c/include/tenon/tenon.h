@@ -5,6 +5,9 @@
  *   failing call leaves its out-parameters untouched.
  * - Objects are opaque. create, load, parse, find and copy make one, the release function of the same noun ends it;
  *   release takes NULL. An object may be released before or after any other: each holds what it needs.
+ * - A session, configuration, token or profile that was released, or an object of another kind in its place, is
+ *   INVALID_ARGUMENT; functions without a status answer 0 or NULL, release does nothing but log. That is told as long as fewer
+ *   than 1,000 of its kind have been released since. Values, states and statuses are not told from memory that is no more.
  * - Strings are UTF-8. `const char*` is terminated, tenon_str is not. A `const char*` that comes back belongs to the object
  *   it was asked of; a `char** out_text` is the caller's, for tenon_text_release.
  * - Structs that the caller fills begin with struct_size: set it to sizeof and the rest to zero, then what is wanted.
@@ -116,6 +119,10 @@ TENON_API tenon_status* tenon_provider_path_add(const char* path);
 TENON_API tenon_status* tenon_provider_list(const tenon_configuration* configuration, char** out_text);
 /* Loads one and lists its devices: {id, version, path, devices: [{uid, name, kind, memory_bytes}]}. configuration as above. */
 TENON_API tenon_status* tenon_provider_devices(const char* name, const tenon_configuration* configuration, char** out_text);
+/* Keeps a provider out until it is asked for again or built anew, because its process died of it: for tools that try providers in
+ * processes of their own. name: as below; what: how it died, "killed by SIGSEGV while ...". Errors: NOT_FOUND; FAILED_PRECONDITION
+ * for one that came with this library. */
+TENON_API tenon_status* tenon_provider_quarantine(const char* name, const char* what, const tenon_configuration* configuration);
 /* A provider whose library crashed or hung when it was tried in a process of its own is tried again the next time it is wanted.
  * name: id, alias or path. Errors: NOT_FOUND: there is no such provider, or it is not in quarantine. */
 TENON_API tenon_status* tenon_provider_forget_quarantine(const char* name, const tenon_configuration* configuration);
@@ -200,7 +207,9 @@ typedef struct tenon_run_options {
   uint32_t struct_size;
   uint32_t reserved;
   const tenon_cancel_token* cancel; /* (optional) */
-  uint64_t timeout_ns;              /* 0: none but the configuration's limits.run */
+  /* 0: none but the configuration's limits.run. A run with either on a device that may hang returns soon after it all the same;
+   * for that it works on copies of memory that is lent without release, and may call release from a thread of its own. */
+  uint64_t timeout_ns;
   tenon_profile* profile;           /* (optional) set: steps run one by one and their times are added to it */
   tenon_state* state;               /* (optional) of this session; NULL: its own where it keeps one */
 } tenon_run_options;
