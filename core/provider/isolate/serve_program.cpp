@@ -56,7 +56,9 @@ void simple_steps(const ServedProgram& program, const PlanValues& values, PlanCo
 }  // namespace
 
 ServedProgram::~ServedProgram() { device->program_destroy(handle); }
-ServedPlan::~ServedPlan() { program->device->plan_destroy(handle); }
+ServedPlan::~ServedPlan() {
+  if (program) program->device->plan_destroy(handle);
+}
 
 Status Server::query(Reader& in, ServedChannel& channel, Writer& out) {
   TENON_ASSIGN(const auto session, find(sessions_, in.get<std::uint64_t>(), "session"));

@@ -83,6 +83,7 @@ class ServedRun final : public GangTask {
 
 void ServedBinding::unbind() { plan->program->device->binding_destroy(std::exchange(handle, nullptr)); }
 ServedBinding::~ServedBinding() {
+  if (!plan) return;
   unbind();
   plan->program->device->stream_destroy(stream);
 }
