@@ -170,15 +170,15 @@ Status RunContext::update(BoundPlan& bound) {
   const Plan& plan = *bound.plan;
   for (std::size_t i = 0; i < bound.slots.size(); ++i) {
     const SlotUse& use = bound.slots[i];
-    tenon_address& at = bound.programs[use.program].addresses[use.operand];
+    BoundProgram& program = bound.programs[use.program];
+    tenon_address& at = program.addresses[use.operand];
     const tenon_address now = use.kept ? address(plan, plan.programs[use.program].operands[use.operand]) : datum_address(slots[use.value]);
-    tenon_binding* binding = bound.programs[use.program].binding;
     if (at.handle != now.handle || at.offset != now.offset || at.bytes != now.bytes) {
       at = now;
-      if (binding) moved_.push_back(use.operand), moved_to_.push_back(now);
+      if (program.binding) moved_.push_back(use.operand), moved_to_.push_back(now);
     }
     if (moved_.empty() || (i + 1 < bound.slots.size() && bound.slots[i + 1].program == use.program)) continue;
-    Status told = plan.programs[use.program].program->device->binding_update(binding, moved_.data(), moved_to_.data(), moved_.size());
+    Status told = plan.programs[use.program].program->device->binding_update(program.binding, moved_.data(), moved_to_.data(), moved_.size());
     moved_.clear();
     moved_to_.clear();
     if (!told.ok()) bound.arena_version = ~0ull;  // what the binding knows now is not known: it is made anew
