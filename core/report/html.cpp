@@ -170,6 +170,12 @@ class Page {
         escaped(shortened(placed.name, 25)));
   }
 
+  // A memory has the colour of the first device that computes in it.
+  std::string color_of_memory(std::string_view uid) const {
+    for (std::uint32_t d = 0; d < report_.devices.size(); ++d)
+      if (report_.devices[d].memory == uid) return fmt::format("d{}", d % 8);
+    return "core";
+  }
   void memory() {
     const MemoryReport& m = report_.memory;
     add("<h2>Memory of a run</h2>\n");
@@ -185,15 +191,16 @@ class Page {
         const double y = 150 - 140 * static_cast<double>(m.domains[d].live[t]) / static_cast<double>(most);
         points += fmt::format("{:.1f},{:.1f} {:.1f},{:.1f} ", static_cast<double>(t) * step, y, static_cast<double>(t + 1) * step, y);
       }
-      add("<polygon class=\"area d{}\" points=\"0,150 {}1000,150\"/><polyline class=\"curve\" stroke=\"currentColor\" "
+      add("<polygon class=\"area {}\" points=\"0,150 {}1000,150\"/><polyline class=\"curve\" stroke=\"currentColor\" "
           "points=\"{}\"/>\n",
-          d % 8, points, points);
+          color_of_memory(m.domains[d].uid), points, points);
     }
     add("</svg>\n<div id=\"step\" class=\"soft mono\">most: {} at step {} of {}</div>\n<table><tr><th>memory</th><th "
         "class=\"r\">arena</th></tr>\n",
         bytes_text(static_cast<double>(most)), m.peak_step, m.steps.size());
     for (const auto& d : m.domains)
-      add("<tr><td>{}</td><td class=\"r\">{}</td></tr>\n", escaped(d.uid), bytes_text(static_cast<double>(d.bytes)));
+      add("<tr><td><span class=\"key {}\"></span>{}</td><td class=\"r\">{}</td></tr>\n", color_of_memory(d.uid), escaped(d.uid),
+          bytes_text(static_cast<double>(d.bytes)));
     add("</table>\n<table><tr><th>held at the peak</th><th>memory</th><th class=\"r\">bytes</th></tr>\n");
     for (const auto& h : m.at_peak)
       add("<tr><td>{}</td><td>{}</td><td class=\"r\">{}</td></tr>\n", h.value.empty() ? "(inside a part)" : escaped(h.value),

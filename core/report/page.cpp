@@ -63,13 +63,13 @@ function pick(i, move) {
   side.replaceChildren();
   make('h3', n.op_type + '  ' + title(n), side);
   make('div', (n.graph ? 'in ' + n.graph + ', ' : '') + 'runs on ' + n.provider + ' (' + n.device + ')' + (n.part >= 0 ? ', part ' + n.part : '') + ': ' + n.why, side);
-  if (n.cost_ns > 0) make('div', time(n.cost_ns) + (n.measured ? ', measured' : ', estimated'), side, 'soft');
+  if (n.cost_ns > 0) make('div', time(n.cost_ns) + ', ' + n.offers.filter(o => o.chosen).map(o => o.cost_from).join(), side, 'soft');
   for (const [what, list] of [['inputs', n.inputs], ['outputs', n.outputs]]) {
     const t = make('table', undefined, side); make('th', what, make('tr', undefined, t));
     for (const v of list) if (v >= 0) row(t, [data.values[v].name, data.values[v].type + (data.values[v].constant ? ' constant' : '')]);
   }
   const t = make('table', undefined, side); const h = make('tr', undefined, t); for (const c of ['device', 'answer', '']) make('th', c, h);
-  for (const o of n.offers) row(t, [data.devices[o.device].device, time(o.cost_ns) + (o.nodes > 1 ? ' for ' + o.nodes + ' nodes' : '') + (o.measured ? ', measured' : ''), o.chosen ? 'taken' : o.allowed ? '' : 'kept away']);
+  for (const o of n.offers) row(t, [data.devices[o.device].device, time(o.cost_ns) + (o.nodes > 1 ? ' for ' + o.nodes + ' nodes' : '') + ', ' + o.cost_from, o.chosen ? 'taken' : o.allowed ? '' : 'kept away']);
   for (const r of n.refusals) row(t, [data.devices[r.device].device, r.reason, r.text]);
   if (n.sources.length) make('div', 'from ' + n.sources.join(', '), side, 'soft');
 }
@@ -97,7 +97,7 @@ if (curve) curve.addEventListener('pointermove', e => {
   what.textContent = 'step ' + t + ': ' + m.domains.map(d => d.memory + ' ' + bytes(d.live[t])).join(', ') + ' · ' + m.steps[t];
 });
 start();
-if (data.nodes.length) pick(0, false);
+if (data.nodes.length) { pick(0, true); view.y = -10; show(); }  // where the graph begins, however wide it grows
 )js";
 
 }  // namespace tenon
