@@ -129,7 +129,8 @@ std::vector<Found> discover(const std::vector<std::string>& paths, bool usable) 
     search.place((folder / "../lib/tenon/providers").lexically_normal().string(), own_installation);
   }
   if (!privileged_process())
-    if (const std::string data = expand_variables("${XDG_DATA_HOME}"); !data.empty()) search.place(data + "/tenon/providers.d", "XDG_DATA_HOME");
+    // A relative one would be the working directory's.
+    if (const std::string data = expand_variables("${XDG_DATA_HOME}"); data.starts_with('/')) search.place(data + "/tenon/providers.d", "XDG_DATA_HOME");
   for (const char* path : {"/etc/tenon/providers.d", "/usr/local/share/tenon/providers.d", "/usr/share/tenon/providers.d"}) search.place(path, path);
   return std::move(search.found);
 }

@@ -142,7 +142,8 @@ Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustP
   TENON_TRY(check_writers(found.manifest));
   // What came with this library is as good as this library.
   if (found.where == own_installation) policy.require_pinned = false;
-  else if (policy.probe && !isolate && !privileged_process())
+  TENON_TRY(check_pin(found.manifest, policy));
+  if (found.where != own_installation && policy.probe && !isolate && !privileged_process())
     TENON_TRY(probe_library(found.manifest.id, file, policy.probe_limit, Quarantine()));
   TENON_ASSIGN(LoadedLibrary library, isolate ? load_isolated(found.manifest, policy, options, *isolate) : load_library(found.manifest, policy));
   TENON_ASSIGN(ProviderPtr provider, Provider::make(std::move(found.manifest), std::move(library), std::move(options)));
@@ -222,7 +223,8 @@ Result<std::vector<SessionProvider>> Registry::open_all(const Config& config, st
     }
     TENON_ASSIGN(OptionsPtr options, session_options(found.manifest, config, text));
     const TrustPolicy policy{entry.sha256, config.trust.require_pinned, config.trust.probe_limit, config.trust.probe};
-    TENON_ASSIGN(SessionProvider sp, open_devices(std::move(found), options, policy, entry.isolate ? Isolate(entry.isolate_limit) : std::nullopt, device, limits));
+    const Isolate isolate = entry.isolate ? Isolate(entry.isolate_limit) : std::nullopt;
+    TENON_ASSIGN(SessionProvider sp, open_devices(std::move(found), options, policy, isolate, device, limits));
     for (DevicePtr& device : std::exchange(sp.devices, {})) {
       Status gone = device->lost() ? error(TENON_DEVICE_LOST, "provider {}: device \"{}\" was lost", sp.provider->id(), device->info().uid) : device->trouble();
       if (!gone.ok()) {

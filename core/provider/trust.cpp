@@ -114,24 +114,43 @@ Status check_writers(const Manifest& manifest) {
   return {};
 }
 
-Result<std::shared_ptr<Dynlib>> load_trusted(const Manifest& manifest, const TrustPolicy& policy) {
+namespace {
+
+// The hash that is demanded of the library; "" for none.
+Result<std::string> pin_of(const Manifest& manifest, const TrustPolicy& policy) {
   if (!policy.sha256.empty() && !manifest.sha256.empty() && policy.sha256 != manifest.sha256)
     return error(TENON_DATA_LOSS, "\"{}\": the configuration expects SHA-256 {}, the manifest says {}", manifest.library, policy.sha256, manifest.sha256);
   const std::string& expected = policy.sha256.empty() ? manifest.sha256 : policy.sha256;
-  if (expected.empty()) {
-    if (policy.require_pinned)
-      return error(TENON_PERMISSION_DENIED,
-                   "\"{}\": /trust/require_pinned is set, and neither the manifest nor the entry under /providers has a sha256; `sha256sum` prints it",
-                   manifest.library);
-    return Dynlib::open(manifest.library);
-  }
+  if (expected.empty() && policy.require_pinned)
+    return error(TENON_PERMISSION_DENIED,
+                 "\"{}\": /trust/require_pinned is set, and neither the manifest nor the entry under /providers has a sha256; `sha256sum` prints it",
+                 manifest.library);
+  return expected;
+}
+
+Status compare(const std::string& found, const std::string& expected, const Manifest& manifest, const TrustPolicy& policy) {
+  if (found == expected) return {};
+  return error(TENON_DATA_LOSS, "\"{}\": SHA-256 is {}, the {} says {}; nothing of it was run", manifest.library, found,
+               policy.sha256.empty() ? "manifest" : "configuration", expected);
+}
+
+}  // namespace
+
+Status check_pin(const Manifest& manifest, const TrustPolicy& policy) {
+  TENON_ASSIGN(const std::string expected, pin_of(manifest, policy));
+  if (expected.empty()) return {};
+  TENON_ASSIGN(const auto file, FileMap::open(manifest.library));
+  return compare(sha256(file->bytes()), expected, manifest, policy);
+}
+
+Result<std::shared_ptr<Dynlib>> load_trusted(const Manifest& manifest, const TrustPolicy& policy) {
+  TENON_ASSIGN(const std::string expected, pin_of(manifest, policy));
+  if (expected.empty()) return Dynlib::open(manifest.library);
   TENON_ASSIGN(const auto file, FileMap::open(manifest.library));
   Sealed copy;
   TENON_TRY(copy.fill(file->bytes()));
   TENON_ASSIGN(const std::string found, hash_of(copy.fd(), file->bytes().size()));
-  if (found != expected)
-    return error(TENON_DATA_LOSS, "\"{}\": SHA-256 is {}, the {} says {}; nothing of it was run", manifest.library, found,
-                 policy.sha256.empty() ? "manifest" : "configuration", expected);
+  TENON_TRY(compare(found, expected, manifest, policy));
   Result<std::shared_ptr<Dynlib>> loaded = Dynlib::open_copy(copy.fd(), manifest.library);
   if (loaded.ok()) {
     copy.release();  // as long as the library: for ever

@@ -29,6 +29,9 @@ Status only_ours(const std::string& path);
 // The same of a provider's manifest and library. A privileged process refuses; any other goes on with a warning, once per path.
 Status check_writers(const Manifest& manifest);
 
+// Whether the library is what policy and manifest demand, before any process runs code of it. Errors: as load_trusted, which asks
+// again of the very bytes that it loads.
+Status check_pin(const Manifest& manifest, const TrustPolicy& policy);
 // The library as the policy and the manifest allow it: opened once, hashed, and where a hash was demanded loaded from a sealed
 // copy of those bytes, so that nothing can be changed in between. A pinned library that needs others from its own folder cannot
 // be loaded from a copy; it is loaded by its path if only_ours holds for it. Errors: PERMISSION_DENIED (not pinned), DATA_LOSS

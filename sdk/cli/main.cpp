@@ -1,8 +1,12 @@
 // tenon: the command line. Data goes to stdout, messages to stderr.
+#include <algorithm>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <tenon/tenon.hpp>
 
 #include "sdk/cli/commands.h"
+#include "sdk/cli/explain.h"
 #include "sdk/cli/session_args.h"
 
 int main(int argc, char** argv) {
@@ -23,6 +27,14 @@ int main(int argc, char** argv) {
   tenon::cli::add_providers(app, result);
   tenon::cli::add_plugin(app, result);
   tenon::cli::add_config(app, result);
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
+    const std::string near = tenon::cli::did_you_mean(tenon::cli::near_names(argv[1], names));
+    fmt::print(stderr, "tenon: there is no command \"{}\"{}\n", argv[1],
+               near.empty() ? fmt::format("; there are {}", fmt::join(names, ", ")) : near);
+    return tenon::cli::usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

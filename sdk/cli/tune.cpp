@@ -1,5 +1,9 @@
 // tenon tune: measures what nodes really take on each provider, and keeps that for the sessions that follow.
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 
 #include <fmt/format.h>
@@ -13,6 +17,8 @@
 
 namespace tenon::cli {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct Tune {
   SessionArgs session;
@@ -35,6 +41,10 @@ struct Tune {
     }
     const Json placed = Json::parse(before.explain("json"));
     const std::vector<Feed> feeds = inputs.make(before);
+    const fs::path kept_in = placed.value("costs_folder", "");
+    const Scratch scratch;
+    if (dry_run || kept_in.empty()) config.set("/placement/costs", scratch.path.string());
+    else if (fs::exists(kept_in)) fs::copy(kept_in, scratch.path, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     Json learned = Json::array(), skipped = Json::array();
     for (const Json& device : placed["devices"]) {
       const std::string name = device["provider"].get<std::string>(), uid = device["device"].get<std::string>();
@@ -45,11 +55,60 @@ struct Tune {
         skipped.push_back({{"provider", name}, {"device", uid}, {"text", e.what()}});
       }
     }
-    // Placed anew with what is known now.
-    Json after = placed;
-    if (!dry_run) after = Json::parse(session.open(config).explain("json"));
-    print(placed, after, learned, skipped);
+    // Placed anew with what is known now, and run both ways: sums of steps are not yet what a run takes.
+    const Session tuned = session.open(config);
+    Outcome outcome;
+    outcome.after = Json::parse(tuned.explain("json"));
+    for (std::size_t n = 0; n < std::min(placed["nodes"].size(), outcome.after["nodes"].size()); ++n)
+      outcome.moved += placed["nodes"][n]["device"] != outcome.after["nodes"][n]["device"];
+    if (outcome.moved > 0) outcome.run_ns = run_both(before, tuned, feeds);
+    outcome.slower = outcome.run_ns[1] > 1.05 * outcome.run_ns[0] + 2000;
+    outcome.kept = !dry_run && !kept_in.empty() && !outcome.slower;
+    if (outcome.slower && !dry_run && !kept_in.empty()) put_back(scratch.path, kept_in);
+    print(placed, outcome, learned, skipped);
     return learned.empty() ? failed : ok;
+  }
+
+  struct Outcome {
+    Json after;
+    std::size_t moved = 0;
+    std::array<double, 2> run_ns{};  // of a run as placed before and after, the middle one; 0 where nothing moved
+    bool slower = false, kept = false;
+  };
+  // A folder of the process's own, gone with the object.
+  struct Scratch {
+    fs::path path;
+    Scratch() {
+      std::string pattern = (fs::temp_directory_path() / "tenon-tune-XXXXXX").string();
+      if (::mkdtemp(pattern.data()) == nullptr) throw Failure{failed, fmt::format("{}: no folder can be made there", pattern)};
+      path = pattern;
+    }
+    ~Scratch() {
+      std::error_code ignored;
+      fs::remove_all(path, ignored);
+    }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+  };
+  // What was kept before counts again.
+  static void put_back(const fs::path& from, const fs::path& to) {
+    for (const auto& entry : fs::directory_iterator(to))
+      if (!fs::exists(from / entry.path().filename())) fs::remove_all(entry.path());
+    fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  }
+  // By turns, so that whatever else the machine does befalls both.
+  std::array<double, 2> run_both(const Session& before, const Session& after, const std::vector<Feed>& feeds) const {
+    RunOptions run;
+    run.stop = interrupt();
+    std::array<std::vector<double>, 2> times;
+    for (int i = -3; i < std::max(runs, 5); ++i)
+      for (std::size_t s = 0; s < 2; ++s) {
+        const auto start = std::chrono::steady_clock::now();
+        (void)(s == 0 ? before : after).run(feeds, {}, run);
+        if (i >= 0) times[s].push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count());
+      }
+    for (std::vector<double>& t : times) std::nth_element(t.begin(), t.begin() + static_cast<std::ptrdiff_t>(t.size() / 2), t.end());
+    return {times[0][times[0].size() / 2], times[1][times[1].size() / 2]};
   }
 
   // All that the device claims runs there, what it lacks on the CPU; every step is timed by itself.
@@ -75,7 +134,7 @@ struct Tune {
       bar.at(i / static_cast<double>(runs), device.c_str());
       (void)s.run(feeds, {}, run);
     }
-    return s.learn(profile, !dry_run);
+    return s.learn(profile, true);
   }
 
   // "" for one that cannot be used and need not be.
@@ -89,16 +148,16 @@ struct Tune {
     }
   }
 
-  void print(const Json& before, const Json& after, const Json& learned, const Json& skipped) const {
-    std::size_t moved = 0;
-    for (std::size_t n = 0; n < std::min(before["nodes"].size(), after["nodes"].size()); ++n)
-      moved += before["nodes"][n]["device"] != after["nodes"][n]["device"];
+  void print(const Json& before, const Outcome& outcome, const Json& learned, const Json& skipped) const {
+    const Json& after = outcome.after;
     if (json || format == "json") {
       fmt::print("{}\n", Json{{"learned", learned},
                               {"skipped", skipped},
-                              {"kept", !dry_run},
-                              {"moved", moved},
-                              {"cost_ns", {{"before", before["cost_ns"]}, {"after", after["cost_ns"]}}}}
+                              {"kept", outcome.kept},
+                              {"moved", outcome.moved},
+                              {"cost_ns", {{"before", before["cost_ns"]}, {"after", after["cost_ns"]}}},
+                              {"run_ns", {{"before", outcome.run_ns[0]}, {"after", outcome.run_ns[1]}}},
+                              {"devices", {{"before", devices_of(before)}, {"after", devices_of(after)}}}}
                              .dump(2));
       return;
     }
@@ -114,12 +173,21 @@ struct Tune {
     for (const Json& s : skipped)
       fmt::print("\nnot measured on {} ({}): {}\n", s["provider"].get<std::string>(), s["device"].get<std::string>(),
                  s["text"].get<std::string>());
-    if (dry_run) {
-      fmt::print("\nnothing was kept (--dry-run)\n");
-      return;
-    }
-    fmt::print("\n{} moved; by what was measured a run takes {}; before, {} was expected\n", count_text(moved, "node"),
-               time_text(after["cost_ns"].get<double>()), time_text(before["cost_ns"].get<double>()));
+    fmt::print("\n");
+    print_comparison(before, after, "before", "after", false);
+    if (outcome.moved > 0)
+      fmt::print("\na run takes {} now; {} as it was placed before\n", time_text(outcome.run_ns[1]), time_text(outcome.run_ns[0]));
+    if (dry_run) fmt::print("\nnothing was kept (--dry-run)\n");
+    else if (outcome.slower) fmt::print("\nnothing was kept: what steps take alone would have made a run slower\n");
+    else if (!outcome.kept) fmt::print("\nnothing was kept: /placement/costs names no folder\n");
+    else fmt::print("\nkept in {}\n", before.value("costs_folder", ""));
+  }
+
+  static Json devices_of(const Json& report) {
+    Json out = Json::array();
+    for (const Json& d : report["devices"])
+      out.push_back({{"provider", d["provider"]}, {"device", d["device"]}, {"node_count", d["node_count"]}, {"cost_ns", d["cost_ns"]}});
+    return out;
   }
 };
 

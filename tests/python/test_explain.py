@@ -110,11 +110,39 @@ def test_tune_measures_and_later_sessions_place_by_it(tmp_path, monkeypatch):
     dry = json.loads(tenon("tune", *given, "--runs", 3, "--dry-run", "--json").stdout)
     assert not dry["kept"] and {line["provider"] for line in dry["learned"]} == {"second", "cpu"}
     assert not (tmp_path / "cache/tenon/costs").exists()
+    assert dry["moved"] == 4 and dry["run_ns"]["after"] < dry["run_ns"]["before"], "the tuned placement is timed beside the other"
+    assert [d["node_count"] for d in dry["devices"]["before"]] == [4, 0] and [d["node_count"] for d in dry["devices"]["after"]] == [0, 4]
     done = tenon("tune", *given, "--runs", 5).stdout
-    assert "measured on" in done and "4 nodes moved" in done
+    assert "measured on" in done and "4 nodes moved" in done and "kept in" in done
+    assert "provider's hint" in tenon("explain", *given, "--node", "a", "--set", "/placement/costs=").stdout
     after = data("explain", *given)
     assert {n["provider"] for n in after["nodes"]} == {"cpu"} and all(n["measured"] for n in after["nodes"])
     assert "measured" in tenon("explain", *given).stdout
+    other = data("explain", *given[:-1], "n=32")  # never measured; its family was
+    assert {o["cost_from"] for n in other["nodes"] for o in n["offers"]} == {"measured nearby"}
+    assert {n["provider"] for n in other["nodes"]} == {"cpu"}
     assert {n["provider"] for n in data("explain", *given, "--set", "/placement/costs=")["nodes"]} == {"second"}
     assert "costs forgotten" in tenon("tune", *given, "--forget").stdout
     assert {n["provider"] for n in data("explain", *given)["nodes"]} == {"second"}
+
+
+def test_options_take_one_value_and_leave_the_model_alone(mixed):
+    """As one types it: options in front, the model last."""
+    assert "4 nodes" in tenon("explain", "--provider-path", SECOND, "-p", "second", "-p", "cpu", "-d", "batch=2", mixed).stdout
+
+
+def test_rules_that_say_nothing_are_named(mixed):
+    rules = json.dumps([{"match": {"op": "Convolution"}, "use": "cpu"}, {"match": {"op": "Neg"}, "use": "cpu"}])
+    notes = data("explain", mixed, *BOTH, "--set", f"/placement/rules={rules}")["notes"]
+    assert any("/placement/rules/0 fits no node" in n for n in notes) and not any("/placement/rules/1" in n for n in notes)
+    wrong = json.dumps([{"match": {"op": "Neg"}, "use": "scond"}])
+    report = data("explain", mixed, *BOTH, "--set", f"/placement/rules={wrong}", "--set", "/placement/on_unsupported=report")
+    assert any('wants "scond", which is no provider' in n for n in report["notes"])
+
+
+def test_a_command_that_there_is_not(mixed):
+    assert 'did you mean "explain"?' in tenon("explian", mixed, code=2).stderr
+    assert "; there are run, " in tenon("xyzzyx", code=2).stderr
+    assert "--nodes lists all" in tenon("explain", mixed, "--node", "nothing at all", code=2).stderr
+    done = tenon("explain", mixed, *BOTH, "--why-not", "secnd", code=2)
+    assert 'did you mean "second"?' in done.stderr and "add -p" not in done.stderr

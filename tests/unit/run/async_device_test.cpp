@@ -1,6 +1,7 @@
 // Devices that work later than they are asked to, with a memory of their own in small slabs (tests/plugins/async.cpp).
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <thread>
@@ -241,6 +242,28 @@ TEST(AsyncDevice, ALostDeviceIsReplacedAndTheRunRepeated) {
     EXPECT_EQ(run(*s, feeds).size(), 1u);
   }
   EXPECT_GE(lost, 3);
+}
+
+TEST(AsyncDevice, WhicheverCallOfFourDevicesFindsOneGoneTheRunIsRepeatedWithoutIt) {
+  const std::string bytes = graph_bytes(R"(g (float[N] x) => (float[N] y) {
+    a = Relu(x) [late_1] b = Neg(a) c = Sin(b) [late_2] d = Add(c, a) e = Exp(d) [other_1] f = Tanh(e) [host_1] g1 = Abs(f) s = Shape(x) t = Cast<to = 1>(s) y = Mul(g1, t) })");
+  const Config c = async_config("*", false, R"("placement":{"on_device_lost":"replace"})");
+  int lost = 0;
+  for (int n = 1; n < 500; ++n) {
+    auto s = session(bytes, c);
+    ASSERT_TRUE(s);
+    ::setenv("TENON_TEST_ASYNC_LOST", "1", 1);
+    ::setenv("TENON_TEST_ASYNC_FAIL", std::to_string(n).c_str(), 1);
+    const auto out = run(*s, {{"x", tensor<float>({3}, {0.1f, 0.1f, 0.1f})}});
+    ::unsetenv("TENON_TEST_ASYNC_FAIL");
+    ::unsetenv("TENON_TEST_ASYNC_LOST");
+    ASSERT_EQ(out.size(), 1u) << "call " << n;
+    for (float v : values<float>(out[0].datum)) ASSERT_NEAR(v, 3 * std::tanh(std::exp(std::sin(-0.1f) + 0.1f)), 1e-5) << "call " << n;
+    const auto& notes = s->placement().notes;
+    if (std::none_of(notes.begin(), notes.end(), [](const std::string& note) { return note.find("was lost") != note.npos; })) break;
+    ++lost;
+  }
+  EXPECT_GE(lost, 25);
 }
 
 TEST(AsyncDevice, ALostDeviceIsReplacedForManyRunsAtOnce) {
