@@ -197,7 +197,7 @@ TEST(AsyncDevice, EveryCallMayFailOnce) {
     a = Relu(x) [late_1] b = Neg(a) c = Sin(b) [late_2] d = Add(c, a) e = Exp(d) [other_1] f = Tanh(e) s = Shape(x) t = Cast<to = 1>(s) y = Mul(f, t) })");
   const Config c = async_config("*");
   int failed = 0;
-  for (int n = 1; n < 500; ++n) {
+  for (int n = 1; n < 45; ++n) {
     auto s = session(bytes, c);
     ASSERT_TRUE(s);
     ::setenv("TENON_TEST_ASYNC_FAIL", std::to_string(n).c_str(), 1);
@@ -249,7 +249,7 @@ TEST(AsyncDevice, WhicheverCallOfFourDevicesFindsOneGoneTheRunIsRepeatedWithoutI
     a = Relu(x) [late_1] b = Neg(a) c = Sin(b) [late_2] d = Add(c, a) e = Exp(d) [other_1] f = Tanh(e) [host_1] g1 = Abs(f) s = Shape(x) t = Cast<to = 1>(s) y = Mul(g1, t) })");
   const Config c = async_config("*", false, R"("placement":{"on_device_lost":"replace"})");
   int lost = 0;
-  for (int n = 1; n < 500; ++n) {
+  for (int n = 1; n < 45; ++n) {
     auto s = session(bytes, c);
     ASSERT_TRUE(s);
     ::setenv("TENON_TEST_ASYNC_LOST", "1", 1);
@@ -260,8 +260,7 @@ TEST(AsyncDevice, WhicheverCallOfFourDevicesFindsOneGoneTheRunIsRepeatedWithoutI
     ASSERT_EQ(out.size(), 1u) << "call " << n;
     for (float v : values<float>(out[0].datum)) ASSERT_NEAR(v, 3 * std::tanh(std::exp(std::sin(-0.1f) + 0.1f)), 1e-5) << "call " << n;
     const auto& notes = s->placement().notes;
-    if (std::none_of(notes.begin(), notes.end(), [](const std::string& note) { return note.find("was lost") != note.npos; })) break;
-    ++lost;
+    lost += std::any_of(notes.begin(), notes.end(), [](const std::string& note) { return note.find("was lost") != note.npos; });
   }
   EXPECT_GE(lost, 25);
 }
