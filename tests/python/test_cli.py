@@ -39,7 +39,7 @@ def test_help_names_every_command_and_exit_code():
 
 
 @pytest.mark.parametrize("args,code,text", [
-    ([], 2, "subcommand"), (["walk"], 2, "subcommand"), (["run"], 2, "model"), (["run", "/nowhere.onnx"], 2, "/nowhere.onnx"),
+    ([], 2, "subcommand"), (["walk"], 2, "no command \"walk\""), (["run"], 2, "model"), (["run", "/nowhere.onnx"], 2, "/nowhere.onnx"),
     (["run", "MODEL", "--frequency", "3"], 2, "frequency"), (["run", "MODEL", "--format", "xml"], 2, "xml"),
     (["run", "MODEL", "-t", "0"], 2, "threads"), (["bench", "MODEL", "--runs", "0"], 2, "runs"),
     (["run", "MODEL", "--set", "threads"], 2, "POINTER=VALUE"), (["run", "MODEL", "-d", "batch"], 2, "NAME=N"),

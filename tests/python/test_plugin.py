@@ -356,7 +356,7 @@ def test_a_wheel_is_found_through_its_entry_point(prefix, acme, tmp_path):
     save("cnn", tmp_path)
     code = (
         "import json, sys, time; began = time.perf_counter(); import tenonrt as rt; seconds = time.perf_counter() - began\n"
-        "session = rt.InferenceSession('cnn.onnx', providers=['zenith', 'cpu'])\n"
+        "session = rt.InferenceSession('cnn.onnx', providers=['zenith'])\n"
         "ours = sum(node.provider == 'zenith' for node in session.placement())\n"
         "print(json.dumps([ours, seconds, 'tenon_provider_zenith' in sys.modules, rt.get_all_providers()]))\n"
     )
