@@ -43,7 +43,8 @@ void transpose_blocks(const float* src, std::int64_t src_stride, std::int64_t ro
 }
 
 // Three rows next to each other, as colours are: columns [0, the result) are done.
-std::int64_t interleave_three(const float* src, std::int64_t src_stride, std::int64_t columns, float* dst) {
+std::int64_t interleave_three([[maybe_unused]] const float* src, [[maybe_unused]] std::int64_t src_stride,
+                              [[maybe_unused]] std::int64_t columns, [[maybe_unused]] float* dst) {
   std::int64_t c = 0;
 #if HWY_TARGET != HWY_SCALAR
   const hn::ScalableTag<float> d;
