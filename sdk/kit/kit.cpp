@@ -86,7 +86,8 @@ std::string quoted(const std::string& word) {
 
 std::string command_of(const Options& options, const Target& target) {
   std::string out = "tenon plugin test " + quoted(target.manifest.empty() ? target.library : target.manifest);
-  for (const auto& [name, value] : nlohmann::json::parse(options.provider_options).items())
+  const nlohmann::json provider_options = nlohmann::json::parse(options.provider_options);
+  for (const auto& [name, value] : provider_options.items())
     out += " -o " + quoted(name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
   for (const auto& [pointer, value] : options.settings) out += " --set " + quoted(pointer + "=" + value);
   if (!options.device.empty()) out += " --device " + quoted(options.device);
