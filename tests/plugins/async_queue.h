@@ -56,20 +56,7 @@ class Queue {
   // Returns when all before the mark is done.
   void reach(std::uint64_t mark) {
     if (done_.load() >= mark) return;
-    if (lazy_) {
-      std::lock_guard turn(turn_);
-      while (done_.load() < mark) {
-        Work next;
-        {
-          std::lock_guard lock(mutex_);
-          if (work_.empty()) return;
-          next = std::move(work_.front());
-          work_.pop_front();
-        }
-        run(next);
-      }
-      return;
-    }
+    if (lazy_) return work_until(mark);
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return done_.load() >= mark; });
   }
@@ -90,6 +77,26 @@ class Queue {
     }
     changed_.notify_all();
   }
+  // By one thread at a time, which may come here again: work may wait for marks of other queues. Who waits for another thread's
+  // turn is let go as soon as the mark is reached, because that thread may go on to wait for him.
+  void work_until(std::uint64_t mark) {
+    std::unique_lock lock(mutex_);
+    while (done_.load() < mark) {
+      if (depth_ > 0 && turn_ != std::this_thread::get_id()) {
+        changed_.wait(lock);
+        continue;
+      }
+      if (work_.empty()) return;
+      const Work next = std::move(work_.front());
+      work_.pop_front();
+      turn_ = std::this_thread::get_id();
+      ++depth_;
+      lock.unlock();
+      run(next);
+      lock.lock();
+      if (--depth_ == 0) changed_.notify_all();
+    }
+  }
   void work() {
     std::mt19937 random(static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(this)));
     for (;;) {
@@ -108,12 +115,13 @@ class Queue {
 
   const bool lazy_;
   std::mutex mutex_;
-  std::recursive_mutex turn_;  // one thread works a lazy queue; work may wait for marks of other queues
   std::condition_variable changed_;
   std::deque<Work> work_;
   std::uint64_t given_ = 0;
   std::atomic<std::uint64_t> done_{0};
   Failure failure_;
+  std::thread::id turn_;  // who works a lazy queue while depth_ is not 0
+  int depth_ = 0;
   bool stop_ = false;
   std::thread worker_;
 };
