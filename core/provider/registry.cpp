@@ -141,10 +141,12 @@ Result<ProviderPtr> Registry::open_found(Found found, OptionsPtr options, TrustP
   if (!isolate) TENON_TRY(preflight(found.manifest));  // it may load what the library needs
   TENON_TRY(check_writers(found.manifest));
   // What came with this library is as good as this library.
-  if (found.where == own_installation) policy.require_pinned = false;
-  TENON_TRY(check_pin(found.manifest, policy));
-  if (found.where != own_installation && policy.probe && !isolate && !privileged_process())
+  if (found.where == own_installation) {
+    policy.require_pinned = false;
+  } else if (policy.probe && !isolate && !privileged_process()) {
+    TENON_TRY(check_pin(found.manifest, policy));  // loading asks again: without a probe, once is enough
     TENON_TRY(probe_library(found.manifest.id, file, policy.probe_limit, Quarantine()));
+  }
   TENON_ASSIGN(LoadedLibrary library, isolate ? load_isolated(found.manifest, policy, options, *isolate) : load_library(found.manifest, policy));
   TENON_ASSIGN(ProviderPtr provider, Provider::make(std::move(found.manifest), std::move(library), std::move(options)));
   {

@@ -169,8 +169,11 @@ Status Server::execute(Reader& in, std::vector<Fd>& fds, ServedChannel& channel,
     refresh(o);
   }
   if (!in.done()) return in.fail(), Status();
-  for (const std::uint32_t o : changed)
-    if (b.handle) TENON_TRY(device_->binding_update(b.handle, &o, &b.addresses[o], 1));
+  if (b.handle && !changed.empty()) {
+    std::vector<tenon_address> now;
+    for (const std::uint32_t o : changed) now.push_back(b.addresses[o]);
+    TENON_TRY(device_->binding_update(b.handle, changed.data(), now.data(), changed.size()));
+  }
 
   Page& page = channel.shared();
   Control control([&page] { return page.cancelled.load(std::memory_order_relaxed) != 0; }, Control::Clock::time_point::max());
