@@ -83,15 +83,20 @@ void worker_counts(Subject& s) {
   }
 }
 
+// How many barriers of a run are tried. Throws NotClaimed where it calls none.
+std::int64_t barriers_of(const Session& session, const Subject::Work& work, const Watch& w) {
+  for (int i = 0; i < 20 && w.barriers == 0; ++i) (void)run(session, work.feeds);
+  if (w.barriers == 0) throw NotClaimed("it never calls barrier");
+  return std::min<std::int64_t>(w.most_barriers, most_places);
+}
+
 void worker_fails(Subject& s) {
   const Subject::Work work = s.work(2048);
   const Session session = s.tested(work.model, {{"/session/threads", "4"}});
   Watch& w = s.watch();
   const Outputs expected = run(session, work.feeds);
-  for (int i = 0; i < 20 && w.barriers == 0; ++i) (void)run(session, work.feeds);
-  if (w.barriers == 0) throw NotClaimed("it never calls barrier");
   int failed = 0;
-  const std::int64_t barriers = std::min<std::int64_t>(w.most_barriers, most_places);
+  const std::int64_t barriers = barriers_of(session, work, w);
   for (std::int64_t worker = 0; worker < 4; ++worker)
     for (std::int64_t at = 1; at <= barriers; ++at) {
       w.fail_worker = worker;
@@ -133,9 +138,7 @@ void cancelled_at_barriers(Subject& s) {
   const Session session = s.tested(work.model, {{"/session/threads", "4"}});
   Watch& w = s.watch();
   const Outputs expected = run(session, work.feeds);
-  for (int i = 0; i < 20 && w.barriers == 0; ++i) (void)run(session, work.feeds);
-  if (w.barriers == 0) throw NotClaimed("it never calls barrier");
-  const std::int64_t barriers = std::min<std::int64_t>(w.most_barriers, most_places);
+  const std::int64_t barriers = barriers_of(session, work, w);
   for (std::int64_t worker = 0; worker < 4; ++worker)
     for (std::int64_t at = 1; at <= barriers; ++at) {
       w.fail_worker = worker;

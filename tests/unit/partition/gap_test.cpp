@@ -212,6 +212,12 @@ TEST(CoverGap, OverlappingClaimsComeClose) {
   EXPECT_LE(gaps.worst(), 1.6);
 }
 
+// Pins to one of three devices or keeps off one: one claim in `one_in`. What is allowed of a node always holds one that can.
+void allow_some(Problem& p, Random& r, int one_in) {
+  for (const Claim& c : p.claims)
+    if (c.nodes.size() == 1 && below(r, one_in) == 0) p.input.allowed[c.nodes[0]] = below(r, 2) ? 1ull << c.device : ~(1ull << ((c.device + 1) % 3));
+}
+
 // Rules of the configuration, as masks: nodes pinned to a device, kept off one.
 TEST(CoverGap, PinsAndDenialsHoldAtLeastCost) {
   Gaps gaps = gaps_of(1000, [](Problem& p, Random& r, unsigned) {
@@ -220,8 +226,7 @@ TEST(CoverGap, PinsAndDenialsHoldAtLeastCost) {
     add_single_claims(p, r);
     add_claims_of_several(p, r, below(r, 4), 3);
     for (Claim& c : p.claims) c.cost_ns = cost(r) * static_cast<double>(c.nodes.size()) * 0.8;
-    for (const Claim& c : p.claims)  // what is allowed of a node always holds one that can
-      if (c.nodes.size() == 1 && below(r, 6) == 0) p.input.allowed[c.nodes[0]] = below(r, 2) ? 1ull << c.device : ~(1ull << ((c.device + 1) % 3));
+    allow_some(p, r, 6);
   });
   gaps.report("pins and denials");
   EXPECT_EQ(gaps.part(0.9), 1);
@@ -240,8 +245,7 @@ TEST(CoverGap, LimitsOfMemoryPinsAndDenials) {
       c.cost_ns = cost(r) * static_cast<double>(c.nodes.size()) * 0.8;
       c.weight_bytes = static_cast<std::uint64_t>(below(r, 100)), c.workspace_bytes = static_cast<std::uint64_t>(below(r, 50));
     }
-    for (const Claim& c : p.claims)
-      if (c.nodes.size() == 1 && below(r, 10) == 0) p.input.allowed[c.nodes[0]] = below(r, 2) ? 1ull << c.device : ~(1ull << ((c.device + 1) % 3));
+    allow_some(p, r, 10);
     const std::uint64_t limit = 80 + static_cast<std::uint64_t>(below(r, 200));
     for (DeviceModel& d : p.devices)
       if (!d.on_host()) d.memory_limit = limit;
