@@ -64,6 +64,7 @@ struct RecurrenceStep {
       for (std::int64_t b = 0; b < rows; ++b) {
         if (s >= lengths[b]) continue;
         Row& row = active[count++];
+        row.step = s;
         row.time = form.backwards(d) ? lengths[b] - 1 - s : s;
         row.batch = first + b;
         row.h = state(c, d, row.batch, s % 2);
@@ -84,7 +85,7 @@ struct RecurrenceStep {
   }
 
   struct Row {
-    std::int64_t time, batch;
+    std::int64_t step, time, batch;  // step: how many have been walked before
     float *h, *next, *third, *fourth;
     const float* projection;
   };
@@ -121,13 +122,18 @@ struct RecurrenceStep {
     static_assert(sum_floats >= max_chunk * max_gates * max_panel_lanes);
     const std::int64_t lanes = packing.lanes, floats = packing.panel_floats(gates), sum_step = count * gates * lanes;
     const auto products = packing.compact ? compact_panel_products : panel_products;
-    for (std::int64_t p = begin; p < end;) {
-      const std::int64_t some = std::min(end - p, sum_floats / sum_step);
-      for (std::int64_t i = 0; i < some; ++i) products(gates, count, h, weights + (p + i) * floats, packing.depth(), sums + i * sum_step);
+    // To and fro: what a step has read last is still in the cache when the next one begins there.
+    const bool back = rows[0].step % 2 != 0;
+    for (std::int64_t done = 0; done < end - begin;) {
+      const std::int64_t some = std::min(end - begin - done, sum_floats / sum_step), p = back ? end - done - some : begin + done;
+      for (std::int64_t i = 0; i < some; ++i) {
+        const std::int64_t at = back ? some - 1 - i : i;
+        products(gates, count, h, weights + (p + at) * floats, packing.depth(), sums + at * sum_step);
+      }
       for (std::int64_t r = 0; r < count; ++r) {
         fn(rows[r], p * lanes, Panels{some, sum_step, sums + r * gates * lanes, rows[r].projection + p * packing.gates * lanes, form.clip});
       }
-      p += some;
+      done += some;
     }
   }
 

@@ -87,6 +87,14 @@ HWY_ATTR void products(const float* const* h, const float* panel, std::int64_t d
   }
 }
 
+// Left alone, gcc loads a vector once more for each use, and loads are what the loop is short of.
+template <class T>
+HWY_INLINE HWY_ATTR void keep_loaded([[maybe_unused]] T& v) {
+#if HWY_ARCH_X86
+  __asm__("" : "+x"(v.raw));
+#endif
+}
+
 template <int Gates, int Rows>
 HWY_ATTR void compact_products(const float* const* h, const float* panel, std::int64_t depth, float* out) {
   const D d;
@@ -108,7 +116,8 @@ HWY_ATTR void compact_products(const float* const* h, const float* panel, std::i
 #pragma GCC unroll 4
     for (int q = 0; q < together * Gates / 4; ++q) {
       for (std::int64_t i = 0; i < 3 * lanes; i += 16) __builtin_prefetch(panel + fetched_floats + i);
-      const auto a = hn::BitCast(di, hn::Load(d, panel)), b = hn::BitCast(di, hn::Load(d, panel + lanes));
+      auto a = hn::BitCast(di, hn::Load(d, panel)), b = hn::BitCast(di, hn::Load(d, panel + lanes));
+      keep_loaded(a), keep_loaded(b);
       const auto last = hn::Xor(hn::ShiftLeft<20>(a), hn::ShiftLeft<8>(b));
       const V w[4] = {hn::ConvertTo(d, a), hn::ConvertTo(d, b), hn::Load(d, panel + 2 * lanes), hn::ConvertTo(d, last)};
       panel += 3 * lanes;
