@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "plugins/cpu/attention_fusion.h"
+#include "plugins/cpu/embedding_fusion.h"
 #include "plugins/cpu/fusion.h"
 #include "plugins/cpu/layout.h"
 #include "plugins/cpu/packing.h"
@@ -209,6 +210,7 @@ std::unique_ptr<Program> Program::compile(const Host& host, const Options& optio
   if (!options.plain) fuse_quantized(graph, program->values, program->units, packing);
   if (!options.plain) fuse(graph, program->values, program->units, packing);
   if (!options.plain) fuse_attention(graph, program->values, program->units, packing);
+  if (!options.plain) fuse_embeddings(graph, program->values, program->units, packing);
 
   drop_unread(*program);
 

@@ -84,6 +84,34 @@ struct GatherKnownStep {
   }
 };
 
+// The same where neighbours are gathered side by side (a triangle of a matrix): whole runs are copied.
+struct GatherRunsStep {
+  struct Run {
+    std::int64_t from, to, bytes;
+    bool padded;  // copied in whole chunks: what is too much stays in the row, and the next run writes over it
+  };
+  static constexpr std::int64_t chunk = 16, most_chunks = 32;
+
+  const Run* runs;
+  std::size_t count;
+  std::int64_t outer, src_row, dst_row;  // bytes
+  Ref src, dst;
+
+  void operator()(const StepContext& c) const {
+    const StepContext::Slice part = c.slice(outer);
+    const char* s = c.ptr<const char>(src) + part.begin * src_row;
+    char* d = c.ptr<char>(dst) + part.begin * dst_row;
+    for (std::int64_t o = part.begin; o < part.end; ++o, s += src_row, d += dst_row) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const Run& r = runs[i];
+        if (r.padded)
+          for (std::int64_t at = 0; at < r.bytes; at += chunk) std::memcpy(d + r.to + at, s + r.from + at, chunk);
+        else std::memcpy(d + r.to, s + r.from, static_cast<std::size_t>(r.bytes));
+      }
+    }
+  }
+};
+
 class GatherOp final : public Op {
  public:
   GatherOp(const NodeView& node, CompileContext& context) : axis_(node.int_or("axis", 0)), table_(HalfTable::of(node, 0, context)) {}
@@ -132,8 +160,28 @@ class GatherOp final : public Op {
       if (i < 0) throw Failure{TENON_OUT_OF_RANGE, index_text("Gather", indices[k], static_cast<std::int64_t>(k), s.bound)};
       at.push_back(static_cast<std::int32_t>(i));
     }
+    const StepOptions options = copy_options(s.kind, 2 * bytes_of(s.kind, s.outer * s.count));
+    if (const auto runs = runs_of(at, s); !runs.empty()) {
+      const GatherRunsStep step{b.keep<GatherRunsStep::Run>(runs), runs.size(), s.outer, bytes_of(s.kind, s.bound), bytes_of(s.kind, s.count), s.src, s.dst};
+      return b.step("gather", step, options, {{s.src}}, {{s.dst}});
+    }
     const GatherKnownStep known{s.kind, s.outer, s.bound, s.count, b.keep<std::int32_t>(at), s.src, s.dst};
-    b.step("gather", known, copy_options(s.kind, 2 * bytes_of(s.kind, s.outer * s.count)), {{s.src}}, {{s.dst}});
+    b.step("gather", known, options, {{s.src}}, {{s.dst}});
+  }
+  // Empty where they are too short to be worth it.
+  static PlanList<GatherRunsStep::Run> runs_of(const PlanList<std::int32_t>& at, const GatherStep& s) {
+    const std::int64_t bytes = element_bytes(s.kind), src_row = s.bound * bytes, dst_row = s.count * bytes;
+    PlanList<GatherRunsStep::Run> runs;
+    for (std::size_t k = 0; k < at.size(); ++k) {
+      if (k > 0 && at[k] == at[k - 1] + 1) runs.back().bytes += bytes;
+      else runs.push_back({at[k] * bytes, static_cast<std::int64_t>(k) * bytes, bytes, false});
+    }
+    if (dst_row < GatherRunsStep::chunk * static_cast<std::int64_t>(runs.size())) return {};
+    for (GatherRunsStep::Run& r : runs) {
+      const std::int64_t chunks = (r.bytes + GatherRunsStep::chunk - 1) / GatherRunsStep::chunk, padded = chunks * GatherRunsStep::chunk;
+      r.padded = chunks <= GatherRunsStep::most_chunks && r.from + padded <= src_row && r.to + padded <= dst_row;
+    }
+    return runs;
   }
 
   std::int64_t axis_;

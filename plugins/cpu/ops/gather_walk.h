@@ -12,6 +12,8 @@ struct GatherWalk {
   std::int64_t bound, count;      // rows of the data, of the indices; both times whatever stands outside
   const char* data = nullptr;     // null: nothing is fetched
   std::int64_t row_bytes = 0;
+  std::int64_t first = 0, step = 1;  // where the indices of one round stand in their list
+  const char* op = "Gather";         // for messages
 
   // Calls copy(row, from) for each row of the output in [begin, end). What is out of bounds is reported and ends the walk.
   template <class Copy>
@@ -19,10 +21,10 @@ struct GatherWalk {
     constexpr std::int64_t ahead = 8;  // rows of the same indices
     std::int64_t outer = begin / count, k = begin % count;
     for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t at = list.resolve(k, bound);
-      if (at < 0) return list.fail(c, "Gather", k, bound);
+      const std::int64_t at = list.resolve(first + k * step, bound);
+      if (at < 0) return list.fail(c, op, first + k * step, bound);
       if (data && k + ahead < count)
-        if (const std::int64_t next = list.resolve(k + ahead, bound); next >= 0) fetch(data + (outer * bound + next) * row_bytes);
+        if (const std::int64_t next = list.resolve(first + (k + ahead) * step, bound); next >= 0) fetch(data + (outer * bound + next) * row_bytes);
       copy(row, outer * bound + at);
       if (++k == count) k = 0, ++outer;
     }

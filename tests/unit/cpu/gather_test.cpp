@@ -143,6 +143,32 @@ TEST(Gather, KnownPlacesInManyRows) {
   EXPECT_THAT(wrong.run().error, HasSubstr("index 3 at position 1 is outside [-3, 3)"));
 }
 
+TEST(Gather, KnownRunsInManyRows) {
+  constexpr std::int64_t rows = 19, width = 23;
+  // The lower triangle of a matrix, runs that end where rows do, and one that is longer than all.
+  std::vector<std::int64_t> places;
+  for (std::int64_t i = 1; i < 5; ++i)
+    for (std::int64_t j = 0; j < i; ++j) places.push_back(5 * i - 5 + j);
+  for (std::int64_t i = 12; i < 23; ++i) places.push_back(i - 23);
+  for (std::int64_t i = 0; i < 23; ++i) places.push_back(i);
+  for (std::int64_t i : {20, 21, 22}) places.push_back(i);
+  const auto count = static_cast<std::int64_t>(places.size());
+  for (const std::int64_t inner : {1, 2, 4}) {
+    const Tensor x = counting<float>({rows, width, inner});
+    std::vector<float> expected;
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t p : places)
+        for (std::int64_t k = 0; k < inner; ++k)
+          expected.push_back(x.as<float>()[static_cast<std::size_t>((r * width + (p < 0 ? p + width : p)) * inner + k)]);
+    OpTest t({gather_rows});
+    t.input("x", x);
+    t.constant("i", ints({count}, places));
+    t.value("y", TENON_DTYPE_FLOAT, {rows, count, inner});
+    t.node("Gather", {"x", "i"}, {"y"}, {{"axis", 1}});
+    for (std::uint32_t workers : {1u, 3u}) EXPECT_EQ(t.run({.workers = workers, .threads = true})["y"].as<float>(), expected) << inner;
+  }
+}
+
 TEST(Gather, NamesIndexAndBound) {
   for (const char* op : {"Gather", "GatherElements"}) {
     const Results r = run(op, {counting<float>({3, 1}), ints({2, 1}, {0, 3})},
