@@ -10,7 +10,7 @@ constexpr double log2_e = 1.4426950408889634;
 constexpr std::int64_t few_rows = 4;          // up to here dot products beat packing
 constexpr std::int64_t most_keys = 512;       // of a block: a tile's scores stay in the first-level cache
 constexpr std::int64_t block_floats = 32768;  // of a block of keys or values: both stay in the second-level cache
-constexpr std::int64_t query_floats = 65536;  // of the queries that share a block
+constexpr std::int64_t query_floats = 131072;  // of the queries that share a block
 constexpr std::int64_t row_pad = 16;          // keeps rows of scores from the same cache sets
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -157,7 +157,7 @@ void plan_online(PlanBuilder& builder, const AttentionShape& s, const AttentionR
   const std::int64_t depth = std::max(s.depth, s.value_depth);
   // Blocks of queries change no result, so there may be as many as the workers need; each packs all keys and values.
   const std::int64_t workers = builder.options().max_workers, heads = s.batch * s.heads;
-  step.blocks = ceil_div(s.queries, std::clamp<std::int64_t>(query_floats / depth, 64, 1024));
+  step.blocks = ceil_div(s.queries, std::clamp<std::int64_t>(query_floats / depth, 64, 2048));
   while (heads * step.blocks < 4 * workers && heads * step.blocks % workers != 0 && s.queries / (step.blocks + 1) >= 2 * kr.rows)
     ++step.blocks;
   // Blocks of even sizes; a last panel may be half a panel.
