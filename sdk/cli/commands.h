@@ -1,7 +1,9 @@
 // The commands of tenon, one file each. Each adds its subcommand; parsing runs it and leaves the exit code in `result`.
 #pragma once
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 namespace tenon::cli {
 

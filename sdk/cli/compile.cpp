@@ -1,4 +1,5 @@
 // tenon compile: a model and what providers make of it, as one file to ship.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"

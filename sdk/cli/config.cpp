@@ -1,4 +1,5 @@
 // tenon config: check a configuration, show the one that counts, print its schema.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"

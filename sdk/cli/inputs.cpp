@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <random>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/npy.h"

@@ -9,8 +9,11 @@
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <tenon/tenon.hpp>
+
+namespace CLI {
+class App;
+}
 
 namespace tenon::cli {
 

@@ -1,6 +1,7 @@
 // tenon: the command line. Data goes to stdout, messages to stderr.
 #include <algorithm>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <tenon/tenon.hpp>

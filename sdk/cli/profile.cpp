@@ -3,6 +3,7 @@
 #include <fstream>
 #include <map>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"

@@ -1,4 +1,5 @@
 // tenon providers: what was found, what can be used, and why the rest cannot.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sdk/cli/commands.h"

@@ -2,11 +2,16 @@
 // One object a command; used by the main thread.
 #pragma once
 
+#include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <tenon/tenon.hpp>
+
+namespace CLI {
+class App;
+}
 
 namespace tenon::cli {
 
