@@ -171,7 +171,7 @@ class Conv final : public Op {
   Forms make_forms(const KernelDims& k) const {
     Forms f;
     if (split_) f.split = std::make_shared<SplitForm>(options_, groups_, k.ic, k.oc / groups_, k.kernel[kMaxSpatial - 2], k.kernel[kMaxSpatial - 1]);
-    else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc, k.taps);
+    else if (winograd_) f.winograd = std::make_shared<WinogradForm>(conv_tiles(options_.isa), k.ic, k.oc, k.kernel[0], k.taps / k.kernel[0]);
     else if (depthwise_) f.depthwise = std::make_shared<DepthwiseForm>(groups_, k.taps);
     else if (suits_grouped(options_.isa, window_, groups_, k.ic, k.oc / groups_, k.kernel + 1))
       f.grouped = std::make_shared<GroupedForm>(groups_, k.ic, k.kernel[1]);
@@ -199,18 +199,18 @@ class Conv final : public Op {
     p.low = fused.low, p.high = fused.high, p.rest = fused.rest;
     depthwise_next_->plan(builder, forms_.direct->packing(), p);
   }
-  // For one image of the sizes that the graph has or expects. False where they are not known or there are three spatial dims.
+  // For one image of the sizes that the graph has or expects. False where they are not known.
   bool expected(const NodeView& node, ConvGeometry& g) const {
     const tenon_value &x = node.input(0), &w = node.input(1);
-    if (window_.spatial > 2 || w.rank != window_.spatial + 2 || w.dims[0] <= 0 || w.dims[1] <= 0 || w.dims[0] % groups_ != 0) return false;
+    if (w.rank != window_.spatial + 2 || w.dims[0] <= 0 || w.dims[1] <= 0 || w.dims[0] % groups_ != 0) return false;
     g.n = 1, g.groups = groups_, g.ic = w.dims[1], g.oc = w.dims[0] / groups_;
-    Window* windows[] = {&g.h, &g.w};
+    Window* windows[kMaxSpatial] = {&g.d, &g.h, &g.w};
     for (int d = 0; d < window_.spatial; ++d) {
       std::int64_t size = x.dim_opt[2 + d];
       if (w.dims[2 + d] <= 0 || size <= 0 || size > (1 << 24)) return false;
       // Who dilates a line so far has long ones.
       if (window_.spatial == 1 && x.dims[2] < 0) size = std::max(size, 32 * window_.dilations[d]);
-      *windows[2 - window_.spatial + d] = window_.resolve(d, size, w.dims[2 + d]);
+      *windows[kMaxSpatial - window_.spatial + d] = window_.resolve(d, size, w.dims[2 + d]);
     }
     return true;
   }

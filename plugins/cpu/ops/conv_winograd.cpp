@@ -15,14 +15,14 @@ constexpr std::int64_t kPointBytesWide = 576 << 10, kPointBytes = 288 << 10;
 struct WinogradConv {
   const ConvTiles* tiles;
   const WinogradKernels* kernels;
-  std::int64_t n, ic, oc, blocks;           // blocks of 16 input channels
-  Window h, w;
+  std::int64_t n, ic, rows, blocks;         // rows of weights of a point; blocks of 16 input channels of a slice
+  Window d, h, w;
   ImageLayout src, dst;
   std::int64_t src_image, dst_image;
   const ConvChannels* channels;
   std::int64_t channel_count;
   const std::uint8_t* whole;                // per tile of channels: stores straight into dst
-  std::int64_t tile_rows, tile_columns;     // of an image
+  std::int64_t tile_rows, tile_columns;     // of a slice
   std::int64_t segments, rows_per_block, most_tiles;
   bool separate;
   Ref in, weights, bias, out, residual, scratch;
@@ -41,10 +41,11 @@ class Pass {
       : c_(conv), context_(context), points_(worker_scratch<float>(context, conv.scratch, conv.scratch_bytes)),
         products_(at(conv.products_at)), pixels_(at(conv.pixels_at)), results_(at(conv.results_at)) {}
 
-  // Tiles [column, column_end) of tile rows [row, row_end) of one image.
-  void block(std::int64_t image, std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end, std::int64_t first,
+  // Tiles [column, column_end) of tile rows [row, row_end) of one slice, counted over all images.
+  void block(std::int64_t slice, std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end, std::int64_t first,
              std::int64_t last) {
-    image_ = image, row_ = row, row_end_ = row_end, column_ = column, width_ = column_end - column;
+    image_ = slice / c_.d.out, slice_ = slice % c_.d.out, row_ = row, row_end_ = row_end, column_ = column, width_ = column_end - column;
+    c_.d.inside(slice_, tap_, tap_end_);
     count_ = (row_end - row) * width_;
     for (std::int64_t r = row; r < row_end; ++r) transform_inputs(r);
     for (std::int64_t t = first; t < last; ++t) {
@@ -55,13 +56,15 @@ class Pass {
 
  private:
   float* at(std::uint64_t offset) const { return reinterpret_cast<float*>(reinterpret_cast<char*>(points_) + offset); }
+  std::int64_t pixel_at(std::int64_t oh, std::int64_t ow) const { return (slice_ * c_.h.out + oh) * c_.w.out + ow; }
 
   void transform_inputs(std::int64_t tile_row) {
     const float* image = context_.ptr<const float>(c_.in) + image_ * c_.src_image;
     const std::int64_t y = tile_row * kWinogradTile - c_.h.pad, x = column_ * kWinogradTile - c_.w.pad, width = width_ * kWinogradTile + 2;
     const std::int64_t left = std::clamp<std::int64_t>(-x, 0, width), right = std::clamp<std::int64_t>(c_.w.in - x, left, width);
-    for (std::int64_t b = 0; b < c_.blocks; ++b) {
-      const std::int64_t real = std::min<std::int64_t>(16, c_.ic - b * 16);
+    for (std::int64_t b = 0; b < (tap_end_ - tap_) * c_.blocks; ++b) {
+      const std::int64_t channel = b % c_.blocks * 16, real = std::min<std::int64_t>(16, c_.ic - channel);
+      const std::int64_t depth = slice_ * c_.d.stride - c_.d.pad + (tap_ + b / c_.blocks) * c_.d.dilation;
       for (std::int64_t r = 0; r < kWinogradReach; ++r) {
         float* to = pixels_ + r * width * 16;
         if (y + r < 0 || y + r >= c_.h.in) {
@@ -70,15 +73,21 @@ class Pass {
         }
         std::fill_n(to, left * 16, 0.0f);
         std::fill_n(to + right * 16, (width - right) * 16, 0.0f);
-        gather_pixels(image, c_.src, b * 16, real, (y + r) * c_.w.in + x + left, 1, right - left, to + left * 16, 16);
+        gather_pixels(image, c_.src, channel, real, (depth * c_.h.in + y + r) * c_.w.in + x + left, 1, right - left, to + left * 16, 16);
       }
       c_.kernels->input({pixels_, width * 16, width_, points_ + (b * count_ + (tile_row - row_) * width_) * 16, c_.point});
     }
   }
 
   void multiply(const ConvChannels& channels) {
-    multiply_winograd(c_.tiles->kinds[channels.kind], {kWinogradPoints, c_.ic, count_, c_.point, points_,
-                                                       context_.ptr<const float>(c_.weights) + kWinogradPoints * channels.offset, products_});
+    const ConvTileKind& kind = c_.tiles->kinds[channels.kind];
+    if (tap_ == tap_end_) {  // the slice reads padding only
+      std::fill_n(products_, kWinogradPoints * count_ * kind.channels, 0.0f);
+      return;
+    }
+    const std::int64_t slice = c_.rows / c_.d.kernel;
+    multiply_winograd(kind, {kWinogradPoints, (tap_end_ - tap_) * slice, c_.rows, count_, c_.point, points_,
+                             context_.ptr<const float>(c_.weights) + kWinogradPoints * channels.offset + tap_ * slice * kind.channels, products_});
   }
 
   void transform_outputs(const ConvChannels& channels, bool whole) {
@@ -95,7 +104,7 @@ class Pass {
     for (std::int64_t r = row_; r < row_end_; ++r) {
       const std::int64_t oh = r * kWinogradTile, height = std::min(kWinogradTile, c_.h.out - oh);
       for (std::int64_t t = 0; t < width_; ++t) {
-        const std::int64_t ow = (column_ + t) * kWinogradTile, width = std::min(kWinogradTile, c_.w.out - ow), pixel = oh * c_.w.out + ow;
+        const std::int64_t ow = (column_ + t) * kWinogradTile, width = std::min(kWinogradTile, c_.w.out - ow), pixel = pixel_at(oh, ow);
         args.height = height, args.width = width;
         for (std::int64_t j = 0; j < vectors; ++j) {
           args.src = products_ + ((r - row_) * width_ + t) * kind.channels + j * kind.lanes;
@@ -115,7 +124,7 @@ class Pass {
       const std::int64_t ow = column_ * kWinogradTile, columns = std::min(width_ * kWinogradTile, c_.w.out - ow);
       for (std::int64_t k = 0; !whole && k < height; ++k)
         scatter_pixels(results_ + k * width_ * kWinogradTile * kind.channels, kind.channels, columns, dst, c_.dst, channels.begin,
-                       channels.count, (oh + k) * c_.w.out + ow, 1);
+                       channels.count, pixel_at(oh + k, ow), 1);
       if (!c_.separate) finish(whole ? c_.rest : c_.all, channels, dst, oh, height, ow, columns);
     }
   }
@@ -127,7 +136,7 @@ class Pass {
     const bool together = columns == c_.w.out;
     for (std::int64_t k = 0; k < channels.count; k += step)
       for (std::int64_t r = 0; r < (together ? 1 : height); ++r) {
-        const std::int64_t to = c_.dst.at(channels.begin + k, (oh + r) * c_.w.out + ow);
+        const std::int64_t to = c_.dst.at(channels.begin + k, pixel_at(oh + r, ow));
         apply_epilogue(epilogue, context_, dst + to, image_ * c_.dst_image + to, columns * step * (together ? height : 1));
       }
   }
@@ -135,12 +144,13 @@ class Pass {
   const WinogradConv& c_;
   const StepContext& context_;
   float *points_, *products_, *pixels_, *results_;
-  std::int64_t image_ = 0, row_ = 0, row_end_ = 0, column_ = 0, width_ = 0, count_ = 0;
+  std::int64_t image_ = 0, slice_ = 0, tap_ = 0, tap_end_ = 0;  // the slice's, and the range of taps that read inside
+  std::int64_t row_ = 0, row_end_ = 0, column_ = 0, width_ = 0, count_ = 0;
 };
 
 void WinogradConv::operator()(const StepContext& context) const {
   // Units of work: segments of tile rows.
-  const std::int64_t rows = tile_rows * segments, total = n * rows;
+  const std::int64_t units = tile_rows * segments, total = n * d.out * units;
   const WorkGrid grid = share_work(context.workers, total, channel_count, cost, cost_row, cost_tile);
   const std::int64_t by_row = context.worker % grid.by_rows, by_tile = context.worker / grid.by_rows;
   if (by_tile >= grid.by_tiles) return;
@@ -148,15 +158,15 @@ void WinogradConv::operator()(const StepContext& context) const {
   const std::int64_t end = total * (by_row + 1) / grid.by_rows;
   Pass pass(*this, context);
   for (std::int64_t item = total * by_row / grid.by_rows; item < end;) {
-    const std::int64_t image = item / rows, unit = item % rows;
+    const std::int64_t slice = item / units, unit = item % units;
     if (segments > 1) {
       const std::int64_t row = unit / segments, s = unit % segments;
-      pass.block(image, row, row + 1, tile_columns * s / segments, tile_columns * (s + 1) / segments, first, last);
+      pass.block(slice, row, row + 1, tile_columns * s / segments, tile_columns * (s + 1) / segments, first, last);
       ++item;
       continue;
     }
-    const std::int64_t stop = std::min({rows, unit + rows_per_block, unit + end - item});
-    pass.block(image, unit, stop, 0, tile_columns, first, last);
+    const std::int64_t stop = std::min({units, unit + rows_per_block, unit + end - item});
+    pass.block(slice, unit, stop, 0, tile_columns, first, last);
     item += stop - unit;
   }
 }
@@ -188,12 +198,13 @@ void WinogradForm::pack(const float* weights, float* dst, std::int64_t begin, st
   const std::int64_t count = points_ == 6 ? 3 : 9;
   for (std::int64_t i = begin; i < end; ++i) {
     const ConvChannels& c = packing_.channels[static_cast<std::size_t>(i / packing_.ic)];
-    const std::int64_t k = i % packing_.ic;
-    if (c.count < c.width) std::fill_n(taps, count * c.width, 0.0f);
-    transpose_rows(weights + (c.begin * packing_.ic + k) * count, packing_.ic * count, c.count, count, taps, c.width);
+    const std::int64_t row = i % packing_.ic, depth = row / slice_rows(), k = row % slice_rows();
+    if (c.count < c.width || k >= ic_) std::fill_n(taps, count * c.width, 0.0f);
+    if (k < ic_)
+      transpose_rows(weights + ((c.begin * ic_ + k) * depth_ + depth) * count, ic_ * depth_ * count, c.count, count, taps, c.width);
     if (points_ == 6) transform_taps(taps, taps + c.width, taps + 2 * c.width, c.width, points, c.width);
     else transform_weights(taps, c.width, points);
-    float* to = dst + points_ * c.offset + k * c.width;
+    float* to = dst + points_ * c.offset + row * c.width;
     for (std::int64_t p = 0; p < points_; ++p) std::copy_n(points + p * c.width, c.width, to + p * packing_.ic * c.width);
   }
 }
@@ -212,10 +223,10 @@ void multiply_winograd(const ConvTileKind& kind, const WinogradProducts& p) {
   args.low = -kInfinity, args.high = kInfinity;
   args.prefetch_step = (kind.channels * static_cast<std::int64_t>(sizeof(float)) + pieces - 1) / pieces;
   for (std::int64_t point = 0; point < p.points; ++point) {
-    args.weights = p.weights + point * p.ic * kind.channels;
+    args.weights = p.weights + point * p.rows * kind.channels;
     for (std::int64_t i = 0; i < pieces; ++i) {
       const std::int64_t t = p.count * i / pieces, some = p.count * (i + 1) / pieces - t;
-      args.prefetch = reinterpret_cast<const char*>(args.weights + p.ic * kind.channels) + i * args.prefetch_step * p.ic;
+      args.prefetch = reinterpret_cast<const char*>(args.weights + p.rows * kind.channels) + i * args.prefetch_step * p.ic;
       args.src = p.input + point * p.point + t * 16;
       for (std::int64_t j = 0; j < vectors; ++j) args.dst[j] = p.to + (point * p.count + t) * kind.channels + j * kind.lanes;
       kind.tiles[some - 1](args);
@@ -233,8 +244,9 @@ bool winograd_stores(const ConvPacking& packing, std::int64_t dst_block, std::ve
 }
 
 bool suits_winograd(const ConvGeometry& g) {
-  if (g.groups != 1 || g.ic < 16 || g.oc < 16 || g.d.kernel != 1 || g.d.out != 1 || g.d.stride != 1 || g.d.pad != 0) return false;
-  if (g.h.kernel == 1 && g.h.in == 1 && g.h.pad == 0 && g.w.kernel == 3 && g.w.stride == 1) {
+  if (g.groups != 1 || g.ic < 16 || g.oc < 16) return false;
+  const bool flat = g.d.kernel == 1 && g.d.in == 1 && g.d.out == 1;
+  if (flat && g.h.kernel == 1 && g.h.in == 1 && g.h.pad == 0 && g.w.kernel == 3 && g.w.stride == 1) {
     const std::int64_t tiles = (g.w.out + 4 * g.w.dilation - 1) / (4 * g.w.dilation) * g.w.dilation;
     return tiles >= 12 && 6 * tiles * 5 < 3 * g.w.out * 4;
   }
@@ -242,7 +254,7 @@ bool suits_winograd(const ConvGeometry& g) {
     if (w->kernel != 3 || w->stride != 1 || w->dilation != 1) return false;
   const std::int64_t tiles = (g.h.out + 3) / 4 * ((g.w.out + 3) / 4);
   // Fewer tiles do not pay for reading four times the weights.
-  return tiles >= 12 && 36 * tiles * 5 < 9 * g.h.out * g.w.out * 4;
+  return tiles * g.d.out >= 12 && 36 * tiles * 5 < 9 * g.h.out * g.w.out * 4;
 }
 
 bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const ConvGeometry& g, const ConvProblem& problem,
@@ -252,8 +264,8 @@ bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const Co
   WinogradConv c{};
   c.tiles = packing.tiles;
   c.kernels = &winograd_kernels(builder.options().isa);
-  c.n = g.n, c.ic = g.ic, c.oc = g.oc, c.blocks = (g.ic + 15) / 16;
-  c.h = g.h, c.w = g.w;
+  c.n = g.n, c.ic = g.ic, c.rows = packing.ic, c.blocks = (g.ic + 15) / 16;
+  c.d = g.d, c.h = g.h, c.w = g.w;
   c.src = {problem.src_block, g.in_pixels()}, c.dst = {problem.dst_block, g.out_pixels()};
   c.src_image = g.ic * g.in_pixels(), c.dst_image = g.oc * g.out_pixels();
   c.channels = builder.keep<ConvChannels>(packing.channels);
@@ -268,13 +280,13 @@ bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const Co
   if (c.separate) c.low = -kInfinity, c.high = kInfinity, c.residual = {};
 
   c.tile_rows = (g.h.out + 3) / 4, c.tile_columns = (g.w.out + 3) / 4;
-  const std::int64_t bytes = kWinogradPoints * c.blocks * 16 * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t blocks = g.d.kernel * c.blocks, bytes = kWinogradPoints * blocks * 16 * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t most = std::max(c.tiles->kinds[0].columns, (c.kernels->lanes == 16 ? kPointBytesWide : kPointBytes) / bytes);
   c.segments = (c.tile_columns + most - 1) / most;
   c.rows_per_block = c.segments > 1 ? 1 : std::clamp<std::int64_t>(most / c.tile_columns, 1, c.tile_rows);
   const std::int64_t widest = (c.tile_columns + c.segments - 1) / c.segments;
   c.most_tiles = widest * c.rows_per_block;
-  c.point = c.most_tiles * c.blocks * 16 + 16;  // an odd number of cache lines apart
+  c.point = c.most_tiles * blocks * 16 + 16;  // an odd number of cache lines apart
 
   const std::int64_t channels = c.tiles->kinds[0].channels;
   std::uint64_t used = 0;
@@ -293,10 +305,10 @@ bool emit_winograd_conv(PlanBuilder& builder, const WinogradForm& form, const Co
   // In cycles, roughly, as for direct convolutions.
   const auto width = static_cast<double>(channels), lanes = static_cast<double>(c.tiles->kinds[0].lanes),
              tiles = static_cast<double>(widest);
-  c.cost = tiles * (static_cast<double>(kWinogradPoints * g.ic) * width / lanes / (lanes > 8 ? 1 : 2) + 160 * width / lanes);
-  c.cost_row = tiles * static_cast<double>(c.blocks) * 250 * (lanes > 8 ? 1 : 2);
-  c.cost_tile = static_cast<double>(kWinogradPoints * g.ic) * width / 4;
-  const double flops = 2.0 * static_cast<double>(g.n * g.oc * g.out_pixels()) * static_cast<double>(g.ic * 9);
+  c.cost = tiles * (static_cast<double>(kWinogradPoints * c.rows) * width / lanes / (lanes > 8 ? 1 : 2) + 160 * width / lanes);
+  c.cost_row = tiles * static_cast<double>(blocks) * 250 * (lanes > 8 ? 1 : 2);
+  c.cost_tile = static_cast<double>(kWinogradPoints * c.rows) * width / 4;
+  const double flops = 2.0 * static_cast<double>(g.n * g.oc * g.out_pixels()) * static_cast<double>(g.ic * g.taps());
   builder.step("conv.winograd", c, {.est_ns = flops / (lanes > 1 ? 200 : 16) + 200}, reads);
   return c.separate;
 }

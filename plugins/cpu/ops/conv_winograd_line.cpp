@@ -48,7 +48,7 @@ class Pass {
     runs(begin, end, [&](const Run& run) { transform_inputs(run); });
     for (std::int64_t t = first; t < last; ++t) {
       const ConvChannels& channels = c_.channels[t];
-      multiply_winograd(c_.tiles->kinds[channels.kind], {kPoints, c_.ic, count_, c_.point, points_,
+      multiply_winograd(c_.tiles->kinds[channels.kind], {kPoints, c_.ic, c_.ic, count_, c_.point, points_,
                                                          context_.ptr<const float>(c_.weights) + kPoints * channels.offset, products_});
       runs(begin, end, [&](const Run& run) { transform_outputs(run, channels, c_.whole[t] != 0); });
     }

@@ -362,6 +362,12 @@ TEST(Conv, WinogradOfLines) {
   check_tails({{2, 48, 1100}, {64, 48, 3}, {}, {32}, {64, 0}}, 1e-4);
   check_tails({{1, 16, 130}, {32, 16, 3}, {}, {16}, {9, 40}}, 1e-4);  // taps that only meet padding
 }
+TEST(Conv, WinogradOfVolumes) {
+  check_tails({{1, 32, 4, 12, 12}, {32, 32, 3, 3, 3}, {}, {}, {1, 1, 1, 1, 1, 1}}, 1e-4);
+  check_tails({{2, 20, 5, 13, 9}, {24, 20, 3, 3, 3}, {}, {}, {0, 1, 0, 0, 1, 2}}, 1e-4);      // channels that fill no block
+  check_tails({{1, 16, 7, 16, 20}, {40, 16, 2, 3, 3}, {2, 1, 1}, {2, 1, 1}, {3, 1, 1, 4, 1, 1}}, 1e-4);  // slices that only meet padding
+  check_tails({{1, 48, 6, 14, 14}, {16, 48, 1, 3, 3}, {}, {}, {}}, 1e-4);
+}
 TEST(Conv, AutoPadAndNoBias) {
   check({{1, 16, 11, 12}, {16, 16, 4, 4}, {2, 3}, {}, {}, 1, false, "SAME_UPPER"}, Tail::none);
   check({{1, 16, 11, 12}, {16, 16, 4, 4}, {2, 3}, {}, {}, 1, false, "SAME_LOWER"}, Tail::relu);
