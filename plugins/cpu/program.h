@@ -34,6 +34,7 @@ struct Unit {
   std::vector<std::uint32_t> inputs, outputs;  // values; no_value where omitted
   std::vector<std::uint32_t> nodes;            // graph nodes that it computes; the first is the op's own
   bool data_dependent = false;
+  bool bytes = false;                          // fuse_quantized made it: from bytes to bytes, images channels last inside
   std::string label;                           // for messages
 };
 

@@ -6,6 +6,7 @@
 
 #include "plugins/cpu/epilogue.h"
 #include "plugins/cpu/ops/byte_mean.h"
+#include "plugins/cpu/quantized_elementwise.h"
 #include "plugins/cpu/quantized_units.h"
 
 namespace tenon::cpu {
@@ -14,28 +15,28 @@ namespace {
 class Matcher : UnitGraph {
  public:
   Matcher(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
-      : UnitGraph(graph, values, units), context_(context) {}
+      : UnitGraph(graph, values, units, context) {}
 
-  void run() {
-    for (std::uint32_t u = 0; u < units_.size(); ++u) {
-      if (!units_[u].op || fused_[u] || !node(u).domain().empty()) continue;  // a fused unit stands behind the node it began with
-      const std::string_view type = node(u).op_type();
+  void products() {
+    each([&](std::uint32_t u, std::string_view type) {
       if (type == "Conv" || type == "Gemm" || type == "MatMul") product(u);
       else if (type == "QLinearConv" || type == "QLinearMatMul") linear(u);
-      else if (type == "MaxPool") pool(u);
+    });
+  }
+  void pools() {
+    each([&](std::uint32_t u, std::string_view type) {
+      if (type == "MaxPool") pool(u);
       else if (type == "GlobalAveragePool" || type == "ReduceMean") mean(u);
-    }
-    std::erase_if(units_, [](const Unit& unit) { return !unit.op; });
+    });
   }
 
  private:
-  // Of a DequantizeLinear or QuantizeLinear of a whole tensor to or from float32.
-  std::optional<Quantization> of_linear(std::uint32_t u) const {
-    const NodeView n = node(u);
-    const bool back = n.op_type() == "DequantizeLinear";
-    const std::int32_t real = back ? n.output(0).dtype : n.input(0).dtype;
-    if (real != TENON_DTYPE_FLOAT) return {};
-    return byte_quantization(context_, n, linear_places, back ? n.input(0).dtype : n.output(0).dtype);
+  // Calls f with the units that no fused one has taken, and the types of their nodes.
+  template <class F>
+  void each(F f) {
+    for (std::uint32_t u = 0; u < units_.size(); ++u)  // a fused unit stands behind the node it began with
+      if (units_[u].op && !fused_[u] && node(u).domain().empty()) f(u, node(u).op_type());
+    std::erase_if(units_, [](const Unit& unit) { return !unit.op; });
   }
 
   // ---- products ---------------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class Matcher : UnitGraph {
     unit.op = std::make_unique<ByteMaxPoolOp>(window, channels, is_signed);
     if (!real) {
       units_[u] = std::move(unit);
-      fused_[u] = true;
+      fused_[u] = units_[u].bytes = true;
       return;
     }
     kill_reads(unit, u);
@@ -321,15 +322,15 @@ class Matcher : UnitGraph {
     for (std::int32_t axis = 2; axis < op.rank(0); ++axis) pixels.push_back(axis);
     return axes == pixels;
   }
-
-  CompileContext& context_;
 };
 
 }  // namespace
 
 void fuse_quantized(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context) {
   if (!gemm::byte_kernels(context.options().isa)) return;
-  Matcher(graph, values, units, context).run();
+  Matcher(graph, values, units, context).products();
+  fuse_quantized_elementwise(graph, values, units, context);
+  Matcher(graph, values, units, context).pools();
 }
 
 }  // namespace tenon::cpu

@@ -4,9 +4,10 @@
 
 namespace tenon::cpu {
 
-UnitGraph::UnitGraph(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units)
-    : graph_(graph), values_(values), units_(units), producer_(values.size(), no_value), readers_(values.size()), fused_(units.size()) {
+UnitGraph::UnitGraph(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
+    : graph_(graph), values_(values), units_(units), context_(context), producer_(values.size(), no_value), readers_(values.size()), fused_(units.size()) {
   for (std::uint32_t u = 0; u < units.size(); ++u) {
+    fused_[u] = units[u].bytes;
     for (std::uint32_t v : units[u].inputs)
       if (v != no_value) readers_[v].push_back(u);
     for (std::uint32_t v : units[u].outputs)
@@ -21,6 +22,14 @@ std::uint32_t UnitGraph::made_by(std::uint32_t v, std::string_view type) const {
 
 std::uint32_t UnitGraph::only_reader(std::uint32_t v) const {
   return v == no_value || values_[v].is_output || readers_[v].size() != 1 ? no_value : readers_[v][0];
+}
+
+std::optional<Quantization> UnitGraph::of_linear(std::uint32_t u) const {
+  const NodeView n = node(u);
+  const bool back = n.op_type() == "DequantizeLinear";
+  const std::int32_t real = back ? n.output(0).dtype : n.input(0).dtype;
+  if (real != TENON_DTYPE_FLOAT) return {};
+  return byte_quantization(context_, n, linear_places, back ? n.input(0).dtype : n.output(0).dtype);
 }
 
 void UnitGraph::kill_reads(const Unit& unit, std::uint32_t u) {
@@ -40,7 +49,7 @@ void UnitGraph::place(Unit unit, std::uint32_t from, std::uint32_t to, const std
   }
   if (from != to) units_[from].op.reset();
   units_[to] = std::move(unit);
-  fused_[to] = true;
+  fused_[to] = units_[to].bytes = true;
 }
 
 }  // namespace tenon::cpu

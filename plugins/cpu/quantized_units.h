@@ -3,13 +3,16 @@
 // Made for one pass over the units, which it refers to. One thread.
 #pragma once
 
+#include <optional>
+
+#include "plugins/cpu/ops/byte_weights.h"
 #include "plugins/cpu/program.h"
 
 namespace tenon::cpu {
 
 class UnitGraph {
  public:
-  UnitGraph(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units);
+  UnitGraph(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context);
 
   // The node that a unit began with.
   NodeView node(std::uint32_t u) const { return NodeView(graph_, units_[u].nodes[0]); }
@@ -21,15 +24,20 @@ class UnitGraph {
   // The only unit that reads a value, which stays inside.
   std::uint32_t only_reader(std::uint32_t v) const;
 
+  // Of a DequantizeLinear or QuantizeLinear of a whole tensor to or from float32.
+  std::optional<Quantization> of_linear(std::uint32_t u) const;
+
   // The unit no longer reads its inputs.
   void kill_reads(const Unit& unit, std::uint32_t u);
-  // Puts the new unit, which took over `from`, where its last node was, and takes away the sources that nobody reads any more.
+  // Puts the new unit, which took over `from`, where its last node was, and takes away the sources that nobody reads any more:
+  // readers before what they read.
   void place(Unit unit, std::uint32_t from, std::uint32_t to, const std::vector<std::uint32_t>& sources);
 
  protected:
   const tenon_graph& graph_;
   const std::vector<Value>& values_;
   std::vector<Unit>& units_;
+  CompileContext& context_;
   std::vector<std::uint32_t> producer_;
   std::vector<std::vector<std::uint32_t>> readers_;
   std::vector<bool> fused_;  // from bytes to bytes, channels last inside

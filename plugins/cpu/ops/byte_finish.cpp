@@ -133,6 +133,49 @@ HWY_ATTR void larger(std::uint8_t* out, const std::uint8_t* x, std::uint8_t flip
   for (; i < n; ++i) out[i] = static_cast<std::uint8_t>(std::max<std::uint8_t>(out[i] ^ flip, x[i] ^ flip) ^ flip);
 }
 
+// Sixteen entries at a time: what is not among them has its top bit set, which looks up a zero.
+HWY_ATTR void map(const std::uint8_t* table, const std::uint8_t* x, std::int64_t n, std::uint8_t* out) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<std::uint8_t> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; i + lanes <= n; i += lanes) {
+    const auto at = hn::LoadU(d, x + i);
+    auto found = hn::Zero(d);
+    for (int k = 0; k < 16; ++k) {
+      const auto index = hn::SaturatedAdd(hn::Xor(at, hn::Set(d, static_cast<std::uint8_t>(16 * k))), hn::Set(d, std::uint8_t{0x70}));
+      found = hn::Or(found, hn::TableLookupBytesOr0(hn::LoadDup128(d, table + 16 * k), index));
+    }
+    hn::StoreU(found, d, out + i);
+  }
+#endif
+  for (; i < n; ++i) out[i] = table[x[i]];
+}
+
+// Squares of 16: four times the lower and the upper halves of rows 8 apart are interleaved.
+HWY_ATTR void transpose(const std::uint8_t* in, std::int64_t in_row, std::int64_t rows, std::int64_t columns, std::uint8_t* out, std::int64_t out_row) {
+  std::int64_t c = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::Full128<std::uint8_t> d;
+  for (; c + 16 <= columns; c += 16) {
+    std::int64_t r = 0;
+    for (; r + 16 <= rows; r += 16) {
+      hn::VFromD<hn::Full128<std::uint8_t>> a[16], b[16];
+      for (int k = 0; k < 16; ++k) a[k] = hn::LoadU(d, in + (r + k) * in_row + c);
+      for (int round = 0; round < 2; ++round) {
+        for (int k = 0; k < 8; ++k) b[2 * k] = hn::InterleaveLower(d, a[k], a[k + 8]), b[2 * k + 1] = hn::InterleaveUpper(d, a[k], a[k + 8]);
+        for (int k = 0; k < 8; ++k) a[2 * k] = hn::InterleaveLower(d, b[k], b[k + 8]), a[2 * k + 1] = hn::InterleaveUpper(d, b[k], b[k + 8]);
+      }
+      for (int k = 0; k < 16; ++k) hn::StoreU(a[k], d, out + (c + k) * out_row + r);
+    }
+    for (std::int64_t k = c; k < c + 16; ++k)
+      for (std::int64_t q = r; q < rows; ++q) out[k * out_row + q] = in[q * in_row + k];
+  }
+#endif
+  for (; c < columns; ++c)
+    for (std::int64_t r = 0; r < rows; ++r) out[c * out_row + r] = in[r * in_row + c];
+}
+
 HWY_ATTR void quantize_real(const float* x, std::int64_t n, float scale, const ByteTarget& to, std::uint8_t* out) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -169,7 +212,7 @@ HWY_ATTR void extremes(const float* x, std::int64_t n, float* least, float* grea
 }  // namespace
 
 const ByteFinish* byte_finish_table() {
-  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &extremes, &larger};
+  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &extremes, &larger, &map, &transpose};
   return &kernels;
 }
 

@@ -60,6 +60,10 @@ struct ByteFinish {
   void (*extremes)(const float* x, std::int64_t n, float* least, float* greatest);
   // out[i] = the larger of both, for bytes with flip turned.
   void (*larger)(std::uint8_t* out, const std::uint8_t* x, std::uint8_t flip, std::int64_t n);
+  // out[i] = table[x[i]] of 256; out may be x.
+  void (*map)(const std::uint8_t* table, const std::uint8_t* x, std::int64_t n, std::uint8_t* out);
+  // out[c * out_row + r] = in[r * in_row + c] for rows x columns bytes.
+  void (*transpose)(const std::uint8_t* in, std::int64_t in_row, std::int64_t rows, std::int64_t columns, std::uint8_t* out, std::int64_t out_row);
 };
 const ByteFinish& byte_finish(Isa isa);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "plugins/cpu/families.h"
+#include "plugins/cpu/ops/byte_finish.h"
 #include "plugins/cpu/ops/conv_layout.h"
 
 namespace tenon::cpu {
@@ -49,6 +50,7 @@ class Reorder final : public Op {
  private:
   // Bytes have one block of all channels: images are transposed, in squares that stay in the cache.
   struct BytesStep {
+    const ByteFinish* finish;
     std::int64_t n, rows, columns;  // of the source
     Ref src, dst;
 
@@ -67,17 +69,16 @@ class Reorder final : public Op {
           continue;
         }
         for (std::int64_t row = 0; row < rows; row += kSide)
-          for (std::int64_t c = first; c < last; ++c)
-            for (std::int64_t r = row; r < std::min(row + kSide, rows); ++r) out[c * rows + r] = in[r * columns + c];
+          finish->transpose(in + row * columns + first, columns, std::min(kSide, rows - row), last - first, out + first * rows + row, rows);
       }
     }
   };
   void plan_bytes(PlanBuilder& builder, const Shape& x, std::int64_t pixels) const {
     const std::int64_t channels = x[1];
     if ((from_ != 0 && to_ != 0) || from_ + to_ != channels) throw Failure{TENON_INTERNAL, "reorder: bytes have one block of all channels"};
-    const BytesStep step = from_ == 0 ? BytesStep{x[0], channels, pixels, builder.in_ref(0), builder.out_ref(0)}
-                                      : BytesStep{x[0], pixels, channels, builder.in_ref(0), builder.out_ref(0)};
-    builder.step("reorder", step, {.est_ns = static_cast<double>(x.count())});
+    const BytesStep step = from_ == 0 ? BytesStep{&byte_finish(builder.options().isa), x[0], channels, pixels, builder.in_ref(0), builder.out_ref(0)}
+                                      : BytesStep{&byte_finish(builder.options().isa), x[0], pixels, channels, builder.in_ref(0), builder.out_ref(0)};
+    builder.step("reorder", step, {.est_ns = static_cast<double>(x.count()) / 8});
   }
 
   struct BlocksStep {

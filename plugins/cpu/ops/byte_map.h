@@ -1,0 +1,21 @@
+// ByteMapOp: each byte of a tensor replaced by an entry of a table, in whatever order the bytes lie.
+// Filled in compile by quantized_elementwise.cpp, immutable afterwards.
+#pragma once
+
+#include <array>
+
+#include "plugins/cpu/op.h"
+
+namespace tenon::cpu {
+
+class ByteMapOp final : public Op {
+ public:
+  explicit ByteMapOp(const std::array<std::uint8_t, 256>& table) : table_(table) {}
+  void plan(PlanBuilder& builder) const override;
+  std::int32_t layout(std::span<std::int32_t> inputs, std::int32_t) override { return inputs[0]; }
+
+ private:
+  std::array<std::uint8_t, 256> table_;
+};
+
+}  // namespace tenon::cpu
