@@ -38,7 +38,7 @@ namespace {
 struct NodeContext final : onnx::InferenceContext {
   const Graph* graph = nullptr;
   const Node* node = nullptr;
-  std::map<std::string, onnx::AttributeProto> attributes;
+  mutable std::map<std::string, onnx::AttributeProto> attributes;  // that were asked for: most of a forest's thousands never are
   std::vector<onnx::TypeProto> inputs, outputs;
   std::vector<onnx::TensorProto> data;
   std::vector<const Constant*> known;
@@ -46,8 +46,12 @@ struct NodeContext final : onnx::InferenceContext {
   ConstantPtr depth;  // of a OneHot, in a type that the library reads
 
   const onnx::AttributeProto* getAttribute(const std::string& name) const override {
-    auto it = attributes.find(name);
-    return it == attributes.end() ? nullptr : &it->second;
+    if (const auto it = attributes.find(name); it != attributes.end()) return &it->second;
+    const auto given = std::find_if(node->attributes.begin(), node->attributes.end(), [&](const Attribute& a) { return a.name == name; });
+    if (given == node->attributes.end()) return nullptr;
+    onnx::AttributeProto& made = attributes[name];
+    attribute_to_proto(*given, made);
+    return &made;
   }
   std::size_t getNumInputs() const override { return inputs.size(); }
   const onnx::TypeProto* getInputType(std::size_t i) const override {
@@ -115,7 +119,6 @@ struct GraphInference::Impl {
     NodeContext& c = *p.context;
     c.graph = &graph;
     c.node = &node;
-    for (const Attribute& a : node.attributes) attribute_to_proto(a, c.attributes[a.name]);
     c.inputs.resize(node.inputs.size());
     c.outputs.resize(node.outputs.size());
     c.data.resize(node.inputs.size());

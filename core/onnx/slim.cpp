@@ -39,7 +39,8 @@ struct Slimmer {
   Status walk(std::span<const std::byte> in, Kind kind, int depth, std::string& out) {
     if (depth > max_nesting)
       return error(TENON_RESOURCE_EXHAUSTED, "the model nests {} messages deep, which is too deep for limits.nesting = {}", max_nesting, max_nesting / 4);
-    std::size_t at = 0;
+    std::size_t at = 0, copied = 0;  // fields that stay as they are, are copied together
+    const auto copy_to = [&](std::size_t end) { out.append(reinterpret_cast<const char*>(in.data() + copied), end - copied); };
     auto bad = [&](const char* what) {
       return error(TENON_DATA_LOSS, "not a complete ONNX model: {} at byte {}; the file is truncated or of another format", what,
                    static_cast<std::uint64_t>(in.data() - base) + at);
@@ -74,25 +75,26 @@ struct Slimmer {
           at += size;
           if (kind == Kind::tensor && field == 9 && size >= lift_from) {
             std::uint64_t marker[4] = {slim.nonce_[0], slim.nonce_[1], static_cast<std::uint64_t>(body.data() - base), size};
+            copy_to(start);
+            copied = at;
             put_varint(out, tag);
             put_varint(out, sizeof(marker));
             out.append(reinterpret_cast<const char*>(marker), sizeof(marker));
-            continue;
-          }
-          if (const Kind next = child(kind, field); next != Kind::other) {
+          } else if (const Kind next = child(kind, field); next != Kind::other) {
             std::string inner;
             TENON_TRY(walk(body, next, depth + 1, inner));
+            copy_to(start);
+            copied = at;
             put_varint(out, tag);
             put_varint(out, inner.size());
             out += inner;
-            continue;
           }
           break;
         }
         default: return bad("an unknown wire type");
       }
-      out.append(reinterpret_cast<const char*>(in.data() + start), at - start);
     }
+    copy_to(in.size());
     return {};
   }
 };
