@@ -88,8 +88,9 @@ std::shared_ptr<void> LoadContext::copy_memory(std::uint64_t bytes) {
       spare_.erase(found);
       return memory;
     }
-    // The new one will do for those that are a little too small.
-    std::erase_if(spare_, [&](const Spare& s) { return s.bytes < bytes && s.bytes >= bytes / 2; });
+    // The new one will do for those that are a little too small; those that are far too large would lie beside it unused, as
+    // providers begin with the largest.
+    std::erase_if(spare_, [&](const Spare& s) { return s.bytes < bytes ? s.bytes >= bytes / 2 : s.bytes / 2 > bytes; });
   }
   return large_memory(bytes);
 }

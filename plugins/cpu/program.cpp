@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <numeric>
 #include <unordered_map>
 
 #include "plugins/cpu/attention_fusion.h"
@@ -41,39 +42,55 @@ struct Making {
   NodeView node;
 };
 
+// As float32; 0 for what is no constant.
+std::uint64_t constant_bytes(const tenon_value& value) {
+  if (value.const_id == 0) return 0;
+  const std::int64_t count = element_count({value.dims, static_cast<std::size_t>(std::max(value.rank, 0))});
+  return count > 0 ? static_cast<std::uint64_t>(count) * sizeof(float) : 0;
+}
 std::uint64_t constant_bytes(const tenon_graph& graph) {
   std::uint64_t bytes = 0;
-  for (std::uint64_t v = 0; v < graph.values.count; ++v) {
-    const auto& value = element<tenon_value>(graph.values, v);
-    if (value.const_id == 0) continue;
-    const std::int64_t count = element_count({value.dims, static_cast<std::size_t>(std::max(value.rank, 0))});
-    bytes += count > 0 ? static_cast<std::uint64_t>(count) * sizeof(float) : 0;
-  }
+  for (std::uint64_t v = 0; v < graph.values.count; ++v) bytes += constant_bytes(element<tenon_value>(graph.values, v));
   return bytes;
 }
 
+// The nodes with the largest constants first: what packing reads is in memory beside what it has made, so the least should have been
+// made by the time when the most is read; and threads come to an end together.
+std::vector<std::size_t> making_order(const std::vector<Making>& making) {
+  std::vector<std::uint64_t> largest(making.size(), 0);
+  for (std::size_t n = 0; n < making.size(); ++n)
+    for (std::uint32_t i = 0; i < making[n].node.input_count(); ++i)
+      if (making[n].node.is_constant(i)) largest[n] = std::max(largest[n], constant_bytes(making[n].node.input(i)));
+  std::vector<std::size_t> order(making.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return largest[a] > largest[b]; });
+  return order;
+}
+
 // Makes the op of every unit: most of the time is spent on packing weights, so several threads take one node after the
-// other. The failure of the first node in order is thrown, whoever met it.
+// other. The failure of the first node in that order is thrown, whoever met it.
 void make_ops(Program& program, std::vector<Making>& making, Packing& packing, tenon_task* load, std::uint64_t weights) {
   struct Work {
     Program& program;
     std::vector<Making>& making;
     Packing& packing;
     tenon_task* load;
+    std::vector<std::size_t> order;
     std::atomic<std::size_t> next{0};
     std::atomic<bool> failed{false};
     std::vector<std::exception_ptr> failures;
-  } work{program, making, packing, load, {}, {}, std::vector<std::exception_ptr>(making.size())};
+  } work{program, making, packing, load, making_order(making), {}, {}, std::vector<std::exception_ptr>(making.size())};
   const auto loop = [](void* context, std::uint64_t, std::uint64_t, std::uint32_t) {
     Work& w = *static_cast<Work*>(context);
-    for (std::size_t n; !w.failed.load(std::memory_order_relaxed) && (n = w.next.fetch_add(1, std::memory_order_relaxed)) < w.making.size();) {
+    for (std::size_t turn; !w.failed.load(std::memory_order_relaxed) && (turn = w.next.fetch_add(1, std::memory_order_relaxed)) < w.making.size();) {
+      const std::size_t n = w.order[turn];
       try {
         Unit& unit = w.program.units[n];
         unit.op = at(unit.label, [&] { return w.making[n].row->make(w.making[n].node, w.packing); });
         if (!unit.op) throw Failure{TENON_INTERNAL, unit.label + ": no operator was made"};
         if (w.program.host.api->cancelled(w.load)) throw Failure{TENON_CANCELLED, "the load was cancelled"};
       } catch (...) {
-        w.failures[n] = std::current_exception();
+        w.failures[turn] = std::current_exception();
         w.failed.store(true, std::memory_order_relaxed);
       }
     }

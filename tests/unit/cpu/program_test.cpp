@@ -332,6 +332,33 @@ TEST_F(ProgramTest, MessagesNameTheNode) {
   EXPECT_EQ(run({"y"}).error, "101: node \"Inc0\" (Inc): sizes differ");
 }
 
+std::vector<std::int64_t> made;  // elements of the constants of nodes, in the order in which these were made
+TEST_F(ProgramTest, NodesWithLargeConstantsAreMadeFirst) {
+  made.clear();
+  std::vector<std::string> outputs;
+  for (const std::int64_t n : {2, 8, 1, 4}) {
+    const std::string x = "x" + std::to_string(n), c = "c" + std::to_string(n), y = "y" + std::to_string(n);
+    t.input(x, tensor<float>({n}, std::vector<float>(static_cast<std::size_t>(n), 1)));
+    t.constant(c, tensor<float>({n}, std::vector<float>(static_cast<std::size_t>(n), static_cast<float>(n))));
+    t.value(y, TENON_DTYPE_FLOAT, {n});
+    t.node("Plus", {x, c}, {y});
+    outputs.push_back(y);
+  }
+  const auto find = [](std::string_view, std::string_view) -> const OpRow* {
+    static const OpRow row{"", "Plus", always, [](const NodeView& node, CompileContext&) -> std::unique_ptr<Op> {
+                             made.push_back(node.input(1).dims[0]);
+                             return std::make_unique<Plus>();
+                           }};
+    return &row;
+  };
+  const auto r = run_program(t, outputs, {.find = find});
+  ASSERT_EQ(r.error, "");
+  EXPECT_THAT(made, ElementsAre(8, 4, 2, 1));
+  EXPECT_THAT(r.steps[0].nodes, ElementsAre(0));  // what they do stays in the order of the graph
+  EXPECT_THAT(r["y2"].as<float>(), ElementsAre(3, 3));
+  EXPECT_THAT(r["y4"].as<float>(), ElementsAre(5, 5, 5, 5));
+}
+
 TEST_F(ProgramTest, EmptyValues) {
   t.input("x", tensor<float>({0, 3}, {}));
   values({"a", "y"}, {0, 3});
