@@ -10,7 +10,7 @@
 namespace tenon::cpu {
 namespace {
 
-constexpr std::int64_t most_rows = 256, block_numbers = 128 * 1024;  // of a block of widened rows
+constexpr std::int64_t most_rows = 512, block_numbers = 256 * 1024;  // of a block of widened rows
 constexpr std::int64_t cached_quads = 128;                         // of a widened panel that stays in the first cache
 
 struct ByteWideStep {
@@ -91,15 +91,14 @@ struct ByteWideStep {
     for (std::int64_t j = 0; j < gemm::short_columns; ++j)
       add[j] = static_cast<std::int32_t>(static_cast<std::uint32_t>(add[j]) + static_cast<std::uint32_t>(added.add[column + j]));
     const char* const next = reinterpret_cast<const char*>(packed + group * form.bytes() + (panel + 1) * form.panel_bytes());
-    const std::int64_t tiles = (height + kernels->rows - 1) / kernels->rows;
-    for (std::int64_t q = 0; q < quads(); q += cached_quads) {
-      const std::int64_t some = std::min(cached_quads, quads() - q);
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        const std::int64_t r = height * t / tiles;
-        kernels->tile({rows + r * depth + 4 * q, depth, wide + q * gemm::short_quad, 0, some, height * (t + 1) / tiles - r, 1,
+    const std::int64_t tile = kernels->rows, tiles = (height + tile - 1) / tile;
+    for (std::int64_t q = 0, line = 0; q < quads(); q += cached_quads) {
+      const std::int64_t some = std::min(cached_quads, quads() - q), lines = (some + tiles - 1) / tiles;
+      for (std::int64_t r = 0; r < height; r += tile) {
+        kernels->tile({rows + r * depth + 4 * q, depth, wide + q * gemm::short_quad, 0, some, std::min(tile, height - r), 1,
                        kernels->crossed ? terms + r : nullptr, q == 0 ? add : nullptr, sums + r * gemm::short_columns, gemm::short_columns});
         // The bytes of the next panel are on their way meanwhile.
-        for (std::int64_t line = q + some * t / tiles; line < q + some * (t + 1) / tiles; ++line) __builtin_prefetch(next + line * 64);
+        for (const std::int64_t stop = std::min(line + lines, q + some); line < stop; ++line) __builtin_prefetch(next + line * 64);
       }
     }
     const std::int64_t at = row * out_row + column;
