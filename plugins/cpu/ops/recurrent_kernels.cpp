@@ -90,7 +90,7 @@ HWY_ATTR void products(const float* const* h, const float* panel, std::int64_t d
 // Left alone, gcc loads a vector once more for each use, and loads are what the loop is short of.
 template <class T>
 HWY_INLINE HWY_ATTR void keep_loaded([[maybe_unused]] T& v) {
-#if HWY_ARCH_X86
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
   __asm__("" : "+x"(v.raw));
 #endif
 }
