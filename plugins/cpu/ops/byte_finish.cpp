@@ -188,6 +188,22 @@ HWY_ATTR void quantize_real(const float* x, std::int64_t n, float scale, const B
   }
 }
 
+HWY_ATTR void dequantize(const std::uint8_t* x, std::int64_t n, std::int32_t zero, std::uint8_t flip, float scale, float* out) {
+  const D d;
+  const I di;
+  const B b;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto turn = hn::Set(b, flip);
+  const auto less = hn::Set(di, zero);
+  const auto factor = hn::Set(d, scale);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto whole = hn::PromoteTo(di, hn::Xor(hn::LoadU(b, x + i), turn));
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::Sub(whole, less)), factor), d, out + i);
+  }
+  for (; i < n; ++i) out[i] = static_cast<float>((x[i] ^ flip) - zero) * scale;
+}
+
 // Min and Max give their second operand where one is no number.
 HWY_ATTR void extremes(const float* x, std::int64_t n, float* least, float* greatest) {
   const D d;
@@ -212,7 +228,7 @@ HWY_ATTR void extremes(const float* x, std::int64_t n, float* least, float* grea
 }  // namespace
 
 const ByteFinish* byte_finish_table() {
-  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &extremes, &larger, &map, &transpose};
+  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &dequantize, &extremes, &larger, &map, &transpose};
   return &kernels;
 }
 

@@ -56,6 +56,8 @@ struct ByteFinish {
   void (*real)(const std::int32_t* sums, const std::int32_t* add, std::int64_t n, float* out);
   // x / scale to bytes; no number becomes the zero.
   void (*quantize_real)(const float* x, std::int64_t n, float scale, const ByteTarget& to, std::uint8_t* out);
+  // out[i] = (x[i] - zero) * scale; zero: of unsigned bytes, flip 0x80 for int8.
+  void (*dequantize)(const std::uint8_t* x, std::int64_t n, std::int32_t zero, std::uint8_t flip, float scale, float* out);
   // Extends [least, greatest] to all of x that is a number.
   void (*extremes)(const float* x, std::int64_t n, float* least, float* greatest);
   // out[i] = the larger of both, for bytes with flip turned.

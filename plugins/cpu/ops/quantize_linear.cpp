@@ -151,7 +151,9 @@ class DequantizeOp final : public Op {
       return;
     }
     const ScaleReader reader = scale_reader(b);
-    b.step("DequantizeLinear", [=](const StepContext& c) {
+    const bool bytes = is_integer8(dtype) && !b.options().plain;
+    if (bytes) o.est_ns = static_cast<double>(n) * 0.1;
+    b.step("DequantizeLinear", [=, finish = &byte_finish(b.options().isa)](const StepContext& c) {
       const auto [begin, end] = c.slice(n, 1024);
       const void* in = c.ptr<const void>(x);
       const void* zeros = zero.present() ? c.ptr<const void>(zero) : nullptr;
@@ -159,6 +161,11 @@ class DequantizeOp final : public Op {
       for_runs(s, begin, end, [&](std::int64_t e, std::int64_t stop, std::int64_t at) {
         const float factor = reader.at(c, at);
         const std::int32_t z = zeros ? read_quantized(zeros, dtype, at) : 0;
+        if (bytes && stop - e >= 16) {
+          const bool is_signed = dtype == TENON_DTYPE_INT8;
+          finish->dequantize(static_cast<const std::uint8_t*>(in) + e, stop - e, z + (is_signed ? 128 : 0), is_signed ? 0x80 : 0, factor, out + e);
+          return;
+        }
         if (dtype == TENON_DTYPE_UINT8) {
           const auto* p = static_cast<const std::uint8_t*>(in);
           for (; e < stop; ++e) out[e] = static_cast<float>(p[e] - z) * factor;
