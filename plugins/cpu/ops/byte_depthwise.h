@@ -1,6 +1,6 @@
 // Depthwise convolution from bytes to bytes: a channel for each group.
 //
-// Products are float32, which holds their sums exactly. Emits steps; nothing is kept. Any thread.
+// Products are float32, which holds their sums exactly, or of bytes (byte_depthwise_line.h). Emits steps; nothing is kept. Any thread.
 #pragma once
 
 #include "plugins/cpu/ops/byte_conv.h"
