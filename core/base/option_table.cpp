@@ -95,7 +95,7 @@ constexpr Option table[] = {
     {"/limits/model", K::size, "\"64GiB\"", "", 1, big, "size of the model file or bytes", "core/onnx"},
     {"/limits/load", K::time, "\"0s\"", "", 0, 0, "time to load a model; 0s: no limit", "core/run"},
     {"/limits/run", K::time, "\"0s\"", "", 0, 0, "time of one run; 0s: no limit", "core/run"},
-    {"/limits/call", K::time, "\"300s\"", "", 0, 0, "time of one call of a provider while a model is loaded, since it last reported progress; 0s: no limit", "core/provider"},
+    {"/limits/call", K::time, "\"300s\"", "", 0, 0, "time of one call of a provider while a model is loaded or a placement reported, since it last reported progress; 0s: no limit", "core/provider"},
     {"/limits/late", K::time, "\"1s\"", "", 0, 0, "how long after a time limit a device may keep a thread and still be used by others", "core/provider"},
     {"/limits/nesting", K::integer, "64", "", 1, 1000, "depth of bodies inside bodies", "core/onnx"},
     {"/limits/rank", K::integer, "64", "", 1, 1000, "dimensions of a tensor", "core/onnx"},

@@ -196,7 +196,7 @@ class Page {
           color_of_memory(m.domains[d].uid), points, points);
     }
     add("</svg>\n<div id=\"step\" class=\"soft mono\">most: {} at step {} of {}</div>\n<table><tr><th>memory</th><th "
-        "class=\"r\">arena</th></tr>\n",
+        "class=\"r\">bytes</th></tr>\n",
         bytes_text(static_cast<double>(most)), m.peak_step, m.steps.size());
     for (const auto& d : m.domains)
       add("<tr><td><span class=\"key {}\"></span>{}</td><td class=\"r\">{}</td></tr>\n", color_of_memory(d.uid), escaped(d.uid),

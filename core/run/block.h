@@ -59,6 +59,8 @@ class Block {
   double cost() const { return cost_of(placement_.cover); }
   // The same if device d had to run node n; infinite where it cannot. Owns: nothing; the placement stays.
   double cost_if(NodeId n, std::uint32_t d) const;
+  // The memory of a run at the sizes of estimates. It asks providers to plan; everything else of report() is known by then.
+  MemoryReport memory_report() const;
   // Adds what the steps of some runs took, as costs of the claims they belong to.
   void learn(const Profile& profile, LearnedCosts& costs) const;
 
@@ -90,7 +92,6 @@ class Block {
   // block_report.cpp
   std::vector<PlacedCopy> copies(const Cover& cover) const;
   double cost_of(const Cover& cover) const;
-  MemoryReport memory_report() const;
 
   // The plan of one segment for a key; parent: the plan of the segment before it, null for the first.
   Result<std::shared_ptr<const Plan>> plan(const std::vector<std::int64_t>& key, std::uint32_t segment, const Plan* parent, RunContext& context,

@@ -74,7 +74,6 @@ void Block::report(PlacementReport& out) const {
       placed.sources.push_back(s.name.empty() ? s.op_type : fmt::format("{} ({})", s.name, s.op_type));
   }
   for (const std::string& note : placement_.notes) out.notes.push_back(path_.empty() ? note : path_ + ": " + note);
-  if (path_.empty() && placement_.unsupported.ok()) out.memory = memory_report();
   for (NodeId n = 0; n < graph_.nodes.size(); ++n)
     if (const auto it = bodies_.find(n); it != bodies_.end())
       for (const auto& body : it->second) body->report(out);
@@ -142,6 +141,7 @@ double Block::cost_if(NodeId n, std::uint32_t d) const {
 // The plan of the first segment for the sizes of estimates, made and thrown away: nothing runs, nothing is kept.
 MemoryReport Block::memory_report() const {
   MemoryReport out;
+  if (!placement_.unsupported.ok()) return out;
   ShapeTable shapes = *constants_;
   const auto* views = static_cast<const tenon_value*>(placement_.view->graph()->values.data);
   for (ValueId v : feeds_) {
@@ -168,11 +168,20 @@ MemoryReport Block::memory_report() const {
   }
   if (segments_ > 1) out.note = fmt::format("of the first of {} segments; what follows has sizes that the run decides", segments_);
   out.steps = std::move(trace.steps);
+  // Buffers of what later segments read where it is: a run has them from before its first step.
+  std::vector<std::uint64_t> kept((*plan)->domains.size());
+  const std::size_t steps = out.steps.size();
+  for (const Plan::Kept& k : (*plan)->keeps) {
+    if (steps == 0) break;
+    trace.spans.push_back({k.value, k.domain, k.bytes, 0, static_cast<std::uint32_t>(steps - 1)});
+    kept[k.domain] += k.bytes;
+  }
   std::vector<std::size_t> row((*plan)->domains.size(), ~std::size_t{0});
   for (std::size_t d = 0; d < (*plan)->domains.size(); ++d) {
-    if ((*plan)->domains[d].bytes() == 0) continue;
+    const std::uint64_t bytes = (*plan)->domains[d].bytes() + kept[d];
+    if (bytes == 0) continue;
     row[d] = out.domains.size();
-    out.domains.push_back({(*plan)->domains[d].uid, (*plan)->domains[d].bytes(), std::vector<std::uint64_t>(out.steps.size())});
+    out.domains.push_back({(*plan)->domains[d].uid, bytes, std::vector<std::uint64_t>(out.steps.size())});
   }
   for (const PlanTrace::Span& s : trace.spans)
     if (row[s.domain] != ~std::size_t{0})

@@ -88,7 +88,7 @@ struct PlacedCopy {
 struct MemoryReport {
   struct Domain {
     std::string uid;
-    std::uint64_t bytes = 0;                // of its arena
+    std::uint64_t bytes = 0;                // of its arena and of what later segments read there
     std::vector<std::uint64_t> live;        // by step: bytes that hold something then
   };
   struct Held {
@@ -97,7 +97,7 @@ struct MemoryReport {
     std::uint64_t bytes = 0;
   };
   std::vector<std::string> steps;           // what happens when
-  std::vector<Domain> domains;              // only those with an arena
+  std::vector<Domain> domains;              // only those that a run allocates in
   std::uint32_t peak_step = 0;              // where all memories together hold most
   std::vector<Held> at_peak;                // largest first, at most 16
   std::string note;                         // why there is none, or what it leaves out

@@ -43,15 +43,19 @@ PlacementReport Session::Impl::make_report() const {
 
 const PlacementReport& Session::placement() const {
   if (const Session* instead = impl_->replacements->instead()) return instead->placement();
-  const std::vector<std::string> troubles = impl_->troubles();
+  std::vector<std::string> troubles = impl_->troubles();
   std::lock_guard lock(impl_->report_mutex);
-  std::unique_ptr<PlacementReport>& report = impl_->reports[troubles];  // one that was given out stays
-  if (!report) {
-    report = std::make_unique<PlacementReport>(impl_->make_report());
-    report->notes.insert(report->notes.end(), troubles.begin(), troubles.end());
+  auto report = impl_->reports.find(troubles);  // one that was given out stays
+  if (report == impl_->reports.end()) {
+    auto made = std::make_unique<PlacementReport>(impl_->make_report());
+    made->notes.insert(made->notes.end(), troubles.begin(), troubles.end());
+    bool left = false;
+    made->memory = Impl::memory_report(impl_, left);
+    if (left) troubles.push_back(made->memory.note);  // whoever asks next may find that the call has returned
+    report = impl_->reports.try_emplace(std::move(troubles), std::move(made)).first;
   }
-  report->arena_bytes = impl_->block->arena_bytes();
-  return *report;
+  report->second->arena_bytes = impl_->block->arena_bytes();
+  return *report->second;
 }
 
 Result<double> Session::cost_if(std::size_t node, std::uint32_t device) const {

@@ -71,7 +71,9 @@ struct Session::Impl {
 
   // ---- session.cpp --------------------------------------------------------------------------------------------------------
 
-  PlacementReport make_report() const;
+  PlacementReport make_report() const;  // all but its memory
+  // session_watch.cpp. left: a call did not return within /limits/call, the note says which, and there is nothing else.
+  static MemoryReport memory_report(const std::shared_ptr<Impl>& impl, bool& left);
   // Of devices that do not come back.
   std::vector<std::string> troubles() const;
 

@@ -1,4 +1,4 @@
-// Runs that their caller may leave behind. Such a run owns all that it touches: copies stand for the memory that the caller lends,
+// Runs and reports that their caller may leave behind. Such a run owns all that it touches: copies stand for the memory that the caller lends,
 // because the caller may free that as soon as it has returned.
 #include <algorithm>
 #include <cstring>
@@ -43,6 +43,25 @@ Status stand_in(Datum& result, std::span<const NamedDatum> lent, std::vector<Nam
 }
 
 }  // namespace
+
+MemoryReport Session::Impl::memory_report(const std::shared_ptr<Impl>& impl, bool& left) {
+  if (!impl->watched) return impl->block->memory_report();
+  Watch::Limits limits;
+  limits.call = impl->options.config.limits.call;
+  limits.late = impl->options.config.limits.late;
+  const auto made = std::make_shared<MemoryReport>();
+  const Status status = Watch::run(
+      std::move(limits), "placement",
+      [made, impl] {
+        *made = impl->block->memory_report();
+        return Status();
+      },
+      &left);
+  if (!left) return std::move(*made);
+  MemoryReport none;
+  none.note = std::string(status.text());
+  return none;
+}
 
 Status Session::run_here(std::span<const NamedDatum> feeds, std::span<const std::string> names, std::vector<NamedDatum>& outputs,
                          const RunOptions& options, std::vector<NodeBan>& refused) const {

@@ -225,6 +225,22 @@ TEST(Watch, RunsThatWaitForTheSameAreToldToo) {
   other.join();
 }
 
+TEST(Watch, APlacementComesWithoutMemoryWhereNobodyPlansIt) {
+  const Hanging provider("hang_in_program_plan");
+  auto s = session(graph_bytes(relu), provider.with(limits(R"("call":"1s")")));
+  ASSERT_TRUE(s);
+  const PlacementReport& r = s->placement();
+  ASSERT_EQ(r.nodes.size(), 1u);
+  EXPECT_EQ(r.nodes[0].provider, "hostile");
+  EXPECT_THAT(r.memory.note, AllOf(HasSubstr("placement"), HasSubstr("program_plan of node \"first\" (Relu) has not returned")));
+  EXPECT_TRUE(r.memory.domains.empty());
+  EXPECT_THAT(s->placement().notes, ::testing::Contains(HasSubstr("set aside")));
+  provider.go_on();
+  EXPECT_EQ(s->placement().memory.note, "");
+  EXPECT_FALSE(s->placement().memory.domains.empty() && s->placement().memory.steps.empty());
+  EXPECT_THAT(r.memory.note, HasSubstr("program_plan")) << "a report that was given out stays";
+}
+
 TEST(Watch, ACancelEndsARunThatHangs) {
   const Hanging provider("hang_in_execute");
   auto s = session(graph_bytes(relu), provider.with(alone));

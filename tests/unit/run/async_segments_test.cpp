@@ -43,6 +43,24 @@ TEST(AsyncSegments, WhatOnlyItsMakerReadsAgainIsNotCopied) {
   EXPECT_THAT(s->plan_text(), HasSubstr("kept"));
 }
 
+TEST(AsyncSegments, TheMemoryReportHoldsWhatLaterSegmentsReadOnTheDevice) {
+  auto s = session(graph_bytes(two_segments), async_config("0", false, R"("shapes":{"N":{"opt":700}})"));
+  ASSERT_TRUE(s);
+  const MemoryReport& m = s->placement().memory;
+  const auto device = std::find_if(m.domains.begin(), m.domains.end(), [](auto& d) { return d.uid == "async:memory"; });
+  ASSERT_NE(device, m.domains.end());
+  // a and x are read again by what follows NonZero; nothing else is.
+  for (const std::uint64_t live : device->live) {
+    EXPECT_GE(live, 2u * 700 * 4);
+    EXPECT_LE(live, device->bytes);
+  }
+  for (const char* name : {"a", "x"}) {
+    const auto held = std::find_if(m.at_peak.begin(), m.at_peak.end(), [&](auto& h) { return h.value == name && h.memory == "async:memory"; });
+    ASSERT_NE(held, m.at_peak.end()) << name;
+    EXPECT_EQ(held->bytes, 700u * 4);
+  }
+}
+
 TEST(AsyncSegments, AFeedIsCopiedOnceForAllSegments) {
   const std::string bytes = graph_bytes(R"(g (float[N] x) => (float[N] y) {
     i = NonZero(x) f = Cast<to = 1>(i) m = ReduceMax(f) a = Mul(x, m) j = NonZero(a) g1 = Cast<to = 1>(j) n = ReduceMax(g1) y = Add(x, n) })");
