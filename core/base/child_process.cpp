@@ -122,7 +122,11 @@ std::string ChildResult::text() const {
   switch (end) {
     case End::exited: return fmt::format("exited with {}", code);
     case End::signalled: return fmt::format("killed by {}{}", signal_name(code), meaning(code));
-    case End::timed_out: return fmt::format("killed: still running after {:.1f} s", static_cast<double>(time.count()) / 1000);
+    case End::timed_out: {
+      const auto seconds = [](std::chrono::milliseconds t) { return static_cast<double>(t.count()) / 1000; };
+      return fmt::format("killed: still running after {:.1f} s{}", seconds(time),
+                         silent.count() > 0 ? fmt::format(", silent for the last {:.1f} s", seconds(silent)) : "");
+    }
     case End::not_started: break;
   }
   return fmt::format("could not be started: {}", std::strerror(code));
@@ -146,7 +150,9 @@ ChildResult run_child(const std::vector<std::string>& command, const ChildOption
   ::setpgid(child, child);  // by both: whichever comes first
   out.close_write(), err.close_write(), fault.close_write();
 
-  const auto over = [&] { return options.limit.count() > 0 && Clock::now() - start >= options.limit; };
+  auto heard = start;
+  const auto mute = [&] { return options.silence.count() > 0 && Clock::now() - heard >= options.silence; };
+  const auto over = [&] { return (options.limit.count() > 0 && Clock::now() - start >= options.limit) || mute(); };
   int status = 0;
   bool ended = false;
   const auto look = [&] { return ended = ended || ::waitpid(child, &status, WNOHANG) == child; };
@@ -158,11 +164,13 @@ ChildResult run_child(const std::vector<std::string>& command, const ChildOption
       continue;
     }
     if (::poll(ends, 2, static_cast<int>(glance.count())) <= 0) continue;
+    if ((ends[0].revents | ends[1].revents) & POLLIN) heard = Clock::now();
     if (ends[0].revents && !take(out.read_end(), result.out, options.output_limit, result.cut)) out.close_read();
     if (ends[1].revents && !take(err.read_end(), result.err, options.output_limit, result.cut)) err.close_read();
   }
   result.time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
   const bool timed_out = !look();
+  if (timed_out && mute()) result.silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - heard);
   ::kill(-child, SIGKILL);
   if (timed_out) ::waitpid(child, &status, 0);
   // What it had written before.

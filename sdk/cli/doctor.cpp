@@ -14,6 +14,7 @@
 #include "sdk/cli/commands.h"
 #include "sdk/cli/libraries.h"
 #include "sdk/cli/probe.h"
+#include "sdk/cli/progress.h"
 #include "sdk/cli/session_args.h"
 #include "sdk/cli/table.h"
 
@@ -56,7 +57,7 @@ struct Doctor {
   SessionArgs session;
   std::string probed, format = "table";
   bool json = false;
-  double limit = 30;
+  double limit = 60;
 
   int operator()() const {
     if (!probed.empty()) return probe_here(session, probed);
@@ -128,7 +129,9 @@ struct Doctor {
                         {"devices", Json::array()}});
     }
     Json out = Json::array();
+    Progress bar("looking at providers");
     for (const Json& p : list) {
+      bar.at(static_cast<double>(out.size()) / static_cast<double>(list.size()), text_of(p, "id"));
       bool required = wanted.empty() && text_of(p, "id") == "cpu";
       for (const Json& entry : wanted) required |= names(p, text_of(entry, "use")) && entry.value("required", true);
       Json row = {{"id", text_of(p, "id")},
@@ -279,7 +282,7 @@ void add_doctor(CLI::App& app, int& result) {
   CLI::App* sub = app.add_subcommand(
       "doctor", "say what works here and what does not: machine, configuration, caches, every provider in a process of its own");
   doctor->session.add_to(*sub, false);
-  sub->add_option("--limit", doctor->limit, "seconds that the probe of one provider may take")->check(CLI::PositiveNumber);
+  sub->add_option("--limit", doctor->limit, "seconds that one step of a provider's probe may take: loading it, an operator on a device")->check(CLI::PositiveNumber);
   sub->add_flag("--json", doctor->json, "as JSON, for reports of faults");
   sub->add_option("--format", doctor->format, "table or json")->check(CLI::IsMember({"table", "json"}));
   sub->add_option("--probe", doctor->probed)->group("");

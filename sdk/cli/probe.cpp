@@ -118,7 +118,8 @@ Json probe(const SessionArgs& args, const std::string& provider, std::chrono::mi
   for (const std::string& setting : args.settings) add("--set", setting);
   add("--config", args.config);
   ChildOptions options;
-  options.limit = limit;
+  options.silence = limit;  // it writes a line before and after each step
+  options.limit = 10 * limit;
   const ChildResult child = run_child(command, options);
 
   Json out = {{"state", "ok"},       {"text", ""},

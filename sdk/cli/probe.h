@@ -14,9 +14,10 @@ namespace tenon::cli {
 
 // In the child: writes the lines to stdout. The exit code of the process.
 int probe_here(const SessionArgs& args, const std::string& provider);
-// Starts the child and reads it: {state: "ok" | "failed" | "wrong" | "crashed" | "hung", text, stage, version, devices:
-// [{uid, name, kind, memory_bytes, tests: [{op, state: "ok" | "refused" | "failed" | "wrong", text, ns}]}], output, ns,
-// died: the provider ended the process}.
+// Starts the child and reads it. It is taken for hung when a step takes longer than `limit`, or all of them ten times that; so a
+// loaded machine, on which everything takes long, makes no provider look hung. Returns
+// {state: "ok" | "failed" | "wrong" | "crashed" | "hung", text, stage, version, devices: [{uid, name, kind, memory_bytes, tests:
+// [{op, state: "ok" | "refused" | "failed" | "wrong", text, ns}]}], output, ns, died: the provider ended the process}.
 Json probe(const SessionArgs& args, const std::string& provider, std::chrono::milliseconds limit);
 
 }  // namespace tenon::cli

@@ -66,9 +66,10 @@ def test_a_crash_is_named_by_signal_and_stage():
     assert row(doctor(*wild_one, *optional), "wild")["state"] == "crashed"
 
 
-def test_a_hang_ends_at_the_limit():
+def test_a_step_that_hangs_ends_at_the_limit():
     bad, _ = wild("hang_in_create", "--limit", 1.5)
-    assert bad["state"] == "hung" and "still running after 1.5" in bad["text"]
+    assert bad["state"] == "hung" and "still running after" in bad["text"]
+    assert "silent for the last" in bad["text"] and "while loading" in bad["text"]
 
 
 def test_wrong_numbers_are_found():

@@ -52,6 +52,27 @@ TEST(ChildProcess, AHangEndsAtTheLimitAndTakesItsChildrenAlong) {
   EXPECT_TRUE(gone);
 }
 
+TEST(ChildProcess, WhoGoesOnWritingMayTakeLongerThanASilence) {
+  ChildOptions options;
+  options.silence = std::chrono::seconds(2);
+  const ChildResult r = shell("for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done", options);
+  EXPECT_TRUE(r.ok()) << r.text();
+  EXPECT_GT(r.time, options.silence);
+  EXPECT_EQ(r.silent.count(), 0);
+
+  options.silence = std::chrono::milliseconds(100);
+  const ChildResult mute = shell("echo begun; exec sleep 60", options);
+  EXPECT_EQ(mute.end, End::timed_out);
+  EXPECT_GE(mute.silent, options.silence);
+  EXPECT_THAT(mute.text(), HasSubstr("silent for the last "));
+
+  options.limit = std::chrono::milliseconds(300);
+  options.silence = std::chrono::minutes(1);
+  const ChildResult talkative = shell("while :; do echo on; sleep 0.02; done", options);
+  EXPECT_EQ(talkative.end, End::timed_out);
+  EXPECT_EQ(talkative.silent.count(), 0);
+}
+
 TEST(ChildProcess, WhatTheChildLeavesRunningIsNotWaitedFor) {
   const auto start = std::chrono::steady_clock::now();
   EXPECT_TRUE(shell("sleep 60 & exit 0").ok());
