@@ -139,9 +139,12 @@ def test_idle_sessions_use_no_cpu(network):
     for session in sessions:
         session.run(None, {i.name: np.ones(i.shape, np.float32) for i in session.get_inputs()})
     time.sleep(0.2)  # what spins for the next step has gone to sleep
-    before = time.process_time()
-    time.sleep(1)
-    assert time.process_time() - before < 0.01
+    spent = []
+    for _ in range(4):  # what spins does so all the time; other threads of this process may have their moment
+        before = time.process_time()
+        time.sleep(0.25)
+        spent.append(time.process_time() - before)
+    assert min(spent) < 0.0025, spent
 
 
 def test_measured_choices_are_kept(network, tmp_path):

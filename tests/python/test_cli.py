@@ -1,6 +1,7 @@
 """The command line: every command, its exit codes, data on stdout and messages on stderr."""
 import json
 import pathlib
+import re
 import subprocess
 
 import numpy as np
@@ -204,9 +205,17 @@ def test_ctrl_c_ends_a_run(tmp_path):
     np.save(tmp_path / "limit.npy", np.int64(2**62))
     command = [TENON, "run", tmp_path / "forever.onnx", "-i", f"limit={tmp_path}/limit.npy"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1)
+    def waits_for_it():  # blocked, so that a thread of the command's own takes it
+        blocked = re.search(r"SigBlk:\s*(\w+)", pathlib.Path(f"/proc/{process.pid}/status").read_text()).group(1)
+        return int(blocked, 16) >> (signal.SIGINT - 1) & 1
+
+    for _ in range(6000):
+        if process.poll() is not None or waits_for_it():
+            break
+        time.sleep(0.01)
+    time.sleep(0.1)  # on, into the run
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
 
 
 def test_models_as_onnx_writes_them(tmp_path):

@@ -44,7 +44,7 @@ print(*[pid for t in pathlib.Path("/proc/self/task").iterdir() for pid in (t / "
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     pids = done.stdout.split()
     assert len(pids) == 1, done.stdout + done.stderr
-    for _ in range(100):
+    for _ in range(1000):
         if not pathlib.Path(f"/proc/{pids[0]}/exe").exists():
             break
         time.sleep(0.02)

@@ -355,7 +355,7 @@ def test_a_wheel_is_found_through_its_entry_point(prefix, acme, tmp_path):
     call(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", site, wheel)
     save("cnn", tmp_path)
     code = (
-        "import json, sys, time; began = time.perf_counter(); import tenonrt as rt; seconds = time.perf_counter() - began\n"
+        "import json, sys, time; began = time.process_time(); import tenonrt as rt; seconds = time.process_time() - began\n"
         "session = rt.InferenceSession('cnn.onnx', providers=['zenith'])\n"
         "ours = sum(node.provider == 'zenith' for node in session.placement())\n"
         "print(json.dumps([ours, seconds, 'tenon_provider_zenith' in sys.modules, rt.get_all_providers()]))\n"
@@ -364,5 +364,5 @@ def test_a_wheel_is_found_through_its_entry_point(prefix, acme, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(package)])}
     ours, seconds, imported, known = json.loads(call(sys.executable, "-c", code, cwd=tmp_path, env=environment))
     assert ours > 0 and "zenith" in known and not imported
-    assert seconds < 0.5  # 50 ms on an idle machine
+    assert seconds < 0.5  # of a CPU: 50 ms, whatever else the machine does
     assert "zenith" in call(sys.executable, "-m", "tenonrt", "providers", cwd=tmp_path, env=environment)

@@ -75,7 +75,7 @@ def test_unknown_providers_raise():
 
 
 def test_import_is_quick_and_quiet():
-    code = "import sys, time; t = time.perf_counter(); import tenonrt; print(time.perf_counter() - t, 'numpy' in sys.modules)"
+    code = "import sys, time; t = time.process_time(); import tenonrt; print(time.process_time() - t, 'numpy' in sys.modules)"
     package = rt.__path__[0].rpartition("/")[0]
     best = 9.0
     for _ in range(3):
@@ -84,7 +84,7 @@ def test_import_is_quick_and_quiet():
         seconds, numpy = done.stdout.split()
         best = min(best, float(seconds))
     assert numpy == "False"
-    assert best < 0.5  # 50 ms on an idle machine
+    assert best < 0.5  # seconds of a CPU: 50 ms, whatever else the machine does
 
 
 def test_command_line():

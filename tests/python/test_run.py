@@ -80,9 +80,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of 
 import numpy as np, tenonrt as rt
 session = rt.InferenceSession(sys.argv[2])
 feed = {"limit": np.array(2**62), "x": np.ones(1, np.float32)}
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 options = rt.RunOptions() if sys.argv[3] == "options" else None
 try:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     session.run(None, feed, options)
 except KeyboardInterrupt:
     print("interrupted")
