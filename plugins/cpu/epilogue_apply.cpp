@@ -153,10 +153,10 @@ float apply_unary(Unary f, float a, float b, float x) {
       const double e = std::exp(std::fmin(x, 40.0f) + 0.0), n = e * (e + 2);
       return x != x ? x : static_cast<float>(x * (n / (n + 2)));
     }
-    case Unary::gelu_erf: return static_cast<float>(0.5 * std::max(x, -1e30f) * std::erfc(x * -0.70710678118654752));
+    case Unary::gelu_erf: return static_cast<float>(0.5 * x * std::erfc(x * -0.70710678118654752));
     case Unary::gelu_tanh: {
       const double u = 0.79788456080286536 * (x + 0.044715 * x * x * x);
-      return static_cast<float>(std::max(x, -1e30f) / (1 + std::exp(-2 * u)));
+      return static_cast<float>(x / (1 + std::exp(-2 * u)));
     }
     case Unary::softplus: return std::max(x, 0.0f) + std::log1p(std::exp(-std::abs(x)));
     case Unary::softsign: return x / (1 + std::abs(x));

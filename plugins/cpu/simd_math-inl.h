@@ -240,13 +240,15 @@ HWY_INLINE V gelu_erf(D d, V x) {
   const V p = polynomial(d, a, c);
   const Whole<V> w = nearest_whole(d, p);
   const V tail = a * polynomial(d, p - w.n, e);
-  return hn::NegMulAdd(tail, power_of_two(d, w), hn::Max(hn::Zero(d), x));
+  // The larger of 0 and x, and of -infinity NaN, as the operator's formula has it.
+  const V half = hn::Set(d, 0.5f), positive = hn::MulAdd(half, hn::Abs(x), half * x);
+  return hn::NegMulAdd(tail, power_of_two(d, w), positive);
 }
 // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x / (1 + e^(-2 u))
 template <class D, class V>
 HWY_INLINE V gelu_tanh(D d, V x) {
   const V u = x * hn::MulAdd(hn::Set(d, -0.0713548162726f), x * x, hn::Set(d, -1.59576912161f));
-  return hn::Max(hn::Set(d, -100.0f), x) / (hn::Set(d, 1.0f) + exp(d, u));
+  return x / (hn::Set(d, 1.0f) + exp(d, u));
 }
 template <class D, class V>
 HWY_INLINE V softplus(D d, V x) {

@@ -92,8 +92,9 @@ std::int32_t clip(const LoopArgs& g) {
   const std::int64_t n = g.n, stride = g.stride[0];
   for (std::int64_t i = 0; i < n; ++i) {
     T v = x[i * stride];
-    if (has_low && v < low) v = low;
-    if (has_high && v > high) v = high;
+    // As by Max and Min: a bound that is NaN wins as well.
+    if (has_low && (v < low || low != low)) v = low;
+    if (has_high && (v > high || high != high)) v = high;
     out[i] = v;
   }
   return TENON_OK;

@@ -57,7 +57,7 @@ struct Shrink {
   template <class T>
   static T call(T x, const LoopArgs& g) {
     const auto v = static_cast<double>(x);
-    return v < -g.a ? from_double<T>(v + g.b) : v > g.a ? from_double<T>(v - g.b) : v != v ? x : T{0};
+    return v < -g.a ? from_double<T>(v + g.b) : v > g.a ? from_double<T>(v - g.b) : T{0};  // of NaN 0: neither comparison holds
   }
 };
 

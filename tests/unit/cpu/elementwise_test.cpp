@@ -234,8 +234,27 @@ TEST(Elementwise, NanWinsInMinMaxClip) {
   expect_op<float>("Max", {x, y}, tensor<float>({4}, {nan, nan, nan, 3}));
   expect_op<float>("Min", {x, y}, tensor<float>({4}, {nan, nan, nan, 2}));
   expect_op<float>("Clip", {x, tensor<float>({}, {2.0f}), tensor<float>({}, {2.5f})}, tensor<float>({4}, {nan, 2, nan, 2.5f}));
+  const auto low = tensor<double>({}, {std::nan("")}), two = tensor<double>({}, {2}), z = tensor<double>({3}, {-inf, 1, 3});
+  expect_op<double>("Clip", {z, low, two}, tensor<double>({3}, {nan, nan, nan}));
+  expect_op<double>("Clip", {z, two, low}, tensor<double>({3}, {nan, nan, nan}));
   expect_op<float>("Relu", {tensor<float>({4}, {nan, -1, inf, -inf})}, tensor<float>({4}, {nan, 0, inf, 0}));
   expect_op<float>("Sign", {tensor<float>({4}, {nan, -2, 0, 7})}, tensor<float>({4}, {nan, -1, 0, 1}));
+}
+
+// What the operators' formulas give, in every type alike: no comparison holds for NaN, 0 times infinity is NaN.
+template <class T>
+void expect_specials_of_formulas() {
+  const T most = std::numeric_limits<T>::max();
+  const auto x = tensor<T>({6}, {T{nan}, -T{inf}, T{inf}, -most, most, T{-0.0}});
+  expect_op<T>("Shrink", {x}, tensor<T>({6}, {0, -T{inf}, T{inf}, -most, most, 0}));
+  const auto gelu = tensor<T>({6}, {T{nan}, T{nan}, T{inf}, 0, most, 0});
+  expect_op<T>("Gelu", {x}, gelu, {}, "", 1e-11);
+  expect_op<T>("Gelu", {x}, gelu, {{"approximate", "tanh"}}, "", 1e-11);
+  expect_op<T>("ThresholdedRelu", {x}, tensor<T>({6}, {0, 0, T{inf}, 0, most, 0}));
+}
+TEST(Elementwise, SpecialsOfFormulas) {
+  expect_specials_of_formulas<float>();
+  expect_specials_of_formulas<double>();
 }
 
 TEST(Elementwise, ClipBounds) {
