@@ -10,10 +10,13 @@ namespace {
 
 template <class T>
 using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
+// Exponentials of integers are no integers.
+template <class T, Fold F>
+using Accumulator = std::conditional_t<F == Fold::sum_exp, double, Wide<T>>;
 
 template <class T, Fold F>
-Wide<T> take(Wide<T> acc, T x, double shift) {
-  using W = Wide<T>;
+Accumulator<T, F> take(Accumulator<T, F> acc, T x, double shift) {
+  using W = Accumulator<T, F>;
   const W w = static_cast<W>(x);
   if constexpr (F == Fold::sum) return wrapping_add<W>(acc, w);
   if constexpr (F == Fold::sum_abs) {
@@ -25,7 +28,7 @@ Wide<T> take(Wide<T> acc, T x, double shift) {
   if constexpr (F == Fold::prod) return wrapping_mul<W>(acc, w);
   if constexpr (F == Fold::max) return w != w || w > acc ? w : acc;
   if constexpr (F == Fold::min) return w != w || w < acc ? w : acc;
-  if constexpr (F == Fold::sum_exp) return static_cast<W>(static_cast<double>(acc) + std::exp(static_cast<double>(x) - shift));
+  if constexpr (F == Fold::sum_exp) return acc + std::exp(w - shift);
 }
 
 template <class T>
@@ -37,9 +40,8 @@ Wide<T> typed_start(Fold fold) {
   return 0;
 }
 
-template <class T>
-T typed_result(ReduceKind kind, Wide<T> acc, std::int64_t folded, double shift) {
-  using W = Wide<T>;
+template <class T, class W>
+T typed_result(ReduceKind kind, W acc, std::int64_t folded, double shift) {
   switch (kind) {
     case ReduceKind::mean:
       if constexpr (std::is_integral_v<T>) return folded == 0 ? T(0) : static_cast<T>(acc / static_cast<W>(folded));
@@ -54,7 +56,7 @@ T typed_result(ReduceKind kind, Wide<T> acc, std::int64_t folded, double shift) 
 template <class T, Fold F>
 void typed_units(const ReduceLoops& loops, ReduceKind kind, const T* in, T* out, std::int64_t begin_unit, std::int64_t end_unit) {
   constexpr std::int64_t width = 64;
-  Wide<T> acc[width];
+  Accumulator<T, F> acc[width];
   double shift[width];
   for (std::int64_t unit = begin_unit; unit < end_unit; ++unit) {
     const T* base = in + loops.unit_offset(unit);
@@ -72,7 +74,7 @@ void typed_units(const ReduceLoops& loops, ReduceKind kind, const T* in, T* out,
         });
         for (std::int64_t i = 0; i < n; ++i) shift[i] = std::isfinite(shift[i]) ? shift[i] : 0.0;
       }
-      std::fill(acc, acc + n, typed_start<T>(F));
+      std::fill(acc, acc + n, static_cast<Accumulator<T, F>>(typed_start<T>(F)));
       loops.each(0, outer, [&](std::int64_t offset, std::int64_t size, std::int64_t stride) {
         for (std::int64_t r = 0; r < size; ++r) {
           const T* p = base + offset + r * stride + col;

@@ -65,6 +65,15 @@ TEST(Reduce, EveryPathAgrees) {
   }
 }
 
+// In double: exp(2 - 3) counts although it is no integer.
+TEST(Reduce, LogSumExpOfIntegers) {
+  OpTest t({reduce_rows});
+  reduce_test(t, "ReduceLogSumExp", tensor<std::int32_t>({3, 4}, {3, 3, 3, 0, -2, -30, -30, -30, 1, 1, 1, 1}), {1}, false);
+  const Results r = t.run({.isa = detect_isa()});
+  ASSERT_EQ(r.error, "");
+  EXPECT_THAT(r["y"].as<std::int32_t>(), ElementsAre(4, -1, 2));
+}
+
 TEST(Reduce, NothingAndInfinities) {
   const std::map<std::string, float> expected = {{"ReduceSum", 0},  {"ReduceProd", 1}, {"ReduceMax", -inf},    {"ReduceMin", inf},
                                                  {"ReduceL1", 0},   {"ReduceL2", 0},   {"ReduceLogSum", -inf}, {"ReduceLogSumExp", -inf},
