@@ -68,10 +68,10 @@ void plain_softmax_line(const T* x, std::int64_t n, std::int64_t stride, bool lo
   double top = -std::numeric_limits<double>::infinity(), sum = 0;
   for (std::int64_t i = 0; i < n; ++i) top = std::max(top, static_cast<double>(x[i * stride]));
   for (std::int64_t i = 0; i < n; ++i) sum += std::exp(static_cast<double>(x[i * stride]) - top);
-  const double shift = top + std::log(sum);
+  const double log_sum = std::log(sum);
   for (std::int64_t i = 0; i < n; ++i) {
     const double v = static_cast<double>(x[i * stride]);
-    y[i * stride] = static_cast<T>(log ? v - shift : std::exp(v - top) / sum);
+    y[i * stride] = static_cast<T>(log ? v - top - log_sum : std::exp(v - top) / sum);
   }
 }
 

@@ -97,6 +97,23 @@ TEST(Softmax, NumbersAndExtremes) {
   }
 }
 
+// The logarithm of the sum is not lost beside a large element.
+TEST(Softmax, LogOfLargeNumbers) {
+  for (bool plain : {true, false}) {
+    OpTest t({norm_rows});
+    t.input("x", tensor<double>({2}, {1e300, 1e300}));
+    t.input("f", tensor<float>({2}, {1e30f, 1e30f}));
+    t.value("y", TENON_DTYPE_DOUBLE, {2});
+    t.value("g", TENON_DTYPE_FLOAT, {2});
+    t.node("LogSoftmax", {"x"}, {"y"});
+    t.node("LogSoftmax", {"f"}, {"g"});
+    const Results r = t.run({.isa = detect_isa(), .plain = plain});
+    ASSERT_EQ(r.error, "");
+    for (const double y : r["y"].as<double>()) EXPECT_NEAR(y, -0.6931471805599453, 1e-15);
+    for (const float y : r["g"].as<float>()) EXPECT_NEAR(y, -0.6931472f, 1e-6);
+  }
+}
+
 TEST(Softmax, EveryAxisAndPath) {
   for (std::int64_t axis : {0, 1, 2}) {
     for (const char* op : {"Softmax", "LogSoftmax"}) {
