@@ -69,6 +69,23 @@ Status Importer::inline_function(const onnx::NodeProto& call, const onnx::Functi
   return {};
 }
 
+namespace {
+
+// A body works on whatever its own operators take: a cast in it would accept types that the operator does not have.
+Status check_element_types(const onnx::OpSchema& schema, const Node& node, const std::vector<onnx::TypeProto>& types) {
+  const auto& formals = schema.inputs();
+  for (std::size_t i = 0; i < types.size() && !formals.empty(); ++i) {
+    if (!types[i].has_tensor_type() || types[i].tensor_type().elem_type() == TENON_DTYPE_UNDEFINED) continue;
+    const auto& formal = formals[std::min(i, formals.size() - 1)];
+    const onnx::DataType type = onnx::Utils::DataTypeUtils::ToType(types[i]);
+    if (!formal.GetTypes().contains(type))
+      return invalid("{}: input {} ({}) is a {}, which the operator does not take", node.label(), i, formal.GetName(), *type);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<GraphPtr> function_body(Model& model, const Graph& graph, const Node& node, const ImportOptions& options) try {
   const auto* schema = find_schema(node.op_type, node.domain);
   if (!schema || (!schema->HasFunction() && !schema->HasContextDependentFunction())) return GraphPtr();
@@ -84,6 +101,7 @@ Result<GraphPtr> function_body(Model& model, const Graph& graph, const Node& nod
   }
   for (ValueId v : node.outputs) call.add_output(v == none ? "" : graph.values[v].name);
   for (const Attribute& a : node.attributes) attribute_to_proto(a, *call.add_attribute());
+  TENON_TRY(check_element_types(*schema, node, types));
   onnx::FunctionProto built;
   const onnx::FunctionProto* function = nullptr;
   if (schema->HasContextDependentFunction()) {

@@ -258,7 +258,10 @@ class Placer {
     std::size_t listed = 0;
     for (NodeId n : out_.cover.uncovered) {
       if (++listed > 8) break;
-      text += fmt::format("\n  {}: {}", graph_.nodes[n].label(), reasons(n));
+      const std::string label = graph_.nodes[n].label(), prefix = label + ": ";
+      text += fmt::format("\n  {}: {}", label, reasons(n));
+      for (const std::string& note : notes_)  // of its body
+        if (note.starts_with(prefix)) text += "; " + note.substr(prefix.size());
     }
     if (listed > 8) text += fmt::format("\n  and {} more", out_.cover.uncovered.size() - 8);
     return error(TENON_UNIMPLEMENTED, "no provider of this session runs {} of {} nodes:{}", out_.cover.uncovered.size(), graph_.nodes.size(), text);

@@ -51,6 +51,13 @@ def test_empty_model():
     assert "0 bytes" in load_error(b"")
 
 
+@pytest.mark.parametrize("dtype", [TensorProto.STRING, TensorProto.BOOL])
+def test_types_that_an_operator_lacks_although_its_body_would_cast_them(dtype):
+    error = load_error(built([helper.make_node("ReduceLogSumExp", ["x"], ["y"])], [value("x", dtype)], [value("y", dtype, [1])]))
+    assert f"node ReduceLogSumExp: cpu: element type {dtype}" in error
+    assert "which the operator does not take" in error
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(rt.NoSuchFile, match="no-such-model"):
         rt.InferenceSession(str(tmp_path / "no-such-model.onnx"))
