@@ -102,3 +102,12 @@ def test_a_choice_of_no_device_says_what_there_is(choice, words):
 def test_an_unknown_option_is_an_error():
     with pytest.raises(Exception, match="profil"):
         opencl_session(model("g (float[2] x) => (float[2] y) { y = Relu(x) }"), {"profil": "gpu"})
+
+
+def test_powers_of_doubles_beside_extreme_ones():
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, np.finfo(np.float64).max, 1e-300, 1e300, -1e300]
+    values = np.array([*special, 0.5, 2, 3, -2, -3, 2.5, -2.5, 1, -1, 1.25, 7, 0.33])
+    x, y = (v.ravel().copy() for v in np.meshgrid(values, values))
+    session = opencl_session(model("g (double[n] x, double[n] y) => (double[n] z) { z = Pow(x, y) }"))
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(session.run(None, {"x": x, "y": y})[0], np.power(x, y), rtol=1e-12)

@@ -146,7 +146,16 @@ const std::map<std::string, Writer>& writers() {
       {"tanh", [](const Site& s, const Args& a) { return math("tanh", s, a); }},
       {"erf", [](const Site& s, const Args& a) { return math("erf", s, a); }},
       {"sigmoid", [](const Site& s, const Args& a) { return s.out == Compute::f32 ? math("sigmoid", s, a) : "1 / (1 + exp(-" + a[0] + "))"; }},
-      {"pow", [](const Site&, const Args& a) { return call("pow", a); }},
+      // Doubles one by one: a vector's elements come out scaled by a neighbour's exponent in some libraries.
+      {"pow", [](const Site& s, const Args& a) {
+         if (s.out != Compute::f64 || s.width == 1) return call("pow", a);
+         std::string parts;
+         for (int i = 0; i < s.width; ++i) {
+           const std::string element = std::string(".s") + "0123456789abcdef"[i];
+           parts += (i ? ", " : "") + call("pow", {a[0] + element, a[1] + element});
+         }
+         return "(" + compute_name(s.out, s.width) + ")(" + parts + ")";
+       }},
       {"sin", [](const Site&, const Args& a) { return call("sin", a); }},
       {"cos", [](const Site&, const Args& a) { return call("cos", a); }},
       {"tan", [](const Site&, const Args& a) { return call("tan", a); }},
