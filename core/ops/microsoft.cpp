@@ -249,6 +249,20 @@ Status tokenizer(const Node&, std::span<const Type> in, Known, std::vector<Type>
   return {};
 }
 
+// Y: [steps, directions, batch, hidden], then the last state and cell without the steps. layout 1: the batch is first.
+Status quantized_lstm(const Node& node, std::span<const Type> in, Known, std::vector<Type>& out) {
+  if (in.size() < 3) return invalid("needs 3 inputs, found {}", in.size());
+  const bool batch_first = node.int_or("layout", 0) != 0;
+  const std::int64_t steps = dim_of(in, 0, batch_first ? 1 : 0), batch = dim_of(in, 0, batch_first ? 0 : 1), hidden = dim_of(in, 2, 1);
+  const std::int64_t directions = node.string_or("direction", "forward") == "bidirectional" ? 2 : 1;
+  if (const std::int64_t said = node.int_or("hidden_size", hidden); hidden >= 0 && said != hidden)
+    return invalid("hidden_size is {}, R has {} hidden units", said, hidden);
+  out[0] = batch_first ? of(in[0], {batch, steps, directions, hidden}) : of(in[0], {steps, directions, batch, hidden});
+  for (std::size_t o = 1; o < out.size(); ++o)
+    out[o] = batch_first ? of(in[0], {batch, directions, hidden}) : of(in[0], {directions, batch, hidden});
+  return {};
+}
+
 constexpr MicrosoftOp rows[] = {
     {"MatMulNBits", 1, matmul_nbits},
     {"FusedMatMul", 1, fused_matmul},
@@ -271,6 +285,7 @@ constexpr MicrosoftOp rows[] = {
     {"MRotaryEmbedding", 1, same_as_first},
     {"MoE", 1, same_as_first},
     {"QMoE", 1, same_as_first},
+    {"DynamicQuantizeLSTM", 3, quantized_lstm},
     {"Inverse", 1, same_as_first},
     {"NGramRepeatBlock", 1, same_as_second},
     {"MurmurHash3", 1, murmur_hash},

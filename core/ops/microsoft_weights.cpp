@@ -1,4 +1,5 @@
-// Operators of com.microsoft whose weights are compressed, spelled out: the weights are constants and fold once.
+// Operators of com.microsoft whose weights are compressed, spelled out: the weights are constants and fold once. The LSTM stays as it
+// is where they are.
 #include "core/ops/microsoft_forms.h"
 
 namespace tenon {
@@ -67,11 +68,23 @@ Status gather_block_quantized(Spelling& s) {
   return {};
 }
 
-// X, W: [D, I, 4H], R: [D, H, 4H], B?, lengths?, h0?, c0?, P?, then scale and zero point of W and of R. Weights are widened;
-// the input is not rounded to 8 bits.
+// Whether a weight of dynamic_lstm and its scale and zero point are constants of the types that there are kernels for.
+bool constant_bytes(const Spelling& s, std::size_t weight, std::size_t scale) {
+  const Graph& graph = s.u.graph;
+  const ConstantPtr *w = graph.constant(s.in(weight)), *factor = graph.constant(s.in(scale)), *zero = graph.constant(s.in(scale + 1));
+  return w && factor && zero && ((*w)->dtype == TENON_DTYPE_INT8 || (*w)->dtype == TENON_DTYPE_UINT8) && (*zero)->dtype == (*w)->dtype &&
+         (*factor)->dtype == TENON_DTYPE_FLOAT && (*w)->dims.size() == 3;
+}
+
+// X, W: [D, I, 4H], R: [D, H, 4H], B?, lengths?, h0?, c0?, P?, then scale and zero point of W and of R. Constant weights have
+// kernels; others are widened, and the input is not rounded to 8 bits.
 Status dynamic_lstm(Spelling& s) {
   for (const std::size_t i : {8, 9, 10, 11})
     if (!s.has(i)) return invalid("{}: input {} is required and missing", s.node.label(), i);
+  if (constant_bytes(s, 1, 8) && constant_bytes(s, 2, 10)) {
+    s.u.out.push_back(s.node);
+    return {};
+  }
   const auto wide = [&](std::size_t weight, std::size_t scale) {
     // A scale for each direction, or for each direction and column: [D, 1, 1 or 4H].
     const ValueId directions = s.add("Slice", {s.add("Shape", {s.in(weight)}), s.ints({0}), s.ints({1}), s.ints({0})});

@@ -16,6 +16,7 @@ std::span<const OpRow> conv_rows();         // Conv, ConvTranspose
 std::span<const OpRow> pool_rows();         // Max, Average, Global pools
 std::span<const OpRow> quantize_rows();     // Q/DQ, DynamicQuantizeLinear, MatMulInteger, ConvInteger, QLinear*
 std::span<const OpRow> recurrent_rows();    // LSTM, GRU, RNN
+std::span<const OpRow> byte_recurrent_rows();  // DynamicQuantizeLSTM
 std::span<const OpRow> ml_rows();           // ai.onnx.ml
 std::span<const OpRow> random_rows();       // Random*, Multinomial, Bernoulli, Dropout
 std::span<const OpRow> resize_rows();       // Resize, GridSample, AffineGrid

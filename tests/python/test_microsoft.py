@@ -83,7 +83,7 @@ def weights():
     yield Case("rows_u4", "GatherBlockQuantized", four, (0, 2, 3), attributes={**block, "bits": 4})
     yield Case("rows_u4_plain", "GatherBlockQuantized", [u8(20, 32), rows, positive(20, 2)], (0, 2), attributes={**block, "bits": 4})
     yield Case("rows_u8", "GatherBlockQuantized", [u8(20, 64), rows, positive(20, 2)], (0, 2), attributes={**block, "bits": 8})
-    # Small weights: onnxruntime rounds the input to 8 bits, tenon does not.
+    # Small weights: onnxruntime rounds the input to 8 bits, tenon does so where weights are constant and it is not plain.
     lstm = [reals(5, 2, 8), u8(1, 8, 24), u8(1, 6, 24), reals(1, 48), None, None, None, None]
     lstm += [scale([0.002]), np.array([128], np.uint8), scale([0.002]), np.array([128], np.uint8)]
     yield Case("lstm", "DynamicQuantizeLSTM", lstm, (1, 2, 3, 8, 9, 10, 11), 3, 1e-2, {"hidden_size": 6})
@@ -147,8 +147,17 @@ def grouped():
     yield Case("turn_part", "RotaryEmbedding", [reals(BATCH, HEADS, LENGTH, 2 * SIZE), where, *TABLES], (2, 3), attributes=part)
 
 
+def recurrent():
+    small = [reals(5, 2, 8), u8(1, 8, 24), u8(1, 6, 24), reals(1, 48), None, None, None, None]
+    small += [scale([0.002]), np.array([128], np.uint8), scale([0.002]), np.array([128], np.uint8)]
+    yield Case("lstm_scales_given", "DynamicQuantizeLSTM", small, (1, 2, 3, 9, 11), 3, 1e-2, {"hidden_size": 6})
+    both = [reals(7, 3, 24), i8(2, 24, 160), i8(2, 40, 160), reals(2, 320), i32([7, 2, 5]), reals(2, 3, 40), reals(2, 3, 40), reals(2, 120)]
+    both += [positive(2, 160) / 20, np.zeros((2, 160), np.int8), positive(2, 160) / 20, np.zeros((2, 160), np.int8)]
+    yield Case("lstm_both", "DynamicQuantizeLSTM", both, (1, 2, 3, 7, 8, 9, 10, 11), 3, 1e-2, {"hidden_size": 40, "direction": "bidirectional"})
+
+
 @pytest.mark.parametrize("plain", [False, True], ids=["fast", "plain"])
-@pytest.mark.parametrize("case", named([*quantised(), *fused(), *weights(), *attention(), *grouped()]))
+@pytest.mark.parametrize("case", named([*quantised(), *fused(), *weights(), *attention(), *grouped(), *recurrent()]))
 def test_agrees(case, plain):
     check(case, plain)
 

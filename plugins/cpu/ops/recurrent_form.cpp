@@ -41,7 +41,7 @@ bool parse_activation(std::string_view name, Activation* out, bool* alpha, bool*
 
 std::string parse_recurrent_form(const NodeView& node, RecurrentForm* form) {
   const std::string_view type = node.op_type(), direction = node.string_or("direction", "forward");
-  form->kind = type == "LSTM" ? RecurrentKind::lstm : type == "GRU" ? RecurrentKind::gru : RecurrentKind::rnn;
+  form->kind = type == "LSTM" || type == "DynamicQuantizeLSTM" ? RecurrentKind::lstm : type == "GRU" ? RecurrentKind::gru : RecurrentKind::rnn;
   if (direction != "forward" && direction != "reverse" && direction != "bidirectional") return "direction " + std::string(direction);
   form->directions = direction == "bidirectional" ? 2 : 1;
   form->reverse = direction == "reverse";
