@@ -23,14 +23,21 @@ void BytePanels::pack(const void* w, bool flip, std::int8_t* to) const {
   auto* sums = reinterpret_cast<std::int32_t*>(to + all);
   std::fill(to, to + all, std::int8_t{0});
   std::fill(sums, sums + packing.columns(), 0);
+  const std::int64_t lanes = packing.lanes;
   for (std::int64_t d = 0; d < packing.directions; ++d) {
-    for (std::int64_t k = 0; k < depth; ++k) {
-      const std::uint8_t* row = from + (d * depth + k) * width;
-      for (std::int64_t j = 0; j < width; ++j) {
-        const auto v = static_cast<std::int8_t>(row[j] ^ turn);
-        const std::int64_t at = column(d, j), columns = byte_gates * packing.lanes;  // of a panel
-        to[at / columns * panel_bytes() + (k / group * columns + at % columns) * group + k % group] = v;
-        sums[at] += v;
+    for (std::int64_t p = 0; p < packing.panels(); ++p, to += panel_bytes()) {
+      const std::int64_t units = std::min(lanes, packing.hidden - p * lanes);
+      for (std::int64_t k = 0; k < depth; ++k) {
+        for (std::int64_t g = 0; g < byte_gates; ++g) {
+          const std::uint8_t* row = from + (d * depth + k) * width + g * packing.hidden + p * lanes;
+          std::int8_t* out = to + (k / group * byte_gates + g) * lanes * group + k % group;
+          std::int32_t* sum = sums + packing.column(d, p) + g * lanes;
+          for (std::int64_t u = 0; u < units; ++u) {
+            const auto v = static_cast<std::int8_t>(row[u] ^ turn);
+            out[u * group] = v;
+            sum[u] += v;
+          }
+        }
       }
     }
   }
