@@ -6,6 +6,7 @@
 
 #include "plugins/cpu/epilogue.h"
 #include "plugins/cpu/ops/byte_mean.h"
+#include "plugins/cpu/quantized_concat.h"
 #include "plugins/cpu/quantized_elementwise.h"
 #include "plugins/cpu/quantized_units.h"
 
@@ -26,7 +27,11 @@ class Matcher : UnitGraph {
   void pools() {
     each([&](std::uint32_t u, std::string_view type) {
       if (type == "MaxPool") pool(u);
-      else if (type == "GlobalAveragePool" || type == "ReduceMean") mean(u);
+    });
+  }
+  void means() {
+    each([&](std::uint32_t u, std::string_view type) {
+      if (type == "GlobalAveragePool" || type == "ReduceMean") mean(u);
     });
   }
 
@@ -331,6 +336,8 @@ void fuse_quantized(const tenon_graph& graph, const std::vector<Value>& values, 
   Matcher(graph, values, units, context).products();
   fuse_quantized_elementwise(graph, values, units, context);
   Matcher(graph, values, units, context).pools();
+  fuse_quantized_concat(graph, values, units, context);
+  Matcher(graph, values, units, context).means();
 }
 
 }  // namespace tenon::cpu

@@ -7,8 +7,8 @@
 namespace tenon::cpu {
 
 // Rewrites units: Conv, Gemm and MatMul between dequantized operands and a QuantizeLinear, QLinearConv, QLinearMatMul, each with a
-// quantized Add, Relu or Clip behind it; elementwise operators between DequantizeLinear and QuantizeLinear; MaxPool of a quantized
-// image. What is no pattern, or one whose numbers no byte kernel
+// quantized Add, Relu or Clip behind it; elementwise operators and Concat between DequantizeLinear and QuantizeLinear; MaxPool of a
+// quantized image. What is no pattern, or one whose numbers no byte kernel
 // gets right, stays.
 void fuse_quantized(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context);
 

@@ -7,7 +7,6 @@
 #include "plugins/cpu/epilogue.h"
 #include "plugins/cpu/ops/byte_combine.h"
 #include "plugins/cpu/ops/byte_map.h"
-#include "plugins/cpu/ops/quantize.h"
 #include "plugins/cpu/quantized_units.h"
 
 namespace tenon::cpu {
@@ -16,8 +15,6 @@ namespace {
 using Table = std::array<float, 256>;  // real numbers by the bytes of the source
 constexpr std::size_t most_units = 64;  // of one expression
 
-std::int32_t number_of(std::uint8_t byte, const Quantization& q) { return q.is_signed ? static_cast<std::int8_t>(byte) : byte; }
-QuantizedRange range_of(const Quantization& q) { return q.is_signed ? QuantizedRange{-128, 127} : QuantizedRange{0, 255}; }
 
 class Matcher : UnitGraph {
  public:
@@ -46,8 +43,7 @@ class Matcher : UnitGraph {
     Table numbers;
     if (!to || !follow(input(q, 0), e, numbers) || e.source == no_value || !same_shape(value(e.source), node(q).output(0))) return false;
     std::array<std::uint8_t, 256> table;
-    for (std::size_t i = 0; i < table.size(); ++i)
-      table[i] = static_cast<std::uint8_t>(quantize(numbers[i], to->scale, to->zero, range_of(*to)));
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] = to->byte(numbers[i]);
     place_at(q, std::make_unique<ByteMapOp>(table), {e.source}, e.units);
     return true;
   }
@@ -66,7 +62,7 @@ class Matcher : UnitGraph {
     const NodeView n = node(u);
     if (n.is_constant(0)) {  // one number, quantized as everything is
       const tenon_const_tensor c = context_.constant(n, 0);
-      if (c.bytes == 1) out.fill(real(*static_cast<const std::uint8_t*>(c.data), *q));
+      if (c.bytes == 1) out.fill(q->real(*static_cast<const std::uint8_t*>(c.data)));
       return c.bytes == 1;
     }
     const std::uint32_t bytes = input(u, 0), inner = made_by(bytes, "QuantizeLinear");
@@ -74,19 +70,18 @@ class Matcher : UnitGraph {
       if (const auto to = of_linear(inner)) {
         Expression deeper = e;
         if (follow(input(inner, 0), deeper, out) && deeper.source != no_value) {
-          for (float& x : out) x = static_cast<float>(quantize(x, to->scale, to->zero, range_of(*to)) - q->zero) * q->scale;
+          if (to->is_signed != q->is_signed) return false;
+          for (float& x : out) x = q->real(to->byte(x));
           deeper.units.push_back(inner);
           e = std::move(deeper);
-          return to->is_signed == q->is_signed;
+          return true;
         }
       }
     if (e.source != no_value && bytes != e.source) return false;
     e.source = bytes;
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(static_cast<std::uint8_t>(i), *q);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = q->real(static_cast<std::uint8_t>(i));
     return true;
   }
-  static float real(std::uint8_t byte, const Quantization& q) { return static_cast<float>(number_of(byte, q) - q.zero) * q.scale; }
-
   bool follow_operator(std::uint32_t u, Expression& e, Table& out) {
     const NodeView n = node(u);
     std::vector<std::uint32_t> varying;

@@ -9,8 +9,6 @@
 namespace tenon::cpu {
 namespace {
 
-using MapFn = void (*)(const std::uint8_t* table, const std::uint8_t* x, std::int64_t n, std::uint8_t* out);
-
 #if defined(__x86_64__)
 // Two look-ups of 128 entries, where the machine has them.
 __attribute__((target("avx512f,avx512bw,avx512vbmi"))) void map_halves(const std::uint8_t* table, const std::uint8_t* x, std::int64_t n,
@@ -24,13 +22,10 @@ __attribute__((target("avx512f,avx512bw,avx512vbmi"))) void map_halves(const std
     _mm512_mask_storeu_epi8(out + i, there, _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), lower, upper));
   }
 }
-MapFn map_fn(Isa isa) { return isa >= Isa::avx512 && __builtin_cpu_supports("avx512vbmi") ? map_halves : byte_finish(isa).map; }
-#else
-MapFn map_fn(Isa isa) { return byte_finish(isa).map; }
 #endif
 
 struct ByteMapStep {
-  MapFn map;
+  ByteMapFn map;
   const std::uint8_t* table;
   std::int64_t count;
   Ref x, y;
@@ -43,10 +38,17 @@ struct ByteMapStep {
 
 }  // namespace
 
+ByteMapFn byte_map(Isa isa) {
+#if defined(__x86_64__)
+  if (isa >= Isa::avx512 && __builtin_cpu_supports("avx512vbmi")) return map_halves;
+#endif
+  return byte_finish(isa).map;
+}
+
 void ByteMapOp::plan(PlanBuilder& b) const {
   const std::int64_t count = b.out(0).count();
   if (count == 0) return;
-  const ByteMapStep step{map_fn(b.options().isa), b.keep(std::span<const std::uint8_t>(table_)), count, b.in_ref(0), b.out_ref(0)};
+  const ByteMapStep step{byte_map(b.options().isa), b.keep(std::span<const std::uint8_t>(table_)), count, b.in_ref(0), b.out_ref(0)};
   b.step("bytes.map", step, {.est_ns = 50 + static_cast<double>(count) / 4});
   b.inplace(0, 0);
 }

@@ -8,6 +8,10 @@
 
 namespace tenon::cpu {
 
+// out[i] = table[x[i]] of 256; out may be x.
+using ByteMapFn = void (*)(const std::uint8_t* table, const std::uint8_t* x, std::int64_t n, std::uint8_t* out);
+ByteMapFn byte_map(Isa isa);
+
 class ByteMapOp final : public Op {
  public:
   explicit ByteMapOp(const std::array<std::uint8_t, 256>& table) : table_(table) {}

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plugins/cpu/ops/byte_conv.h"
+#include "plugins/cpu/ops/quantize.h"
 
 namespace tenon::cpu {
 
@@ -17,6 +18,12 @@ struct Quantization {
 
   std::int32_t unsigned_zero() const { return zero + (is_signed ? 128 : 0); }
   std::uint8_t flip() const { return is_signed ? 0x80 : 0; }
+  // As DequantizeLinear and QuantizeLinear have them.
+  float real(std::uint8_t byte) const { return static_cast<float>((byte ^ flip()) - unsigned_zero()) * scale; }
+  std::uint8_t byte(float x) const {
+    return static_cast<std::uint8_t>(quantize(x, scale, zero, is_signed ? QuantizedRange{-128, 127} : QuantizedRange{0, 255}));
+  }
+  bool operator==(const Quantization&) const = default;
 };
 
 // A node's inputs that say how a tensor is quantized.

@@ -37,8 +37,8 @@ class Elementwise {
     test.value(name, TENON_DTYPE_FLOAT, dims.empty() ? dims_ : dims);
     return name;
   }
-  std::string value(const std::string& name) {
-    test.value(name, signed_ ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, dims_);
+  std::string value(const std::string& name, const Dims& dims = {}) {
+    test.value(name, signed_ ? TENON_DTYPE_INT8 : TENON_DTYPE_UINT8, dims.empty() ? dims_ : dims);
     return name;
   }
   // to: a real value of x_outside's, x's or another's dims.
@@ -46,9 +46,9 @@ class Elementwise {
     parameters(to, scale, zero);
     test.node("DequantizeLinear", {from, to + "_scale", to + "_zero"}, {real(to, dims)});
   }
-  void quantize(const std::string& from, const std::string& to, float scale, int zero) {
+  void quantize(const std::string& from, const std::string& to, float scale, int zero, const Dims& dims = {}) {
     parameters(to, scale, zero);
-    test.node("QuantizeLinear", {from, to + "_scale", to + "_zero"}, {value(to)});
+    test.node("QuantizeLinear", {from, to + "_scale", to + "_zero"}, {value(to, dims)});
   }
   void number(const std::string& name, float x) { test.constant(name, tensor<float>({}, {x})); }
 
@@ -148,6 +148,21 @@ TEST_P(QuantizedElementwise, AGateOfOnePixel) {
     e.quantize("c", "last", 0.04f, 0);
     e.check("bytes.combine", "Mul");
   }
+}
+// One input is quantized as the result is, one otherwise; one has a single channel.
+TEST_P(QuantizedElementwise, ConcatOfChannels) {
+  Elementwise e({2, 19, 5, 4}, is_signed(), pooled());
+  e.bytes("y", {2, 70, 5, 4}), e.bytes("z", {2, 1, 5, 4});
+  e.dequantize("x", "a"), e.dequantize("y", "b", 0.07f, -9, {2, 70, 5, 4}), e.dequantize("z", "c", 0.05f, 3, {2, 1, 5, 4});
+  e.test.node("Concat", {"b", "a", "c", "a"}, {e.real("d", {2, 109, 5, 4})}, {{"axis", 1}});
+  e.quantize("d", "last", 0.05f, 3, {2, 109, 5, 4});
+  e.check("bytes.concat", "DequantizeLinear");
+}
+TEST_P(QuantizedElementwise, ConcatOfBytes) {
+  Elementwise e({1, 8, 3, 65}, is_signed(), pooled());
+  e.bytes("y", {1, 33, 3, 65});
+  e.test.node("Concat", {"x", "y"}, {e.value("last", {1, 41, 3, 65})}, {{"axis", -3}});
+  e.check(pooled() ? "bytes.concat" : "concat", pooled() ? "concat concat" : "bytes.concat");
 }
 // Other shapes are none of ours, and values that leave in between are real.
 TEST_P(QuantizedElementwise, WhatBroadcastsOtherwiseStays) {
