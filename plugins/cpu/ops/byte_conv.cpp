@@ -141,22 +141,26 @@ struct BytePoolStep {
   const ByteFinish* finish;
   const ByteWindows* windows;
   std::uint8_t flip;
-  Ref x, y;
+  Ref x, y, scratch;
+
+  std::uint64_t scratch_bytes() const {
+    return static_cast<std::uint64_t>(windows->w[0].kernel * windows->w[1].kernel * windows->w[2].kernel) * sizeof(const std::uint8_t*);
+  }
 
   void operator()(const StepContext& c) const {
+    auto** inside = worker_scratch<const std::uint8_t*>(c, scratch, scratch_bytes());
+    const auto* in = c.ptr<const std::uint8_t>(x);
     const auto [begin, end] = c.slice(windows->n * windows->pixels());
     const std::int64_t channels = windows->channels;
     ByteWindows::Place place = windows->place(begin);
     for (std::int64_t row = begin; row < end; ++row, windows->advance(place)) {
       std::uint8_t* out = c.ptr<std::uint8_t>(y) + row * channels;
-      bool some = false;
-      windows->taps(c.ptr<const std::uint8_t>(x), place, [&](std::int64_t, const std::uint8_t* from) {
-        if (!from) return;
-        if (some) finish->larger(out, from, flip, channels);
-        else std::memcpy(out, from, static_cast<std::size_t>(channels));
-        some = true;
+      std::int64_t count = 0;
+      windows->taps(in, place, [&](std::int64_t, const std::uint8_t* from) {
+        if (from) inside[count++] = from;
       });
-      if (!some) std::memset(out, flip, static_cast<std::size_t>(channels));  // the least number
+      if (count > 0) finish->greatest(inside, count, flip, channels, out);
+      else std::memset(out, flip, static_cast<std::size_t>(channels));  // the least number
     }
   }
 };
@@ -216,7 +220,8 @@ void ByteMaxPoolOp::plan(PlanBuilder& b) const {
   std::int64_t kernel[kMaxSpatial] = {1, 1, 1};
   for (int d = 0; d < window_.spatial; ++d) kernel[kMaxSpatial - window_.spatial + d] = window_.kernel[d];
   const ByteWindows windows = byte_windows(window_, kernel, x, y, channels_);
-  const BytePoolStep step{&byte_finish(b.options().isa), b.keep(std::span<const ByteWindows>(&windows, 1)), flip_, b.in_ref(0), b.out_ref(0)};
+  BytePoolStep step{&byte_finish(b.options().isa), b.keep(std::span<const ByteWindows>(&windows, 1)), flip_, b.in_ref(0), b.out_ref(0), {}};
+  step.scratch = b.scratch(step.scratch_bytes());
   b.step("bytes.pool", step, {.est_ns = static_cast<double>(y.count() * kernel[0] * kernel[1] * kernel[2]) / 16});
 }
 

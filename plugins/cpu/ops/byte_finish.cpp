@@ -123,14 +123,27 @@ HWY_ATTR void real(const std::int32_t* sums, const std::int32_t* add, std::int64
     out[i] = static_cast<float>(static_cast<std::int32_t>(static_cast<std::uint32_t>(sums[i]) + static_cast<std::uint32_t>(add[i])));
 }
 
-HWY_ATTR void larger(std::uint8_t* out, const std::uint8_t* x, std::uint8_t flip, std::int64_t n) {
-  const hn::ScalableTag<std::uint8_t> d;
+template <class Tag>
+HWY_ATTR void greatest_at(const std::uint8_t* const* taps, std::int64_t count, std::uint8_t flip, std::int64_t at, std::uint8_t* out) {
+  const Tag d;
   const auto turn = hn::Set(d, flip);
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto most = hn::Xor(hn::LoadU(d, taps[0] + at), turn);
+  for (std::int64_t t = 1; t < count; ++t) most = hn::Max(most, hn::Xor(hn::LoadU(d, taps[t] + at), turn));
+  hn::StoreU(hn::Xor(most, turn), d, out + at);
+}
+// Few channels are less than a vector; the last short one may begin inside the one before.
+HWY_ATTR void greatest(const std::uint8_t* const* taps, std::int64_t count, std::uint8_t flip, std::int64_t n, std::uint8_t* out) {
+  using Whole = hn::ScalableTag<std::uint8_t>;
+  using Short = hn::CappedTag<std::uint8_t, 16>;
+  const auto whole = static_cast<std::int64_t>(hn::Lanes(Whole())), some = static_cast<std::int64_t>(hn::Lanes(Short()));
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    hn::StoreU(hn::Xor(hn::Max(hn::Xor(hn::LoadU(d, out + i), turn), hn::Xor(hn::LoadU(d, x + i), turn)), turn), d, out + i);
-  for (; i < n; ++i) out[i] = static_cast<std::uint8_t>(std::max<std::uint8_t>(out[i] ^ flip, x[i] ^ flip) ^ flip);
+  for (; i + whole <= n; i += whole) greatest_at<Whole>(taps, count, flip, i, out);
+  for (; i < n && n >= some; i += some) greatest_at<Short>(taps, count, flip, std::min(i, n - some), out);
+  for (; i < n; ++i) {
+    int most = 0;
+    for (std::int64_t t = 0; t < count; ++t) most = std::max(most, taps[t][i] ^ flip);
+    out[i] = static_cast<std::uint8_t>(most ^ flip);
+  }
 }
 
 // Sixteen entries at a time: what is not among them has its top bit set, which looks up a zero.
@@ -228,7 +241,7 @@ HWY_ATTR void extremes(const float* x, std::int64_t n, float* least, float* grea
 }  // namespace
 
 const ByteFinish* byte_finish_table() {
-  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &dequantize, &extremes, &larger, &map, &transpose};
+  static constexpr ByteFinish kernels{&quantize, &add, &depthwise, &total, &real, &quantize_real, &dequantize, &extremes, &greatest, &map, &transpose};
   return &kernels;
 }
 

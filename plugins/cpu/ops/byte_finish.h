@@ -60,8 +60,8 @@ struct ByteFinish {
   void (*dequantize)(const std::uint8_t* x, std::int64_t n, std::int32_t zero, std::uint8_t flip, float scale, float* out);
   // Extends [least, greatest] to all of x that is a number.
   void (*extremes)(const float* x, std::int64_t n, float* least, float* greatest);
-  // out[i] = the larger of both, for bytes with flip turned.
-  void (*larger)(std::uint8_t* out, const std::uint8_t* x, std::uint8_t flip, std::int64_t n);
+  // out[i] = the greatest of taps[t][i], at least one, for bytes with flip turned. REQUIRES out apart from all taps.
+  void (*greatest)(const std::uint8_t* const* taps, std::int64_t count, std::uint8_t flip, std::int64_t n, std::uint8_t* out);
   // out[i] = table[x[i]] of 256; out may be x.
   void (*map)(const std::uint8_t* table, const std::uint8_t* x, std::int64_t n, std::uint8_t* out);
   // out[c * out_row + r] = in[r * in_row + c] for rows x columns bytes.
