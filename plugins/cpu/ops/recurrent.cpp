@@ -258,7 +258,7 @@ class RecurrentOp final : public Op {
     const std::int64_t input = w.dims[2];
     if (r.dims[0] * r.dims[1] != rows * packing_.hidden || w.dims[0] * w.dims[1] != rows * packing_.hidden) return;
     if (packing_.hidden == 0 || input == 0) return;
-    packing_.compact = precision_ != Precision::highest && expected_batch(node) < 3 && compactable(node, context);
+    packing_.compact = precision_ != Precision::highest && fixed_batch(node) < 3 && compactable(node, context);
     const gemm::Kernels& kernels = gemm::kernels(isa_, precision_);
     const std::string id = std::string(node.op_type()) + (packing_.split_hidden_gate ? "-split-" : "-") + (packing_.compact ? "compact-" : "") + std::to_string(packing_.lanes);
     const RecurrentPacking packing = packing_;
@@ -290,7 +290,8 @@ class RecurrentOp final : public Op {
   }
 
   // The more rows share the weights, the more time computing takes and the less reading; compact ones are expanded for a few at a time.
-  std::int64_t expected_batch(const NodeView& node) const { return node.rank(0) == 3 ? node.input(0).dim_opt[form_.batch_first ? 0 : 1] : 1; }
+  // A batch that the graph leaves open is taken for a small one.
+  std::int64_t fixed_batch(const NodeView& node) const { return node.rank(0) == 3 ? node.input(0).dims[form_.batch_first ? 0 : 1] : 1; }
   // Asked of the weights as a packed form is, so that they are given back and the answer is kept.
   bool compactable(const NodeView& node, CompileContext& context) const {
     const std::string id = "recurrent-compactable-" + std::string(node.op_type()) + "-" + std::to_string(packing_.lanes);
