@@ -40,7 +40,7 @@ class Matcher : UnitGraph {
   template <class F>
   void each(F f) {
     for (std::uint32_t u = 0; u < units_.size(); ++u)  // a fused unit stands behind the node it began with
-      if (units_[u].op && !fused_[u] && node(u).domain().empty()) f(u, node(u).op_type());
+      if (units_[u].op && !units_[u].bytes && node(u).domain().empty()) f(u, node(u).op_type());
     std::erase_if(units_, [](const Unit& unit) { return !unit.op; });
   }
 
@@ -130,9 +130,7 @@ class Matcher : UnitGraph {
       const NodeView n = node(*bound);
       float low = 0, high = INFINITY;
       if (n.op_type() == "Clip" && !clip_bounds(n, low, high)) return {};
-      // Rounding keeps order: bounds are rounded like numbers. An upper bound below the lower one wins.
-      t.to.low = std::max(t.to.low, std::min(std::nearbyint(low / q->scale), t.to.high));
-      t.to.high = std::min(t.to.high, std::max(std::nearbyint(high / q->scale), t.to.low));
+      t.to.bound(low, high, q->scale);
       taken.push_back(*bound);
     }
     taken.push_back(u);
@@ -273,7 +271,7 @@ class Matcher : UnitGraph {
     if (op.has_output(1) || op.rank(0) < 3 || op.rank(0) > 5 || (real && (d == no_value || q == no_value || !is(q, "QuantizeLinear"))))
       return;
     const std::uint32_t before = input(u, 0) == no_value ? no_value : producer_[input(u, 0)];
-    if (!real && (before == no_value || !fused_[before])) return;
+    if (!real && (before == no_value || !units_[before].bytes)) return;
     WindowAttributes window;
     const std::int64_t channels = op.input(0).dims[1];
     if (channels < 1 || channels > (1 << 20) || !WindowAttributes::read(op, op.rank(0) - 2, window).empty()) return;
@@ -287,7 +285,7 @@ class Matcher : UnitGraph {
     unit.op = std::make_unique<ByteMaxPoolOp>(window, channels, is_signed);
     if (!real) {
       units_[u] = std::move(unit);
-      fused_[u] = units_[u].bytes = true;
+      units_[u].bytes = true;
       return;
     }
     kill_reads(unit, u);
@@ -303,7 +301,7 @@ class Matcher : UnitGraph {
   void mean(std::uint32_t u) {
     const NodeView op = node(u);
     const std::uint32_t d = made_by(input(u, 0), "DequantizeLinear");
-    if (d == no_value || input(d, 0) == no_value || producer_[input(d, 0)] == no_value || !fused_[producer_[input(d, 0)]]) return;
+    if (d == no_value || input(d, 0) == no_value || producer_[input(d, 0)] == no_value || !units_[producer_[input(d, 0)]].bytes) return;
     const auto x = of_linear(d);
     const std::int64_t channels = op.rank(0) < 3 ? 0 : op.input(0).dims[1];
     if (!x || op.rank(0) > 5 || channels < 1 || channels > (1 << 20) || !over_pixels(op)) return;

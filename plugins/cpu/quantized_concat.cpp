@@ -14,7 +14,7 @@ class Matcher : UnitGraph {
 
   void run() {
     for (std::uint32_t u = 0; u < units_.size(); ++u) {
-      if (!units_[u].op || fused_[u] || !is(u, "Concat") || !joins_channels(node(u))) continue;
+      if (!units_[u].op || units_[u].bytes || !is(u, "Concat") || !joins_channels(node(u))) continue;
       if (node(u).dtype(0) == TENON_DTYPE_FLOAT) real(u);
       else if (node(u).dtype(0) == TENON_DTYPE_UINT8 || node(u).dtype(0) == TENON_DTYPE_INT8) bytes(u);
     }
@@ -41,24 +41,25 @@ class Matcher : UnitGraph {
 
   // Of bytes, some of which lie channels last.
   void bytes(std::uint32_t u) {
-    const auto last = [&](std::uint32_t v) { return v != no_value && producer_[v] != no_value && fused_[producer_[v]]; };
+    const auto last = [&](std::uint32_t v) { return v != no_value && producer_[v] != no_value && units_[producer_[v]].bytes; };
     if (!std::any_of(units_[u].inputs.begin(), units_[u].inputs.end(), last)) return;
+    auto op = std::make_unique<ByteConcatOp>(inputs(node(u)));
     Unit unit = std::move(units_[u]);
-    unit.op = std::make_unique<ByteConcatOp>(inputs(node_of(unit)));
+    unit.op = std::move(op);
     kill_reads(unit, u);
     place(std::move(unit), u, u, {});
   }
   // Between a DequantizeLinear for each input and a QuantizeLinear.
   void real(std::uint32_t u) {
     const std::uint32_t q = only_reader(units_[u].outputs[0]);
-    if (q == no_value || !units_[q].op || fused_[q] || !is(q, "QuantizeLinear") || input(q, 0) != units_[u].outputs[0]) return;
+    if (q == no_value || !units_[q].op || units_[q].bytes || !is(q, "QuantizeLinear") || input(q, 0) != units_[u].outputs[0]) return;
     const auto to = of_linear(q);
     if (!to) return;
     std::vector<ByteConcatOp::Input> all = inputs(node(u));
     std::vector<std::uint32_t> sources, back;
     for (std::size_t i = 0; i < all.size(); ++i) {
       const std::uint32_t d = made_by(input(u, i), "DequantizeLinear");
-      if (d == no_value || fused_[d] || node(d).is_constant(0)) return;
+      if (d == no_value || units_[d].bytes || node(d).is_constant(0)) return;
       const auto from = of_linear(d);
       if (!from) return;
       back.push_back(d), sources.push_back(input(d, 0));
@@ -76,7 +77,6 @@ class Matcher : UnitGraph {
     units_[q].op.reset();
     place(std::move(unit), u, q, back);
   }
-  NodeView node_of(const Unit& unit) const { return NodeView(graph_, unit.nodes[0]); }
 };
 
 }  // namespace

@@ -34,7 +34,7 @@ class Matcher : UnitGraph {
     std::vector<std::uint32_t> units;  // what makes it, operands first; one that is read twice stands here twice
   };
 
-  bool unfused(std::uint32_t u, std::string_view type) const { return units_[u].op && !fused_[u] && is(u, type); }
+  bool unfused(std::uint32_t u, std::string_view type) const { return units_[u].op && !units_[u].bytes && is(u, type); }
   const tenon_value& value(std::uint32_t v) const { return element<tenon_value>(graph_.values, values_[v].graph_value); }
 
   bool map(std::uint32_t q) {
@@ -51,7 +51,7 @@ class Matcher : UnitGraph {
   // What v is for each byte of the source. False where it is more than an expression over one tensor.
   bool follow(std::uint32_t v, Expression& e, Table& out) {
     const std::uint32_t u = v == no_value ? no_value : producer_[v];
-    if (u == no_value || !units_[u].op || fused_[u] || e.units.size() >= most_units) return false;
+    if (u == no_value || !units_[u].op || units_[u].bytes || e.units.size() >= most_units) return false;
     const bool followed = is(u, "DequantizeLinear") ? follow_bytes(u, e, out) : follow_operator(u, e, out);
     if (followed) e.units.push_back(u);
     return followed;
@@ -66,7 +66,7 @@ class Matcher : UnitGraph {
       return c.bytes == 1;
     }
     const std::uint32_t bytes = input(u, 0), inner = made_by(bytes, "QuantizeLinear");
-    if (bytes != e.source && inner != no_value && !fused_[inner])
+    if (bytes != e.source && inner != no_value && !units_[inner].bytes)
       if (const auto to = of_linear(inner)) {
         Expression deeper = e;
         if (follow(input(inner, 0), deeper, out) && deeper.source != no_value) {
@@ -108,18 +108,20 @@ class Matcher : UnitGraph {
   bool combine(std::uint32_t q) {
     const auto to = of_linear(q);
     std::uint32_t u = input(q, 0) == no_value ? no_value : producer_[input(q, 0)];
-    if (!to || u == no_value || !units_[u].op || fused_[u] || only_reader(units_[u].outputs[0]) != q) return false;
+    if (!to || u == no_value || !units_[u].op || units_[u].bytes || only_reader(units_[u].outputs[0]) != q) return false;
     ByteCombination c{.scale = to->scale, .to = byte_target(to->is_signed, to->zero)};
     std::vector<std::uint32_t> taken;
     if (is(u, "Relu") || is(u, "Clip")) {
       std::vector<EpilogueItem> items;
       if (!append_items(node(u), 0, TENON_NO_VALUE, context_, items) || items.size() != 1 || items[0].binary) return false;
       const bool relu = items[0].unary == Unary::relu;
-      if ((!relu && items[0].unary != Unary::clip) || !c.bound(relu ? 0 : items[0].a, relu ? INFINITY : items[0].b)) return false;
+      const float low = relu ? 0 : items[0].a, high = relu ? INFINITY : items[0].b;
+      if ((!relu && items[0].unary != Unary::clip) || !(low <= high)) return false;
+      c.to.bound(low, high, c.scale);
       taken.push_back(u);
       const std::uint32_t before = input(u, 0);
       u = before == no_value ? no_value : producer_[before];
-      if (u == no_value || !units_[u].op || fused_[u] || only_reader(before) != taken[0]) return false;
+      if (u == no_value || !units_[u].op || units_[u].bytes || only_reader(before) != taken[0]) return false;
     }
     const NodeView op = node(u);
     if (!op.domain().empty() || op.input_count() != 2 || op.rank(0) < 0) return false;
@@ -130,7 +132,7 @@ class Matcher : UnitGraph {
     std::uint32_t sources[2], back[2];
     for (std::size_t i : {0u, 1u}) {
       back[i] = made_by(input(u, i), "DequantizeLinear");
-      if (back[i] == no_value || fused_[back[i]] || node(back[i]).is_constant(0)) return false;
+      if (back[i] == no_value || units_[back[i]].bytes || node(back[i]).is_constant(0)) return false;
       const auto from = of_linear(back[i]);
       if (!from) return false;
       sources[i] = input(back[i], 0), c.operands[i] = *from;

@@ -5,9 +5,8 @@
 namespace tenon::cpu {
 
 UnitGraph::UnitGraph(const tenon_graph& graph, const std::vector<Value>& values, std::vector<Unit>& units, CompileContext& context)
-    : graph_(graph), values_(values), units_(units), context_(context), producer_(values.size(), no_value), readers_(values.size()), fused_(units.size()) {
+    : graph_(graph), values_(values), units_(units), context_(context), producer_(values.size(), no_value), readers_(values.size()) {
   for (std::uint32_t u = 0; u < units.size(); ++u) {
-    fused_[u] = units[u].bytes;
     for (std::uint32_t v : units[u].inputs)
       if (v != no_value) readers_[v].push_back(u);
     for (std::uint32_t v : units[u].outputs)
@@ -49,7 +48,7 @@ void UnitGraph::place(Unit unit, std::uint32_t from, std::uint32_t to, const std
   }
   if (from != to) units_[from].op.reset();
   units_[to] = std::move(unit);
-  fused_[to] = units_[to].bytes = true;
+  units_[to].bytes = true;
 }
 
 }  // namespace tenon::cpu

@@ -40,7 +40,6 @@ class UnitGraph {
   CompileContext& context_;
   std::vector<std::uint32_t> producer_;
   std::vector<std::vector<std::uint32_t>> readers_;
-  std::vector<bool> fused_;  // from bytes to bytes, channels last inside
 };
 
 }  // namespace tenon::cpu

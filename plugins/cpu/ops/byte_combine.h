@@ -3,9 +3,6 @@
 // Filled in compile by quantized_elementwise.cpp, immutable afterwards.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-
 #include "plugins/cpu/ops/byte_finish.h"
 #include "plugins/cpu/ops/byte_weights.h"
 
@@ -19,14 +16,6 @@ struct ByteCombination {
   Quantization operands[2]{};
   float scale = 1;             // of the result
   ByteTarget to;
-
-  // Bounds of the real result, which rounding keeps in order. False if low is above high.
-  bool bound(float low, float high) {
-    if (!(low <= high)) return false;
-    to.low = std::max(to.low, std::min(std::nearbyint(low / scale), to.high));
-    to.high = std::min(to.high, std::max(std::nearbyint(high / scale), to.low));
-    return true;
-  }
 };
 
 class ByteCombineOp final : public Op {

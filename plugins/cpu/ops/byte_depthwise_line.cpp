@@ -1,5 +1,6 @@
 #include "plugins/cpu/ops/byte_depthwise_line.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "plugins/cpu/simd.h"

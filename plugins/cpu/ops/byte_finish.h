@@ -3,6 +3,8 @@
 // Compiled once per target; static tables on plain memory; any thread.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "plugins/cpu/isa.h"
@@ -14,6 +16,13 @@ struct ByteTarget {
   float low = 0, high = 255;
   std::int32_t zero = 0;
   std::uint8_t flip = 0;  // 0x80 for int8: zero is 128 more than the zero point, and the sign bit is turned at the end
+
+  // Keeps real results of that scale between two numbers: rounding keeps order, so they are rounded as results are. An upper bound
+  // below the lower one wins.
+  void bound(float least, float greatest, float scale) {
+    low = std::max(low, std::min(std::nearbyint(least / scale), high));
+    high = std::min(high, std::max(std::nearbyint(greatest / scale), low));
+  }
 };
 inline ByteTarget byte_target(bool is_signed, std::int32_t zero) {
   const std::int32_t least = is_signed ? -128 : 0;
